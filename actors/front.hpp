@@ -1,0 +1,59 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "io/log_reader.hpp"
+#include "messages/gantry.pb.h"
+#include "messages/result.hpp"
+#include "runtime/ledger.hpp"
+
+namespace gantry::actors {
+
+/// Callback with the answer to one request: exactly once, on the loop, never from inside
+/// the call.
+template <class T>
+using answer = std::function<void(result<T>)>;
+
+/// Follows a log: the pull side of `Logs.Read`.
+class log_follower {
+public:
+  virtual ~log_follower() = default;
+  /// The next chunks; empty when the log has come to its end (or, without follow, when
+  /// everything there is was read). One call at a time.
+  virtual void next(size_t max_bytes, answer<std::vector<v1::LogChunk>> f) = 0;
+};
+
+/// What every gateway and every embedding program speaks to: the supervisor without its
+/// actors. One thread: the loop's.
+class front {
+public:
+  virtual ~front() = default;
+
+  virtual void call(const v1::By& by, v1::VersionRequest req, answer<v1::VersionReply> f) = 0;
+  virtual void call(const v1::By& by, v1::InfoRequest req, answer<v1::InfoReply> f) = 0;
+  virtual void call(const v1::By& by, v1::CreateRequest req, answer<v1::CreateReply> f) = 0;
+  virtual void call(const v1::By& by, v1::StartRequest req, answer<v1::StartReply> f) = 0;
+  virtual void call(const v1::By& by, v1::KillRequest req, answer<v1::KillReply> f) = 0;
+  virtual void call(const v1::By& by, v1::StopRequest req, answer<v1::StopReply> f) = 0;
+  virtual void call(const v1::By& by, v1::PauseRequest req, answer<v1::PauseReply> f) = 0;
+  virtual void call(const v1::By& by, v1::ResumeRequest req, answer<v1::ResumeReply> f) = 0;
+  virtual void call(const v1::By& by, v1::UpdateRequest req, answer<v1::UpdateReply> f) = 0;
+  virtual void call(const v1::By& by, v1::RemoveRequest req, answer<v1::RemoveReply> f) = 0;
+  virtual void call(const v1::By& by, v1::WaitRequest req, answer<v1::WaitReply> f) = 0;
+  virtual void call(const v1::By& by, v1::ListRequest req, answer<v1::ListReply> f) = 0;
+  virtual void call(const v1::By& by, v1::InspectRequest req, answer<v1::ContainerDetail> f) = 0;
+  virtual void call(const v1::By& by, v1::StatsRequest req, answer<v1::StatsReply> f) = 0;
+  virtual void call(const v1::By& by, v1::TopRequest req, answer<v1::TopReply> f) = 0;
+  virtual void call(const v1::By& by, v1::ExecRequest req, answer<v1::ExecReply> f) = 0;
+  virtual void call(const v1::By& by, v1::WriteStdinRequest req, answer<v1::WriteStdinReply> f) = 0;
+  virtual void call(const v1::By& by, v1::CloseStdinRequest req, answer<v1::CloseStdinReply> f) = 0;
+
+  /// Begins to follow the events.
+  virtual result<std::unique_ptr<runtime::event_feed>> follow(v1::FollowRequest req) = 0;
+
+  /// Begins to read a log.
+  virtual result<std::unique_ptr<log_follower>> read_log(const v1::ReadLogRequest& req) = 0;
+};
+
+} // namespace gantry::actors

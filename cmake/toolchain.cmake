@@ -1,0 +1,48 @@
+# How every target is compiled: warnings, sanitizers, the fast tools where they are found.
+
+option(GANTRY_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
+option(GANTRY_WERROR "Treat warnings as errors" ON)
+
+find_program(GANTRY_CCACHE ccache)
+if(GANTRY_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${GANTRY_CCACHE})
+endif()
+
+find_program(GANTRY_MOLD mold)
+if(GANTRY_MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+add_compile_options(-Wall -Wextra -Wpedantic -Wshadow=local -Wnon-virtual-dtor -Wimplicit-fallthrough)
+if(GANTRY_WERROR)
+  add_compile_options(-Werror)
+endif()
+
+if(GANTRY_SANITIZE)
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all
+                      -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+
+# gantry_library(NAME folder-libs...): one static library from the .cpp files of this folder.
+function(gantry_library name)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  if(NOT sources)
+    set(sources ${PROJECT_BINARY_DIR}/empty.cpp)
+    file(TOUCH ${sources})
+  endif()
+  add_library(${name} STATIC ${sources})
+  target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PUBLIC ${ARGN})
+endfunction()
+
+# gantry_test(NAME libs...): one Catch2 program from the *_test.cpp files of this folder.
+function(gantry_test name)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*_test.cpp)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(${name} ${sources})
+  target_link_libraries(${name} PRIVATE gantry_test_main ${ARGN})
+  add_test(NAME ${name} COMMAND ${name})
+endfunction()

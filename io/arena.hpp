@@ -1,0 +1,121 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace gantry::io {
+
+// The arena: a memfd that the keeper holds and gantryd maps. What must outlive gantryd at
+// any instruction lies here. Layout version 1; every struct is fixed in size and checked.
+//
+//   header | dead table | log slots | journal ring | small blocks | large blocks
+//
+// Only the pages that were touched take memory. All numbers are native-endian: the arena
+// never leaves the machine and never outlives the boot.
+
+inline constexpr uint32_t arena_version = 1;
+inline constexpr uint64_t arena_magic = 0x616e657261746e67; // "gntarena"
+
+/// One dead child of the keeper. The keeper fills a free entry and sets `full`; gantryd
+/// reads it, records the death in the journal, and only then sets `full` back to 0.
+struct dead_entry {
+  std::atomic<uint32_t> full; ///< 0 free, 1 full.
+  int32_t pid;
+  uint64_t start_ticks; ///< Field 22 of /proc/PID/stat.
+  int32_t status;       ///< Raw wait status.
+  uint32_t reserved;
+  int64_t realtime_ns; ///< When the keeper reaped it.
+};
+static_assert(sizeof(dead_entry) == 32);
+
+/// Where a log stands: a pure value. Two copies and an index make its change one store.
+struct log_position {
+  uint64_t file_seq;     ///< Number of the file being written.
+  uint64_t file_offset;  ///< Its size: where the next record goes.
+  uint64_t bytes[2];     ///< Stream bytes that the log holds, [0] stdout, [1] stderr.
+  uint64_t dropped[2];   ///< Stream bytes given up by a policy, counted.
+  uint32_t head[2];      ///< Unfinished line in the stream's block: where it begins …
+  uint32_t tail[2];      ///< … and how long it is.
+  int32_t block[2];      ///< Block index, -1 none; large blocks are numbered behind the small.
+  int64_t time_ns;       ///< Arrival time of the batch.
+  uint64_t nonce[2];     ///< Lies where the batch will be read to; still there = not read.
+  uint32_t batch_bytes;  ///< 0: no batch. Else read exactly so many …
+  uint8_t batch_stream;  ///< … from this stream.
+  uint8_t closed[2];     ///< The stream has come to its end.
+  uint8_t flush;         ///< The batch also ends an unfinished line (end of file, or too long).
+};
+
+/// One log: the two output streams of one process.
+struct alignas(64) log_slot {
+  std::atomic<uint64_t> serial; ///< Process serial (from the journal); 0 = free.
+  std::atomic<uint32_t> now;    ///< Which of `at` is valid.
+  uint32_t reserved;
+  log_position at[2];
+};
+
+/// The journal ring: records that are not on disk yet. Positions only grow; the place in
+/// the ring is position modulo size.
+struct alignas(64) journal_ring {
+  std::atomic<uint64_t> tail;    ///< End of the last whole record.
+  std::atomic<uint64_t> flushed; ///< Up to here the segment file has it.
+  std::atomic<uint64_t> segment; ///< First sequence number of the segment being written.
+  std::atomic<uint64_t> segment_base; ///< Ring position at which that segment began.
+};
+
+/// The sizes, fixed when the arena is made.
+struct arena_shape {
+  uint32_t dead_entries = 4096;
+  uint32_t log_slots = 4096;
+  uint32_t journal_bytes = 4u << 20;
+  uint32_t small_block_bytes = 64u << 10;
+  uint32_t small_blocks = 1024;
+  uint32_t large_block_bytes = (1u << 20) + (256u << 10); ///< A line of 1 MiB and a read.
+  uint32_t large_blocks = 32;
+};
+
+struct alignas(64) arena_header {
+  uint64_t magic;
+  uint32_t version;
+  uint32_t reserved;
+  arena_shape shape;
+  char boot_id[40];                 ///< Of /proc/sys/kernel/random/boot_id.
+  std::atomic<uint64_t> generation; ///< Times that gantryd was started on it.
+  std::atomic<int32_t> last_status; ///< Raw wait status of the gantryd before, -1 if none.
+  std::atomic<int32_t> keeper_pid;
+  std::atomic<uint32_t> dead_overflow; ///< The keeper left zombies: the table was full.
+};
+
+/// A view of a mapped arena: finds the parts, owns nothing. Both sides use it.
+class arena {
+public:
+  arena() = default;
+
+  /// Bytes that an arena of this shape takes.
+  static size_t size_for(const arena_shape& shape) noexcept;
+
+  /// Writes the header into zeroed memory (the keeper, or a library without a keeper).
+  static arena make(std::span<std::byte> memory, const arena_shape& shape,
+                    const char* boot_id) noexcept;
+
+  /// Looks at an existing one. Empty view if magic, version or size do not fit.
+  static arena open(std::span<std::byte> memory) noexcept;
+
+  [[nodiscard]] explicit operator bool() const noexcept { return base_ != nullptr; }
+  [[nodiscard]] arena_header& header() const noexcept;
+  [[nodiscard]] std::span<dead_entry> dead() const noexcept;
+  [[nodiscard]] std::span<log_slot> logs() const noexcept;
+  [[nodiscard]] journal_ring& journal() const noexcept;
+  [[nodiscard]] std::span<char> journal_bytes() const noexcept;
+  /// Memory of a block; `index` counts the small ones, then the large ones.
+  [[nodiscard]] std::span<char> block(int32_t index) const noexcept;
+  [[nodiscard]] int32_t block_count() const noexcept;
+  [[nodiscard]] bool is_large(int32_t index) const noexcept;
+
+private:
+  std::byte* base_ = nullptr;
+  size_t size_ = 0;
+};
+
+} // namespace gantry::io

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <functional>
+
+#include "io/loop.hpp"
+
+namespace gantry::io {
+
+/// Waits once for readiness of a descriptor (IORING_OP_POLL_ADD, kernel 5.1). Level: fires
+/// at once when it is ready already. Works for pipes, pidfds (POLLIN = ended), eventfds,
+/// sockets, inotify, and POLLPRI files of cgroupfs.
+class poll_op final : public op {
+public:
+  explicit poll_op(loop& l) noexcept : loop_(l) {}
+
+  /// @param events poll(2) bits: POLLIN, POLLOUT, POLLPRI.
+  /// @param f Gets the ready bits, or a negated errno.
+  void start(int fd, uint32_t events, std::function<void(int32_t)> f);
+  void cancel() { loop_.cancel(*this); }
+
+private:
+  void prepare(io_uring_sqe& sqe) noexcept override;
+  void complete(int32_t res, uint32_t flags) noexcept override;
+
+  loop& loop_;
+  int fd_ = -1;
+  uint32_t events_ = 0;
+  std::function<void(int32_t)> callback_;
+};
+
+} // namespace gantry::io

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "io/arena.hpp"
+#include "io/loop.hpp"
+#include "io/shelf.hpp"
+#include "messages/result.hpp"
+
+namespace gantry::io {
+
+/// How a process's output is kept: policy, plain data.
+struct log_policy {
+  uint64_t max_file_bytes = 64ull << 20; ///< A new file begins above.
+  uint32_t max_files = 10;               ///< The oldest is removed above.
+  uint32_t max_line_bytes = 1u << 20;    ///< A longer line is cut into several records.
+  bool drop_when_full = false;           ///< On a full disk: drop and count, else block the writer.
+};
+
+/// Totals of a log.
+struct log_totals {
+  std::array<uint64_t, 2> bytes{};   ///< stdout, stderr: bytes that the log holds.
+  std::array<uint64_t, 2> dropped{}; ///< Bytes given up by the policy.
+  std::array<bool, 2> closed{};      ///< End of file seen.
+  uint64_t file_seq = 0;
+  uint64_t file_offset = 0;
+};
+
+/// Free and used blocks of the arena's pool. Rebuilt from the log slots at start.
+class block_pool {
+public:
+  explicit block_pool(arena a);
+  int32_t take(bool large); ///< -1 when there is none.
+  void give(int32_t index);  ///< Returns its memory to the kernel (MADV_REMOVE).
+  void claim(int32_t index); ///< At recovery: it is in use.
+  [[nodiscard]] size_t used() const noexcept;
+
+private:
+  arena arena_;
+  std::vector<int32_t> free_small_, free_large_;
+  size_t used_ = 0;
+};
+
+/// Where the log files of a process lie: `DIR/log.000001` and so on; the highest number is
+/// the one being written.
+std::string log_file_path(const std::string& dir, uint64_t seq);
+
+/// Moves the output of one process into its log, byte-exact across `kill -9`. Reads only
+/// what FIONREAD promises, under a nonce in an arena block; formats as Docker's json-file
+/// records, a pure function of bytes and arrival time; writes with pwrite at the recorded
+/// offset; then changes the position in one store. One batch at a time.
+///
+/// Cost per batch at rest: poll, FIONREAD, read, one pwrite on a worker; no allocation but
+/// the output buffer, which lives only while a batch is in flight.
+class pump {
+public:
+  /// What the owner hears of, on the loop, never from inside a call of his own.
+  struct events {
+    std::function<void()> grown;               ///< The log has more bytes (for followers).
+    std::function<void(int stream)> closed;    ///< A stream came to its end.
+    std::function<void(const error&)> blocked; ///< The log disk refuses; the writer waits (or: dropping began).
+    std::function<void()> unblocked;
+  };
+
+  pump(loop& l, shelf& keeper, block_pool& pool, log_policy policy);
+  ~pump(); ///< Only at rest: see `stop`.
+
+  /// Begins a new log in the directory `dir` (exists). Takes an arena slot.
+  /// @param fds Read ends of stdout and stderr, O_NONBLOCK, owned by the pump from here;
+  ///            an empty one counts as closed.
+  result<void> begin(uint64_t serial, std::string dir, std::array<fd, 2> fds, events on);
+
+  /// Takes over the slot of this serial after a crash: finishes or drops the batch that was
+  /// under way (synchronously: for the start only), then goes on.
+  result<void> resume(uint64_t serial, std::string dir, std::array<fd, 2> fds, events on);
+
+  /// Drains what is in the pipes now: calls `f` when both streams gave end of file or
+  /// EAGAIN after everything readable was logged. `f` gets true if a stream is still open.
+  void drain(std::function<void(bool io_open)> f);
+
+  /// Stops reading, writes out an unfinished last line, frees the slot and the blocks;
+  /// `f` is called when no op is in flight. The totals stay readable until destruction.
+  void finish(std::function<void()> f);
+
+  /// Only waits for the ops in flight and leaves the slot as it is, for a resume.
+  void stop(std::function<void()> f);
+
+  [[nodiscard]] log_totals totals() const;
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+/// The totals in the arena of a log that has no pump yet (recovery); false if there is none.
+bool totals_in_arena(const arena& a, uint64_t serial, log_totals& out);
+
+/// Frees the slot of this serial and its blocks, if there is one (recovery of what is gone).
+void discard_slot(const arena& a, block_pool& pool, uint64_t serial);
+
+} // namespace gantry::io

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <functional>
+#include <span>
+
+#include "io/loop.hpp"
+
+namespace gantry::io {
+
+/// Accepts connections until cancelled (re-armed one-shot accept). Accepted descriptors are
+/// close-on-exec and non-blocking and belong to the callee. EMFILE/ENFILE are reported
+/// (negative) and accepting goes on after 100 ms; ECONNABORTED and EINTR are retried.
+class accept_op final : public op {
+public:
+  explicit accept_op(loop& l) noexcept : loop_(l), pause_(l) {}
+  void start(int listener, std::function<void(int32_t)> f);
+  void cancel();
+
+private:
+  void prepare(io_uring_sqe& sqe) noexcept override;
+  void complete(int32_t res, uint32_t flags) noexcept override;
+
+  loop& loop_;
+  timer pause_;
+  int listener_ = -1;
+  bool cancelled_ = false;
+  std::function<void(int32_t)> callback_;
+};
+
+/// One recv; 0 is the end of the stream.
+class recv_op final : public op {
+public:
+  explicit recv_op(loop& l) noexcept : loop_(l) {}
+  void start(int fd, std::span<char> into, std::function<void(int32_t)> f);
+  void cancel() { loop_.cancel(*this); }
+
+private:
+  void prepare(io_uring_sqe& sqe) noexcept override;
+  void complete(int32_t res, uint32_t flags) noexcept override;
+
+  loop& loop_;
+  int fd_ = -1;
+  std::span<char> into_;
+  std::function<void(int32_t)> callback_;
+};
+
+/// One send with MSG_NOSIGNAL; may be short.
+class send_op final : public op {
+public:
+  explicit send_op(loop& l) noexcept : loop_(l) {}
+  void start(int fd, std::span<const char> from, std::function<void(int32_t)> f);
+  void cancel() { loop_.cancel(*this); }
+
+private:
+  void prepare(io_uring_sqe& sqe) noexcept override;
+  void complete(int32_t res, uint32_t flags) noexcept override;
+
+  loop& loop_;
+  int fd_ = -1;
+  std::span<const char> from_;
+  std::function<void(int32_t)> callback_;
+};
+
+} // namespace gantry::io

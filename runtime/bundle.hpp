@@ -1,0 +1,62 @@
+#pragma once
+
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "io/loop.hpp"
+#include "messages/gantry.pb.h"
+#include "messages/result.hpp"
+#include "runtime/cgroup.hpp"
+#include "runtime/ids.hpp"
+
+namespace gantry::runtime {
+
+/// What a bundle is made from.
+struct bundle_request {
+  container_name name;
+  v1::ContainerSpec spec;
+  std::string dir;    ///< Gantry's own bundle directory; made with its parents (0700).
+  std::string cgroup; ///< linux.cgroupsPath.
+};
+
+/// A bundle that is ready for the runtime.
+struct prepared_bundle {
+  std::string dir;
+  std::string rootfs;
+  std::vector<std::string> args; ///< Command of init.
+  bool terminal = false;
+};
+
+/// Checks what can be known before anything is made: exactly one of bundle and rootfs,
+/// absolute paths, args, env as KEY=VALUE, numbers in range, a user that is numeric, known
+/// network, labels of sane size. No file is looked at.
+result<void> check_spec(const v1::ContainerSpec& spec);
+result<void> check_process(const v1::ProcessSpec& spec);
+result<void> check_resources(const v1::Resources& r);
+
+/// The whole config.json for a root filesystem and options: namespaces, masked and
+/// read-only paths, Docker-like capabilities and seccomp allow list, no new privileges.
+nlohmann::json make_config(const bundle_request& req);
+
+/// A client's config.json made ours: absolute root and relative bind sources, our
+/// cgroupsPath, `args`/`env`/limits of the spec over it where given. Fails with a clear error on anything that is not an
+/// OCI config (not an object, no process.args, no root.path, terminal).
+result<nlohmann::json> adopt_config(const bundle_request& req, nlohmann::json config);
+
+/// linux.resources for OCI from our numbers (also for `runc update -r -`).
+nlohmann::json resources_json(const v1::Resources& r);
+
+/// process.json of an exec: the container's process with the exec's own over it.
+/// @param config The container's config.json.
+result<nlohmann::json> exec_process(const nlohmann::json& config, const v1::ProcessSpec& spec);
+
+/// Reads a client's bundle beneath its directory (openat2), or starts from options; writes
+/// config.json into `req.dir`. Everything through the ring; `f` on the loop.
+void prepare_bundle(io::loop& l, bundle_request req, std::function<void(result<prepared_bundle>)> f);
+
+/// Removes gantry's own bundle directory with everything in it (flat), through the ring.
+void remove_bundle(io::loop& l, std::string dir, std::function<void()> f);
+
+} // namespace gantry::runtime

@@ -1,0 +1,101 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "io/loop.hpp"
+#include "io/poll.hpp"
+#include "messages/gantry.pb.h"
+#include "messages/result.hpp"
+
+namespace gantry::runtime {
+
+enum class cgroup_mode : uint8_t { v1, hybrid, v2 };
+
+/// How this host has its cgroups: found once, at start.
+struct cgroup_host {
+  cgroup_mode mode = cgroup_mode::v2;
+  std::string root = "/sys/fs/cgroup";
+  std::string unified;                ///< Mount point of the v2 hierarchy, empty on pure v1.
+  /// v1 mount points by controller (memory, cpu, cpuacct, pids, freezer, blkio, …).
+  std::vector<std::pair<std::string, std::string>> controllers;
+  bool has_kill = false; ///< cgroup.kill in the unified hierarchy (kernel 5.14).
+  bool has_psi = false;
+
+  /// Mount point of a v1 controller, empty if it has none.
+  [[nodiscard]] std::string_view mount_of(std::string_view controller) const noexcept;
+};
+
+/// Looks at /proc/self/mountinfo.
+result<cgroup_host> detect_cgroups(io::kernel& k);
+
+/// "v1", "hybrid" or "v2".
+std::string_view name_of(cgroup_mode mode) noexcept;
+
+/// OOM counters of a container, as far as the host has them.
+struct oom_counters {
+  uint64_t kills = 0;           ///< oom_kill of the container's cgroup (and below).
+  uint64_t limit_hits = 0;      ///< `oom` of the container's own limit (v2), or failcnt > 0 (v1).
+  uint64_t ancestor_kills = 0;  ///< Kills on behalf of an ancestor's limit (v2).
+  bool has_limit = false;       ///< The container has a memory limit of its own.
+};
+
+/// Whose limit an OOM kill was about: `container`, `host`, or `inferred` (v1 cannot tell).
+/// A kill with no limit hit is `host`. Empty where nothing was killed since `before`.
+std::string_view oom_level(cgroup_mode mode, const oom_counters& before, const oom_counters& now) noexcept;
+
+/// One container's cgroup: `/gantry/NS/ID` below every hierarchy. Small files only, a few
+/// microseconds each. The directories may come and go under us: ENOENT reads as zero.
+class cgroup {
+public:
+  cgroup(io::kernel& k, const cgroup_host& host, std::string path);
+
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+  [[nodiscard]] result<v1::Stats> stats(bool raw) const;
+  [[nodiscard]] std::vector<int32_t> pids() const; ///< Of the whole subtree.
+  [[nodiscard]] bool populated() const;            ///< Any process in the subtree.
+  [[nodiscard]] oom_counters oom() const;
+
+  /// Asks for the freeze; `frozen` tells when it is done (v1 may need asking again).
+  result<void> freeze();
+  result<void> thaw();
+  [[nodiscard]] bool frozen() const;
+
+  /// SIGKILL to the whole subtree: cgroup.kill where a unified directory exists, else
+  /// freeze, signal each by pidfd, thaw. A frozen v1 group is thawed so that it dies.
+  result<void> kill_all();
+
+  /// Removes the empty directories in every hierarchy, deepest first, and the parents up to
+  /// and with the namespace's when they are empty. EBUSY is left for a later try (false).
+  bool remove();
+
+private:
+  [[nodiscard]] std::string dir(std::string_view controller) const;
+
+  io::kernel& kernel_;
+  const cgroup_host& host_;
+  std::string path_;
+};
+
+/// Tells of OOM kills: v2 by POLLPRI on memory.events, v1 by an eventfd registered with
+/// cgroup.event_control. Costs one or two fds per container.
+class oom_watch {
+public:
+  oom_watch(io::loop& l, const cgroup_host& host);
+  ~oom_watch(); ///< Only at rest: see `stop`.
+
+  /// @param f Called on the loop whenever the counters may have moved.
+  result<void> start(const std::string& path, std::function<void()> f);
+  /// Ends the watch; `f` is called when nothing is in flight.
+  void stop(std::function<void()> f);
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace gantry::runtime

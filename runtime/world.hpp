@@ -1,0 +1,118 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "messages/journal.pb.h"
+#include "messages/result.hpp"
+#include "runtime/ids.hpp"
+
+namespace gantry::runtime {
+
+/// Bounds of what is remembered about the past: policy, plain data.
+struct world_policy {
+  size_t max_finished_execs = 64;    ///< Per container; the oldest is forgotten first.
+  size_t max_finished_exits = 4096;  ///< Of removed containers, for a late wait.
+  int64_t finished_age_ns = 3'600'000'000'000; ///< … and not older than an hour.
+  size_t max_requests = 4096;        ///< Answers remembered for repeated request ids.
+};
+
+/// One process as the records tell it. (A lean copy of journal::ProcessState.)
+struct process_view {
+  std::string id;
+  uint64_t serial = 0;
+  int32_t pid = 0;
+  uint64_t start_ticks = 0;
+  enum class phase_t : uint8_t { adding, created, running, died, exited } phase = phase_t::adding;
+  std::string spec;      ///< Serialized v1::ProcessSpec (execs only).
+  std::string died;      ///< Serialized journal::Died between death and settling, else empty.
+  std::optional<v1::Exit> exit;
+  bool with_stdin = false;
+  bool stdin_closed = false;
+  int64_t started_at_ns = 0;
+  uint64_t op = 0;
+  std::string request_id;
+  uint64_t cause = 0;
+  uint64_t intent_seq = 0;
+};
+
+/// One container as the records tell it.
+struct container_view {
+  container_name name;
+  uint64_t instance = 0;
+  uint32_t run = 0;
+  v1::State state = v1::CREATING;
+  v1::State before = v1::STATE_UNSPECIFIED; ///< State before the intent under way.
+  bool paused = false;
+  std::string spec; ///< Serialized v1::ContainerSpec: parsed only when asked for.
+  bool remove_on_exit = false;
+  bool start_wanted = false;
+  std::string runtime;
+  std::vector<std::string> command;
+  int64_t created_at_ns = 0;
+  int64_t started_at_ns = 0;
+  uint64_t op = 0;
+  uint64_t intent_seq = 0;
+  int64_t intent_at_ns = 0;
+  std::string intent_request;
+  std::optional<v1::By> intent_by;
+  bool force = false;
+  int32_t stop_signal = 0;
+  int64_t stop_timeout_ns = 0;
+  uint64_t oom_kills = 0;
+  std::vector<process_view> processes; ///< init first
+
+  [[nodiscard]] const process_view* init() const noexcept;
+  [[nodiscard]] const process_view* process(std::string_view id) const noexcept;
+};
+
+/// The sum of the records: what is true now. `apply` is total: a record that does not fit
+/// (a later version's, a foreign one) changes nothing. Everything that lists or inspects
+/// reads here and asks no actor, so one stuck container delays nobody.
+class world {
+public:
+  explicit world(world_policy policy = {});
+
+  void load(const journal::Snapshot& from);
+  void apply(const journal::Record& r);
+  [[nodiscard]] journal::Snapshot save() const; ///< seq, epoch and boot id are the caller's.
+
+  [[nodiscard]] const container_view* find(const container_name& name) const noexcept;
+  [[nodiscard]] const std::map<container_name, std::unique_ptr<container_view>>& all() const noexcept;
+
+  /// The first answer to this request, if it was answered.
+  [[nodiscard]] const journal::Answered* answer(const std::string& request_id) const noexcept;
+
+  /// A settled exit, of a living or a removed container. `instance` 0: the newest.
+  struct found_exit { v1::Exit exit; uint64_t instance = 0; uint32_t run = 0; };
+  [[nodiscard]] std::optional<found_exit> exit_of(const container_name& name, uint64_t instance,
+                                                  const std::string& process) const;
+
+  /// Next process serial; unique for the life of the journal.
+  [[nodiscard]] uint64_t take_serial() noexcept;
+
+  /// Finished execs beyond the bounds, to be recorded as forgotten: {name, instance, process}.
+  struct forgettable { container_name name; uint64_t instance = 0; std::string process; };
+  [[nodiscard]] std::vector<forgettable> beyond_bounds(int64_t now_ns) const;
+
+  /// For the bus.
+  [[nodiscard]] v1::Container summary(const container_view& c) const;
+
+private:
+  struct impl;
+  std::shared_ptr<impl> impl_;
+};
+
+/// The public event of a record; empty where the record is private.
+std::optional<v1::Event> event_of(const journal::Record& r);
+
+/// Whether an event passes a filter; labels are looked up in `w`.
+bool passes(const v1::EventFilter& f, const v1::Event& e, const world& w);
+
+} // namespace gantry::runtime
