@@ -2,11 +2,11 @@
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "io/log_reader.hpp"
 #include "messages/gantry.pb.h"
 #include "messages/result.hpp"
-#include "runtime/ledger.hpp"
 
 namespace gantry::actors {
 
@@ -15,13 +15,23 @@ namespace gantry::actors {
 template <class T>
 using answer = std::function<void(result<T>)>;
 
-/// Follows a log: the pull side of `Logs.Read`.
+/// Follows a log: the pull side of `Logs.Read`. Destroy it to stop, as an `event_source`.
 class log_follower {
 public:
   virtual ~log_follower() = default;
   /// The next chunks; empty when the log has come to its end (or, without follow, when
   /// everything there is was read). One call at a time.
   virtual void next(size_t max_bytes, answer<std::vector<v1::LogChunk>> f) = 0;
+};
+
+/// Follows the events: the pull side of `Events.Follow`. Destroy it to stop: no callback
+/// comes after that.
+class event_source {
+public:
+  virtual ~event_source() = default;
+  /// The next items, at most about `max_bytes`; empty when a source that does not follow has
+  /// come to its end. One call at a time.
+  virtual void next(size_t max_bytes, answer<std::vector<v1::FollowItem>> f) = 0;
 };
 
 /// What every gateway and every embedding program speaks to: the supervisor without its
@@ -50,7 +60,7 @@ public:
   virtual void call(const v1::By& by, v1::CloseStdinRequest req, answer<v1::CloseStdinReply> f) = 0;
 
   /// Begins to follow the events.
-  virtual result<std::unique_ptr<runtime::event_feed>> follow(v1::FollowRequest req) = 0;
+  virtual result<std::unique_ptr<event_source>> follow(v1::FollowRequest req) = 0;
 
   /// Begins to read a log.
   virtual result<std::unique_ptr<log_follower>> read_log(const v1::ReadLogRequest& req) = 0;
