@@ -85,17 +85,23 @@ struct alignas(64) arena_header {
   std::atomic<int32_t> last_status; ///< Raw wait status of the gantryd before, -1 if none.
   std::atomic<int32_t> keeper_pid;
   std::atomic<uint32_t> dead_overflow; ///< The keeper left zombies: the table was full.
+  /// Places of the dead table that the keeper has gone past, filled or not; only grows. The
+  /// next place is this modulo the table's size, so a reader that remembers where it was
+  /// looks only at what is new. Written after the entry itself.
+  std::atomic<uint64_t> dead_position;
 };
+static_assert(std::atomic<uint64_t>::is_always_lock_free);
 
 /// A view of a mapped arena: finds the parts, owns nothing. Both sides use it.
 class arena {
 public:
   arena() = default;
 
-  /// Bytes that an arena of this shape takes.
+  /// Bytes that an arena of this shape takes; 0 for a shape that cannot be.
   static size_t size_for(const arena_shape& shape) noexcept;
 
   /// Writes the header into zeroed memory (the keeper, or a library without a keeper).
+  /// Empty view if the memory is too small or not aligned to 64 bytes.
   static arena make(std::span<std::byte> memory, const arena_shape& shape,
                     const char* boot_id) noexcept;
 
@@ -114,8 +120,9 @@ public:
   [[nodiscard]] bool is_large(int32_t index) const noexcept;
 
 private:
+  explicit arena(std::byte* base) noexcept : base_(base) {}
+
   std::byte* base_ = nullptr;
-  size_t size_ = 0;
 };
 
 } // namespace gantry::io
