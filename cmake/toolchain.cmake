@@ -8,6 +8,8 @@ if(GANTRY_CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${GANTRY_CCACHE})
 endif()
 
+add_link_options(-Wl,--as-needed) # the command line must not load what only the daemon uses
+
 find_program(GANTRY_MOLD mold)
 if(GANTRY_MOLD)
   add_link_options(-fuse-ld=mold)

@@ -52,6 +52,7 @@ struct alignas(64) log_slot {
   std::atomic<uint64_t> serial; ///< Process serial (from the journal); 0 = free.
   std::atomic<uint32_t> now;    ///< Which of `at` is valid.
   uint32_t reserved;
+  std::atomic<uint64_t> stdin_taken; ///< Input bytes that were, or may have been, written.
   log_position at[2];
 };
 

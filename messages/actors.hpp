@@ -1,0 +1,206 @@
+#pragma once
+
+// Every typed actor interface of gantry, a line of intent per message: who may say what to
+// whom. Requests of the bus travel as their protobuf types, with the caller beside them.
+// Messages marked INTERNAL come from the actor itself (from io callbacks and timers) or from
+// its own parent or child. Everything runs on the loop's one thread.
+
+#include <caf/all.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "messages/error.hpp"
+#include "messages/gantry.pb.h"
+
+namespace gantry {
+
+/// How a step outside the actors ended: a process that was made, or the error.
+struct outcome {
+  std::optional<error> failed;
+  int32_t pid = 0;
+  uint64_t start_ticks = 0;
+};
+
+/// The death of a process as the kernel told it, already recorded as `Died`.
+struct ended {
+  bool known = false;
+  int32_t code = 0;
+  int32_t signal = 0;
+  bool core = false;
+  int64_t at_ns = 0;
+  uint64_t seq = 0; ///< Of its Died record.
+};
+
+namespace atom {
+using adopt = caf::atom_constant<caf::atom("adopt")>;
+using bundle = caf::atom_constant<caf::atom("bundle")>;
+using made = caf::atom_constant<caf::atom("made")>;
+using started = caf::atom_constant<caf::atom("started")>;
+using exec_made = caf::atom_constant<caf::atom("execmade")>;
+using exec_ready = caf::atom_constant<caf::atom("execready")>;
+using died = caf::atom_constant<caf::atom("died")>;
+using drained = caf::atom_constant<caf::atom("drained")>;
+using settled = caf::atom_constant<caf::atom("settled")>;
+using unstarted = caf::atom_constant<caf::atom("unstarted")>;
+using release = caf::atom_constant<caf::atom("release")>;
+using released = caf::atom_constant<caf::atom("released")>;
+using deleted = caf::atom_constant<caf::atom("deleted")>;
+using updated = caf::atom_constant<caf::atom("updated")>;
+using frozen = caf::atom_constant<caf::atom("frozen")>;
+using grace = caf::atom_constant<caf::atom("grace")>;
+using stuck = caf::atom_constant<caf::atom("stuck")>;
+using sweep = caf::atom_constant<caf::atom("sweep")>;
+using orphan = caf::atom_constant<caf::atom("orphan")>;
+using gone = caf::atom_constant<caf::atom("gone")>;
+using writable = caf::atom_constant<caf::atom("writable")>;
+using shutdown = caf::atom_constant<caf::atom("shutdown")>;
+} // namespace atom
+
+/// The SUPERVISOR actor interface: finds the container's actor and hands the request on.
+using supervisor_actor = caf::typed_actor<
+  // Checks a new container, gives it an actor, and lets that one answer.
+  caf::replies_to<v1::By, v1::CreateRequest>::with<v1::CreateReply>,
+  // All others go to the container's actor, or fail with not_found.
+  caf::replies_to<v1::By, v1::StartRequest>::with<v1::StartReply>,
+  caf::replies_to<v1::By, v1::KillRequest>::with<v1::KillReply>,
+  caf::replies_to<v1::By, v1::StopRequest>::with<v1::StopReply>,
+  caf::replies_to<v1::By, v1::PauseRequest>::with<v1::PauseReply>,
+  caf::replies_to<v1::By, v1::ResumeRequest>::with<v1::ResumeReply>,
+  caf::replies_to<v1::By, v1::UpdateRequest>::with<v1::UpdateReply>,
+  caf::replies_to<v1::By, v1::RemoveRequest>::with<v1::RemoveReply>,
+  caf::replies_to<v1::By, v1::ExecRequest>::with<v1::ExecReply>,
+  caf::replies_to<v1::By, v1::WriteStdinRequest>::with<v1::WriteStdinReply>,
+  caf::replies_to<v1::By, v1::CloseStdinRequest>::with<v1::CloseStdinReply>,
+  // Takes over every container that the world knows (the start after a crash or a stop).
+  caf::reacts_to<atom::adopt>,
+  // INTERNAL: a container has been removed, or was never made: forget its actor.
+  caf::reacts_to<atom::gone, std::string, std::string>,
+  // Ends all container actors; containers stay as they are. Answers when they are at rest.
+  caf::replies_to<atom::shutdown>::with<atom::shutdown>>;
+
+/// The CONTAINER actor interface: one bundle with a life.
+using container_actor = caf::typed_actor<
+  // Makes the container (once), and starts it if the request says so.
+  caf::replies_to<v1::By, v1::CreateRequest>::with<v1::CreateReply>,
+  // Starts a created container; a stopped one gets a new run.
+  caf::replies_to<v1::By, v1::StartRequest>::with<v1::StartReply>,
+  // Sends a signal to a process or to all.
+  caf::replies_to<v1::By, v1::KillRequest>::with<v1::KillReply>,
+  // Signal, grace, SIGKILL; answers with the settled exit.
+  caf::replies_to<v1::By, v1::StopRequest>::with<v1::StopReply>,
+  // Freezes the cgroup; waits for execs that are being made.
+  caf::replies_to<v1::By, v1::PauseRequest>::with<v1::PauseReply>,
+  caf::replies_to<v1::By, v1::ResumeRequest>::with<v1::ResumeReply>,
+  // Changes limits of a living container.
+  caf::replies_to<v1::By, v1::UpdateRequest>::with<v1::UpdateReply>,
+  // Removes it with everything that belongs to it.
+  caf::replies_to<v1::By, v1::RemoveRequest>::with<v1::RemoveReply>,
+  // Runs another process in it.
+  caf::replies_to<v1::By, v1::ExecRequest>::with<v1::ExecReply>,
+  // For a process's stdin: handed to the process's actor.
+  caf::replies_to<v1::By, v1::WriteStdinRequest>::with<v1::WriteStdinReply>,
+  caf::replies_to<v1::By, v1::CloseStdinRequest>::with<v1::CloseStdinReply>,
+  // Takes over what the world says of this container, and finishes what was half done.
+  caf::reacts_to<atom::adopt>,
+  // INTERNAL: the bundle and the log directory are ready, or not.
+  caf::reacts_to<atom::bundle, outcome>,
+  // INTERNAL: the runtime's create (or run) ended.
+  caf::reacts_to<atom::made, outcome>,
+  // INTERNAL: the runtime's start ended.
+  caf::reacts_to<atom::started, outcome>,
+  // INTERNAL: an exec's log directory is ready, or not.
+  caf::reacts_to<atom::exec_ready, std::string, outcome>,
+  // INTERNAL: the runtime's exec ended.
+  caf::reacts_to<atom::exec_made, std::string, outcome>,
+  // INTERNAL, from a process: its exit is settled and recorded.
+  caf::reacts_to<atom::settled, std::string, v1::Exit>,
+  // INTERNAL, from a process: init ended before it was ever started.
+  caf::reacts_to<atom::unstarted, std::string, ended>,
+  // INTERNAL, from a process: it holds nothing any more.
+  caf::reacts_to<atom::released, std::string>,
+  // INTERNAL: the runtime's delete ended.
+  caf::reacts_to<atom::deleted, outcome>,
+  // INTERNAL: the runtime's update ended.
+  caf::reacts_to<atom::updated, outcome>,
+  // INTERNAL: look whether the freeze is complete.
+  caf::reacts_to<atom::frozen>,
+  // INTERNAL: the grace of a stop ran out; the number tells which stop.
+  caf::reacts_to<atom::grace, uint64_t>,
+  // INTERNAL: SIGKILL should have ended it by now.
+  caf::reacts_to<atom::stuck, uint64_t>,
+  // INTERNAL: try again to remove the cgroup.
+  caf::reacts_to<atom::sweep>,
+  // INTERNAL: a runtime command of an earlier life has ended; the name says which.
+  caf::reacts_to<atom::orphan, std::string>,
+  // Come to rest and end; the container stays as it is.
+  caf::replies_to<atom::shutdown>::with<atom::shutdown>>;
+
+/// The PROCESS actor interface: init or an exec, from its pipes to its settled exit.
+using process_actor = caf::typed_actor<
+  // From the container: the runtime made it; watch it. True: it runs already.
+  caf::reacts_to<atom::made, int32_t, uint64_t, bool>,
+  // From the container: init was started.
+  caf::reacts_to<atom::started>,
+  // INTERNAL: the process ended; its Died is recorded.
+  caf::reacts_to<atom::died, ended>,
+  // INTERNAL: what it wrote is in the log. True: somebody else still holds a stream open.
+  caf::reacts_to<atom::drained, bool>,
+  // From the container: let go of everything; true: the log files too. Answers `released`.
+  caf::reacts_to<atom::release, bool>,
+  // INTERNAL: a step of the release is done.
+  caf::reacts_to<atom::released>,
+  // Bytes for stdin; answers how far they were taken, at least one byte or an error.
+  caf::replies_to<v1::WriteStdinRequest>::with<v1::WriteStdinReply>,
+  // Ends stdin for good.
+  caf::replies_to<v1::By, v1::CloseStdinRequest>::with<v1::CloseStdinReply>,
+  // INTERNAL: the pipe of stdin takes bytes again.
+  caf::reacts_to<atom::writable, int32_t>,
+  // Come to rest and end; the process and its log slot stay as they are.
+  caf::replies_to<atom::shutdown>::with<atom::shutdown>>;
+
+/// The RECORDER actor interface: keeps the remembered past within its bounds.
+using recorder_actor = caf::typed_actor<
+  // INTERNAL: look what is beyond the bounds.
+  caf::reacts_to<atom::sweep>,
+  caf::replies_to<atom::shutdown>::with<atom::shutdown>>;
+
+/// The TERMINATOR actor interface: an orderly end.
+using terminator_actor = caf::typed_actor<
+  // Stops all containers (true) or leaves them running, brings every actor to rest, answers.
+  caf::replies_to<atom::shutdown, bool>::with<atom::shutdown>,
+  // INTERNAL: the stops took too long: go on.
+  caf::reacts_to<atom::grace>>;
+
+/// Our error as CAF's, and back.
+caf::error to_caf(const error& x);
+error from_caf(const caf::error& x);
+
+} // namespace gantry
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::outcome)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::ended)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::By)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::Exit)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::CreateRequest)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::CreateReply)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::StartRequest)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::StartReply)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::KillRequest)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::KillReply)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::StopRequest)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::StopReply)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::PauseRequest)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::PauseReply)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::ResumeRequest)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::ResumeReply)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::UpdateRequest)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::UpdateReply)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::RemoveRequest)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::RemoveReply)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::ExecRequest)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::ExecReply)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::WriteStdinRequest)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::WriteStdinReply)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::CloseStdinRequest)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::CloseStdinReply)
