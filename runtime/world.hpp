@@ -89,6 +89,13 @@ public:
   /// The first answer to this request, if it was answered.
   [[nodiscard]] const journal::Answered* answer(const std::string& request_id) const noexcept;
 
+  /// The container with an intent under way that this request asked for, or null. An
+  /// empty id asks for nothing and finds nothing.
+  [[nodiscard]] const container_view* pending(const std::string& request_id) const noexcept;
+
+  /// The labels of an instance, living or removed not too long ago; null if it has none.
+  [[nodiscard]] const std::map<std::string, std::string>* labels(uint64_t instance) const noexcept;
+
   /// A settled exit, of a living or a removed container. `instance` 0: the newest.
   struct found_exit { v1::Exit exit; uint64_t instance = 0; uint32_t run = 0; };
   [[nodiscard]] std::optional<found_exit> exit_of(const container_name& name, uint64_t instance,
@@ -104,15 +111,24 @@ public:
   /// For the bus.
   [[nodiscard]] v1::Container summary(const container_view& c) const;
 
+  /// How many intents are under way, and how many answers are remembered.
+  [[nodiscard]] size_t pending_count() const noexcept;
+  [[nodiscard]] size_t answer_count() const noexcept;
+
+  struct impl; ///< INTERNAL: see world_impl.hpp.
+
 private:
-  struct impl;
   std::shared_ptr<impl> impl_;
 };
 
 /// The public event of a record; empty where the record is private.
 std::optional<v1::Event> event_of(const journal::Record& r);
 
-/// Whether an event passes a filter; labels are looked up in `w`.
+/// Whether an event passes a filter. An empty namespace means "default", "*" all. Labels are
+/// those of the event (create) or, by instance, those that `w` knows; a container that was
+/// removed longer ago than `world_policy::finished_age_ns` has none any more. A gap passes
+/// always: a loss is never filtered away. What belongs to no container (the supervisor's own
+/// life) passes any namespace, but not a filter for containers or labels.
 bool passes(const v1::EventFilter& f, const v1::Event& e, const world& w);
 
 } // namespace gantry::runtime

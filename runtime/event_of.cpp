@@ -1,0 +1,181 @@
+#include "runtime/world.hpp"
+
+namespace gantry::runtime {
+
+namespace {
+
+using journal::Record;
+
+/// The type of the public event of a record; empty where the record is private.
+std::string_view type_of(const Record& r) {
+  switch (r.body_case()) {
+  case Record::kExecAdding:
+    return "exec-added";
+  case Record::kCreated:
+    return "create";
+  case Record::kStarted:
+    return "start";
+  case Record::kCreateFailed:
+    return "create-failed";
+  case Record::kStartFailed:
+    return "start-failed";
+  case Record::kExecStarted:
+    return "exec-started";
+  case Record::kExecFailed:
+    return "exec-failed";
+  case Record::kExited:
+    return "exit";
+  case Record::kOom:
+    return "oom";
+  case Record::kPaused:
+    return "paused";
+  case Record::kResumed:
+    return "resumed";
+  case Record::kKilled:
+    return "kill";
+  case Record::kUpdated:
+    return "updated";
+  case Record::kDeleted:
+    return "delete";
+  case Record::kRestored:
+    return "restored";
+  case Record::kLogBlocked:
+    return r.log_blocked().blocked() ? "log-blocked" : "log-unblocked";
+  case Record::kSupervisorStarted:
+    return "supervisor-started";
+  case Record::kSupervisorStopping:
+    return "supervisor-stopping";
+  case Record::kKeeperLost:
+    return "keeper-lost";
+  case Record::kGap:
+    return "gap";
+  default: // Intents, answers, Died, StateRestored, StdinClosed, ProcessForgotten.
+    return {};
+  }
+}
+
+void put(v1::Event& e, const char* key, const std::string& value) {
+  if (!value.empty())
+    (*e.mutable_details())[key] = value;
+}
+
+template <class Number>
+void put_number(v1::Event& e, const char* key, Number value) {
+  if (value != 0)
+    (*e.mutable_details())[key] = std::to_string(value);
+}
+
+template <class Failure>
+void put_failure(v1::Event& e, const Failure& f) {
+  e.set_message(f.message());
+  put(e, "code", f.code());
+  put(e, "message", f.message());
+  put(e, "cure", f.cure());
+}
+
+/// An update names what it changed, and nothing else.
+void put_resources(v1::Event& e, const v1::Resources& r) {
+  put_number(e, "memory_bytes", r.memory_bytes());
+  put_number(e, "memory_swap_bytes", r.memory_swap_bytes());
+  put_number(e, "nano_cpus", r.nano_cpus());
+  put_number(e, "cpu_shares", r.cpu_shares());
+  put_number(e, "cpu_quota_us", r.cpu_quota_us());
+  put_number(e, "cpu_period_us", r.cpu_period_us());
+  put(e, "cpuset_cpus", r.cpuset_cpus());
+  put(e, "cpuset_mems", r.cpuset_mems());
+  put_number(e, "pids_limit", r.pids_limit());
+  put_number(e, "memory_reservation_bytes", r.memory_reservation_bytes());
+  for (const auto& [file, text] : r.unified())
+    put(e, ("unified." + file).c_str(), text);
+}
+
+void put_supervisor(v1::Event& e, const journal::SupervisorStarted& s) {
+  put(e, "version", s.version());
+  put(e, "cause", s.cause());
+  put(e, "boot_id", s.boot_id());
+  put_number(e, "previous_signal", s.previous_signal());
+  put_number(e, "previous_code", s.previous_code());
+  put_number(e, "generation", s.generation());
+}
+
+void put_gap(v1::Event& e, const journal::Gap& g) {
+  e.set_message(g.reason());
+  (*e.mutable_details())["from"] = std::to_string(g.from_seq());
+  (*e.mutable_details())["to"] = std::to_string(g.to_seq());
+  put(e, "reason", g.reason());
+}
+
+/// What a type has beyond the common fields.
+void put_body(v1::Event& e, const Record& r) {
+  switch (r.body_case()) {
+  case Record::kCreated:
+    *e.mutable_labels() = r.created().labels();
+    break;
+  case Record::kCreateFailed:
+    return put_failure(e, r.create_failed());
+  case Record::kStartFailed:
+    return put_failure(e, r.start_failed());
+  case Record::kExecFailed:
+    return put_failure(e, r.exec_failed());
+  case Record::kExited:
+    *e.mutable_exit() = r.exited().exit();
+    e.mutable_exit()->set_seq(r.seq());
+    break;
+  case Record::kOom:
+    put(e, "level", r.oom().level());
+    put_number(e, "kills", r.oom().kills());
+    break;
+  case Record::kKilled:
+    e.mutable_details()->insert({"signal", signal_name(r.killed().signal())});
+    if (r.killed().all())
+      put(e, "all", "true");
+    break;
+  case Record::kUpdated:
+    return put_resources(e, r.updated().resources());
+  case Record::kRestored:
+    e.set_message(r.restored().what());
+    put(e, "adopted", r.restored().adopted() ? "true" : "false");
+    put(e, "what", r.restored().what());
+    put(e, "state", v1::State_Name(r.restored().state()));
+    break;
+  case Record::kLogBlocked:
+    e.set_message(r.log_blocked().message());
+    break;
+  case Record::kSupervisorStarted:
+    return put_supervisor(e, r.supervisor_started());
+  case Record::kSupervisorStopping:
+    put(e, "leaves_running", r.supervisor_stopping().leaves_running() ? "true" : "false");
+    put(e, "cause", r.supervisor_stopping().cause());
+    break;
+  case Record::kGap:
+    return put_gap(e, r.gap());
+  default:
+    break;
+  }
+}
+
+} // namespace
+
+std::optional<v1::Event> event_of(const Record& r) {
+  auto type = type_of(r);
+  if (type.empty())
+    return std::nullopt;
+  v1::Event e;
+  e.set_seq(r.seq());
+  e.set_epoch(r.epoch());
+  e.set_time_ns(r.time_ns());
+  e.set_type(std::string(type));
+  e.set_namespace_(r.namespace_());
+  e.set_container(r.container());
+  e.set_instance(r.instance());
+  e.set_run(r.run());
+  e.set_process(r.process());
+  e.set_pid(r.pid());
+  e.set_cause(r.cause());
+  if (r.has_by())
+    *e.mutable_by() = r.by();
+  put_body(e, r);
+  return e;
+}
+
+} // namespace gantry::runtime

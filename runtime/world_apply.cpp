@@ -1,0 +1,420 @@
+#include <algorithm>
+
+#include "runtime/world_impl.hpp"
+
+namespace gantry::runtime {
+
+namespace {
+
+using journal::Record;
+using phase = process_view::phase_t;
+
+/// States in which nothing is under way.
+bool is_resting(v1::State s) noexcept {
+  return s == v1::CREATED || s == v1::RUNNING || s == v1::PAUSED || s == v1::STOPPED ||
+         s == v1::DEAD || s == v1::UNKNOWN;
+}
+
+/// States that a later fact about starting or pausing does not overrule.
+bool is_ending(v1::State s) noexcept { return s == v1::STOPPING || s == v1::DELETING; }
+
+void set_pid(process_view& p, const Record& r, uint64_t start_ticks) {
+  if (r.pid() != 0)
+    p.pid = r.pid();
+  if (start_ticks != 0)
+    p.start_ticks = start_ticks;
+}
+
+void follow_flag(container_view& c, v1::State s) {
+  if (s == v1::PAUSED)
+    c.paused = true;
+  else if (s == v1::RUNNING || s == v1::STOPPED || s == v1::CREATED)
+    c.paused = false;
+}
+
+void created(container_view& c, const Record& r) {
+  c.command.assign(r.created().command().begin(), r.created().command().end());
+  if (c.state == v1::CREATING)
+    c.state = v1::CREATED;
+  if (auto* p = find_process(c, {}); p != nullptr && p->phase == phase::adding) {
+    set_pid(*p, r, r.created().start_ticks());
+    p->phase = phase::created;
+    p->op = 0;
+  }
+}
+
+void killed(container_view& c, const Record& r) {
+  if (r.killed().all()) {
+    for (auto& p : c.processes)
+      if (p.phase < phase::died)
+        p.cause = r.seq();
+  } else if (auto* p = find_process(c, r.process()); p != nullptr && p->phase < phase::died) {
+    p->cause = r.seq();
+  }
+}
+
+void blame(container_view& c, uint64_t seq) {
+  for (auto& p : c.processes)
+    if (p.phase < phase::died)
+      p.cause = seq;
+}
+
+} // namespace
+
+void world::apply(const Record& r) {
+  auto& w = *impl_;
+  w.prune(r.time_ns());
+  if (r.body_case() == Record::kAnswered)
+    return w.remember_answer(r.request_id(), r.answered());
+  if (r.container().empty())
+    return;
+  if (r.body_case() == Record::kCreating)
+    return w.create(r);
+  container_name name{r.namespace_(), r.container()};
+  auto i = w.containers.find(name);
+  if (i == w.containers.end() || (r.instance() != 0 && r.instance() != i->second->instance))
+    return; // Of an instance that is gone: nothing is true about it any more.
+  if (r.body_case() == Record::kDeleted || r.body_case() == Record::kCreateFailed)
+    return w.remove(name, r.time_ns());
+  w.apply_to(*i->second, r);
+}
+
+void world::impl::begin_intent(container_view& c, const Record& r, uint64_t op) {
+  unpend(c.intent_request); // A new intent takes the place of one that it overrules.
+  c.op = op;
+  c.intent_seq = r.seq();
+  c.intent_at_ns = r.time_ns();
+  c.intent_request = r.request_id();
+  c.intent_by.reset();
+  if (r.has_by())
+    c.intent_by = r.by();
+  if (!r.request_id().empty())
+    pending[r.request_id()] = c.name;
+}
+
+void world::impl::end_intent(container_view& c) {
+  unpend(c.intent_request);
+  c.before = v1::STATE_UNSPECIFIED;
+  c.op = 0;
+  c.intent_seq = 0;
+  c.intent_at_ns = 0;
+  c.intent_request.clear();
+  c.intent_by.reset();
+  c.force = false;
+  c.stop_signal = 0;
+  c.stop_timeout_ns = 0;
+}
+
+void world::impl::unpend(const std::string& request_id) {
+  if (!request_id.empty())
+    pending.erase(request_id);
+}
+
+void world::impl::create(const Record& r) {
+  const auto& body = r.creating();
+  container_name name{r.namespace_(), r.container()};
+  if (containers.contains(name)) // Only after a repaired journal: its end was lost.
+    remove(name, r.time_ns());
+  auto c = std::make_unique<container_view>();
+  c->name = name;
+  c->instance = r.instance() != 0 ? r.instance() : r.seq();
+  c->state = v1::CREATING;
+  c->spec = body.spec().SerializeAsString();
+  c->remove_on_exit = body.spec().remove_on_exit();
+  c->start_wanted = body.start();
+  c->runtime = body.runtime();
+  c->created_at_ns = r.time_ns();
+  begin_intent(*c, r, body.op());
+  process_view p;
+  p.id = init_id;
+  p.serial = body.process_serial();
+  p.with_stdin = body.spec().with_stdin();
+  p.op = body.op();
+  p.request_id = r.request_id();
+  p.intent_seq = r.seq();
+  c->processes.push_back(std::move(p));
+  next_serial = std::max(next_serial, body.process_serial() + 1);
+  remember_labels(c->instance, body.spec());
+  containers[name] = std::move(c);
+}
+
+bool world::impl::apply_intent(container_view& c, const Record& r) {
+  auto state_before = c.state;
+  auto begin = [&](v1::State to, uint64_t op) {
+    auto before = is_resting(state_before) ? state_before : c.before;
+    begin_intent(c, r, op);
+    c.before = before;
+    c.state = to;
+    return true;
+  };
+  switch (r.body_case()) {
+  case Record::kStarting:
+    return is_ending(c.state) || begin(v1::STARTING, r.starting().op());
+  case Record::kPausing:
+    return is_ending(c.state) || begin(v1::PAUSING, 0);
+  case Record::kResuming: // There is no such state: it is paused until it is not.
+    return is_ending(c.state) || begin(v1::PAUSED, 0);
+  case Record::kStopping:
+    if (c.state == v1::DELETING)
+      return true;
+    begin(v1::STOPPING, 0);
+    c.stop_signal = r.stopping().signal();
+    c.stop_timeout_ns = r.stopping().timeout_ns();
+    blame(c, r.seq());
+    return true;
+  case Record::kDeleting:
+    begin(v1::DELETING, r.deleting().op());
+    c.force = r.deleting().force();
+    blame(c, r.seq());
+    return true;
+  default:
+    return false;
+  }
+}
+
+void world::impl::apply_to(container_view& c, const Record& r) {
+  if (apply_intent(c, r))
+    return;
+  switch (r.body_case()) {
+  case Record::kCreated:
+    created(c, r);
+    if (c.state == v1::CREATED && !c.start_wanted)
+      end_intent(c);
+    break;
+  case Record::kStarted:
+    return started(c, r);
+  case Record::kStartFailed: // Init is gone, the container is not.
+    if (c.state != v1::DELETING) {
+      c.state = v1::STOPPED;
+      end_intent(c);
+    }
+    c.start_wanted = false;
+    if (auto* p = find_process(c, {}); p != nullptr && p->phase < phase::died)
+      p->phase = phase::exited;
+    break;
+  case Record::kPaused:
+    c.paused = true;
+    if (!is_ending(c.state)) {
+      c.state = v1::PAUSED;
+      end_intent(c);
+    }
+    break;
+  case Record::kResumed:
+    c.paused = false;
+    if (c.state == v1::PAUSED || c.state == v1::PAUSING) {
+      c.state = v1::RUNNING;
+      end_intent(c);
+    } else if (c.before == v1::PAUSED) {
+      c.before = v1::RUNNING;
+    }
+    break;
+  case Record::kStateRestored:
+    c.state = r.state_restored().state();
+    follow_flag(c, c.state);
+    end_intent(c);
+    break;
+  case Record::kOom:
+    c.oom_kills = std::max(c.oom_kills, r.oom().kills());
+    break;
+  case Record::kKilled:
+    return killed(c, r);
+  case Record::kUpdated:
+    return updated(c, r.updated().resources());
+  case Record::kRestored:
+    return restored(c, r);
+  default:
+    return apply_process(c, r);
+  }
+}
+
+void world::impl::apply_process(container_view& c, const Record& r) {
+  if (r.body_case() == Record::kExecAdding)
+    return add_exec(c, r);
+  auto* p = find_process(c, r.process());
+  if (p == nullptr)
+    return;
+  switch (r.body_case()) {
+  case Record::kExecStarted:
+    if (p->phase == phase::adding) {
+      set_pid(*p, r, r.exec_started().start_ticks());
+      p->phase = phase::running;
+      p->started_at_ns = r.time_ns();
+      p->op = 0;
+      unpend(p->request_id);
+    }
+    break;
+  case Record::kExecFailed:
+    if (p->id != init_id)
+      drop_process(c, p->id);
+    break;
+  case Record::kDied:
+    if (!p->exit) {
+      p->phase = phase::died;
+      p->died = r.died().SerializeAsString();
+      if (r.pid() != 0)
+        p->pid = r.pid();
+    }
+    break;
+  case Record::kExited:
+    return exited(c, r);
+  case Record::kStdinClosed:
+    p->stdin_closed = true;
+    break;
+  case Record::kProcessForgotten:
+    if (p->id != init_id && p->phase == phase::exited)
+      drop_process(c, p->id);
+    break;
+  default: // The supervisor's own life, logs, and what a later version adds.
+    break;
+  }
+}
+
+void world::impl::started(container_view& c, const Record& r) {
+  c.run = r.run() != 0 ? r.run() : c.run + 1;
+  c.started_at_ns = r.time_ns();
+  c.start_wanted = false;
+  if (auto* p = find_process(c, {}); p != nullptr) {
+    if (p->phase == phase::exited && p->exit) { // A new run: the last one's end is kept apart.
+      keep_exit(c, *p, r.time_ns());
+      finished.back().run = c.run - 1;
+      p->exit.reset();
+      p->phase = phase::created;
+    }
+    if (p->phase != phase::died) {
+      set_pid(*p, r, r.started().start_ticks());
+      p->phase = phase::running;
+    }
+    p->started_at_ns = r.time_ns();
+    p->op = 0;
+  }
+  if (is_ending(c.state)) {
+    c.before = v1::RUNNING;
+    return;
+  }
+  c.state = v1::RUNNING;
+  end_intent(c);
+}
+
+void world::impl::add_exec(container_view& c, const Record& r) {
+  if (r.process().empty() || r.process() == init_id)
+    return;
+  if (auto* old = find_process(c, r.process()); old != nullptr)
+    drop_process(c, old->id);
+  process_view p;
+  p.id = r.process();
+  p.serial = r.exec_adding().process_serial();
+  p.spec = r.exec_adding().spec().SerializeAsString();
+  p.with_stdin = r.exec_adding().spec().with_stdin();
+  p.op = r.exec_adding().op();
+  p.request_id = r.request_id();
+  p.intent_seq = r.seq();
+  c.processes.push_back(std::move(p));
+  next_serial = std::max(next_serial, r.exec_adding().process_serial() + 1);
+  if (!r.request_id().empty())
+    pending[r.request_id()] = c.name;
+}
+
+void world::impl::exited(container_view& c, const Record& r) {
+  auto* p = find_process(c, r.process());
+  if (p->exit)
+    return; // Exactly one.
+  p->phase = phase::exited;
+  p->died.clear();
+  p->died.shrink_to_fit();
+  p->op = 0;
+  p->exit = r.exited().exit();
+  p->exit->set_seq(r.seq());
+  if (p->id != init_id) {
+    unpend(p->request_id);
+    return;
+  }
+  c.paused = false;
+  if (c.state == v1::DELETING) {
+    c.before = v1::STOPPED;
+    return;
+  }
+  c.state = v1::STOPPED;
+  end_intent(c);
+}
+
+void world::impl::updated(container_view& c, const v1::Resources& changed) {
+  v1::ContainerSpec spec;
+  if (!spec.ParseFromString(c.spec))
+    return;
+  // A field of 0 or empty means "unchanged", which is what a proto3 merge does.
+  spec.mutable_resources()->MergeFrom(changed);
+  c.spec = spec.SerializeAsString();
+}
+
+void world::impl::restored(container_view& c, const Record& r) {
+  auto to = r.restored().state();
+  if (to == v1::STATE_UNSPECIFIED || (!r.process().empty() && r.process() != init_id))
+    return;
+  c.state = to;
+  follow_flag(c, to);
+  if (is_resting(to))
+    end_intent(c);
+}
+
+void world::impl::remember_answer(const std::string& request_id, const journal::Answered& a) {
+  if (request_id.empty())
+    return;
+  unpend(request_id);
+  if (!answers.try_emplace(request_id, a).second)
+    return; // The first answer stays.
+  answer_order.push_back(request_id);
+  while (answer_order.size() > policy.max_requests) {
+    answers.erase(answer_order.front());
+    answer_order.pop_front();
+  }
+}
+
+void world::impl::keep_exit(const container_view& c, const process_view& p, int64_t now_ns) {
+  finished.push_back({c.name, c.instance, c.run, p.id, *p.exit, now_ns});
+  while (finished.size() > policy.max_finished_exits)
+    finished.pop_front();
+}
+
+void world::impl::remove(const container_name& name, int64_t now_ns) {
+  auto i = containers.find(name);
+  if (i == containers.end())
+    return;
+  auto& c = *i->second;
+  unpend(c.intent_request);
+  for (const auto& p : c.processes) {
+    unpend(p.request_id);
+    if (p.exit)
+      keep_exit(c, p, now_ns);
+  }
+  if (labels.contains(c.instance))
+    removed_labels.emplace_back(c.instance, now_ns);
+  containers.erase(i);
+  prune(now_ns);
+}
+
+void world::impl::drop_process(container_view& c, const std::string& id) {
+  auto i = std::find_if(c.processes.begin(), c.processes.end(),
+                        [&id](const process_view& p) { return p.id == id; });
+  if (i == c.processes.end())
+    return;
+  unpend(i->request_id);
+  c.processes.erase(i);
+}
+
+void world::impl::remember_labels(uint64_t instance, const v1::ContainerSpec& spec) {
+  if (!spec.labels().empty())
+    labels[instance] = label_map(spec.labels().begin(), spec.labels().end());
+}
+
+void world::impl::prune(int64_t now_ns) {
+  auto old = [&](int64_t at) { return now_ns - at > policy.finished_age_ns; };
+  while (!finished.empty() && old(finished.front().removed_at_ns))
+    finished.pop_front();
+  while (!removed_labels.empty() && (removed_labels.size() > policy.max_finished_exits ||
+                                     old(removed_labels.front().second))) {
+    labels.erase(removed_labels.front().first);
+    removed_labels.pop_front();
+  }
+}
+
+} // namespace gantry::runtime

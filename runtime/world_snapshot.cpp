@@ -1,0 +1,188 @@
+#include <algorithm>
+
+#include "runtime/world_impl.hpp"
+
+namespace gantry::runtime {
+
+namespace {
+
+using phase = process_view::phase_t;
+
+constexpr std::string_view phase_names[] = {"adding", "created", "running", "died", "exited"};
+
+phase phase_named(std::string_view name) {
+  for (size_t i = 0; i < std::size(phase_names); ++i)
+    if (phase_names[i] == name)
+      return phase(i);
+  return phase::exited; // A later version's: nothing that we could still act upon.
+}
+
+void save_process(const process_view& p, journal::ProcessState& out) {
+  out.set_id(p.id);
+  out.set_serial(p.serial);
+  out.set_pid(p.pid);
+  out.set_start_ticks(p.start_ticks);
+  out.set_phase(std::string(phase_names[size_t(p.phase)]));
+  if (!p.spec.empty())
+    (void)out.mutable_spec()->ParseFromString(p.spec);
+  if (p.phase == phase::died)
+    (void)out.mutable_died()->ParseFromString(p.died);
+  if (p.exit)
+    *out.mutable_exit() = *p.exit;
+  out.set_with_stdin(p.with_stdin);
+  out.set_stdin_closed(p.stdin_closed);
+  out.set_started_at_ns(p.started_at_ns);
+  out.set_op(p.op);
+  out.set_request_id(p.request_id);
+  out.set_cause(p.cause);
+  out.set_intent_seq(p.intent_seq);
+}
+
+process_view load_process(const journal::ProcessState& s) {
+  process_view p;
+  p.id = s.id();
+  p.serial = s.serial();
+  p.pid = s.pid();
+  p.start_ticks = s.start_ticks();
+  p.phase = phase_named(s.phase());
+  if (s.has_spec())
+    p.spec = s.spec().SerializeAsString();
+  if (s.has_died())
+    p.died = s.died().SerializeAsString();
+  if (s.has_exit())
+    p.exit = s.exit();
+  p.with_stdin = s.with_stdin();
+  p.stdin_closed = s.stdin_closed();
+  p.started_at_ns = s.started_at_ns();
+  p.op = s.op();
+  p.request_id = s.request_id();
+  p.cause = s.cause();
+  p.intent_seq = s.intent_seq();
+  return p;
+}
+
+void save_container(const container_view& c, journal::ContainerState& out) {
+  out.set_namespace_(c.name.ns);
+  out.set_id(c.name.id);
+  out.set_instance(c.instance);
+  out.set_run(c.run);
+  out.set_state(c.state);
+  (void)out.mutable_spec()->ParseFromString(c.spec);
+  out.set_runtime(c.runtime);
+  for (const auto& word : c.command)
+    out.add_command(word);
+  out.set_created_at_ns(c.created_at_ns);
+  out.set_started_at_ns(c.started_at_ns);
+  for (const auto& p : c.processes)
+    save_process(p, *out.add_processes());
+  out.set_start_wanted(c.start_wanted);
+  out.set_op(c.op);
+  out.set_intent_request(c.intent_request);
+  out.set_before(c.before);
+  if (c.intent_by)
+    *out.mutable_intent_by() = *c.intent_by;
+  out.set_force(c.force);
+  out.set_stop_signal(c.stop_signal);
+  out.set_stop_timeout_ns(c.stop_timeout_ns);
+  out.set_intent_at_ns(c.intent_at_ns);
+  out.set_intent_seq(c.intent_seq);
+  out.set_oom_kills(c.oom_kills);
+  out.set_paused(c.paused);
+}
+
+std::unique_ptr<container_view> load_container(const journal::ContainerState& s) {
+  auto c = std::make_unique<container_view>();
+  c->name = {s.namespace_(), s.id()};
+  c->instance = s.instance();
+  c->run = s.run();
+  c->state = s.state();
+  c->before = s.before();
+  c->paused = s.paused();
+  c->spec = s.spec().SerializeAsString();
+  c->remove_on_exit = s.spec().remove_on_exit();
+  c->start_wanted = s.start_wanted();
+  c->runtime = s.runtime();
+  c->command.assign(s.command().begin(), s.command().end());
+  c->created_at_ns = s.created_at_ns();
+  c->started_at_ns = s.started_at_ns();
+  c->op = s.op();
+  c->intent_seq = s.intent_seq();
+  c->intent_at_ns = s.intent_at_ns();
+  c->intent_request = s.intent_request();
+  if (s.has_intent_by())
+    c->intent_by = s.intent_by();
+  c->force = s.force();
+  c->stop_signal = s.stop_signal();
+  c->stop_timeout_ns = s.stop_timeout_ns();
+  c->oom_kills = s.oom_kills();
+  for (const auto& p : s.processes())
+    c->processes.push_back(load_process(p));
+  return c;
+}
+
+} // namespace
+
+journal::Snapshot world::save() const {
+  const auto& w = *impl_;
+  journal::Snapshot out;
+  out.set_next_serial(w.next_serial);
+  for (const auto& [name, c] : w.containers)
+    save_container(*c, *out.add_containers());
+  for (const auto& id : w.answer_order) {
+    auto* r = out.add_requests();
+    r->set_request_id(id);
+    *r->mutable_answer() = w.answers.at(id);
+  }
+  for (const auto& f : w.finished) {
+    auto* e = out.add_finished();
+    e->set_namespace_(f.name.ns);
+    e->set_container(f.name.id);
+    e->set_instance(f.instance);
+    e->set_run(f.run);
+    e->set_process(f.process);
+    *e->mutable_exit() = f.exit;
+    e->set_removed_at_ns(f.removed_at_ns);
+  }
+  for (const auto& [instance, at] : w.removed_labels) {
+    auto* r = out.add_removed();
+    r->set_instance(instance);
+    r->set_removed_at_ns(at);
+    if (auto i = w.labels.find(instance); i != w.labels.end())
+      r->mutable_labels()->insert(i->second.begin(), i->second.end());
+  }
+  return out;
+}
+
+void world::load(const journal::Snapshot& from) {
+  auto fresh = std::make_shared<impl>();
+  fresh->policy = impl_->policy;
+  auto& w = *fresh;
+  w.next_serial = std::max<uint64_t>(1, from.next_serial());
+  for (const auto& s : from.containers()) {
+    auto c = load_container(s);
+    w.remember_labels(c->instance, s.spec());
+    if (!c->intent_request.empty())
+      w.pending[c->intent_request] = c->name;
+    for (const auto& p : c->processes)
+      if (p.phase == phase::adding && p.id != init_id && !p.request_id.empty())
+        w.pending[p.request_id] = c->name;
+    auto name = c->name;
+    w.containers[name] = std::move(c);
+  }
+  for (const auto& r : from.requests())
+    w.remember_answer(r.request_id(), r.answer());
+  for (const auto& e : from.finished())
+    w.finished.push_back({{e.namespace_(), e.container()},
+                          e.instance(),
+                          e.run(),
+                          e.process(),
+                          e.exit(),
+                          e.removed_at_ns()});
+  for (const auto& r : from.removed()) {
+    w.labels[r.instance()] = label_map(r.labels().begin(), r.labels().end());
+    w.removed_labels.emplace_back(r.instance(), r.removed_at_ns());
+  }
+  impl_ = std::move(fresh);
+}
+
+} // namespace gantry::runtime
