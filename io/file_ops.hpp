@@ -26,8 +26,11 @@ private:
   void complete(int32_t res, uint32_t flags) noexcept override;
 
   loop& loop_;
-  struct how_t { uint64_t flags, mode, resolve; } how_{};
+  struct how_t {
+    uint64_t flags, mode, resolve;
+  } how_{}; ///< The kernel's struct open_how.
   int dir_ = -1;
+  int retries_ = 0;
   std::string path_;
   op_done callback_;
 };
@@ -37,7 +40,7 @@ class read_op final : public op {
 public:
   explicit read_op(loop& l) noexcept : loop_(l) {}
   void start(int fd, std::span<char> into, uint64_t offset, op_done f);
-  void cancel() { loop_.cancel(*this); }
+  void cancel();
 
 private:
   void prepare(io_uring_sqe& sqe) noexcept override;
@@ -47,6 +50,8 @@ private:
   int fd_ = -1;
   std::span<char> into_;
   uint64_t offset_ = 0;
+  size_t done_ = 0;
+  bool cancelled_ = false;
   op_done callback_;
 };
 
@@ -93,10 +98,12 @@ public:
   void unlink(std::string path, op_done f);
   void rmdir(std::string path, op_done f);
   void rename(std::string from, std::string to, op_done f);
-  void allocate(int fd, uint64_t bytes, op_done f); ///< fallocate, keeps content.
+  /// fallocate from offset 0: reserves the blocks, keeps content and size.
+  void allocate(int fd, uint64_t bytes, op_done f);
 
 private:
   enum class kind : uint8_t { mkdir, unlink, rmdir, rename, allocate };
+  void begin(kind what, std::string path, std::string other, op_done f);
   void prepare(io_uring_sqe& sqe) noexcept override;
   void complete(int32_t res, uint32_t flags) noexcept override;
 
@@ -120,7 +127,9 @@ void read_file(loop& l, std::string path, size_t limit, std::string thing,
 void read_file_beneath(loop& l, std::string root, std::string path, size_t limit,
                        std::string thing, std::function<void(result<std::string>)> f);
 
-/// Writes a whole file and renames it into place; with `durable`, fdatasync before.
+/// Writes a whole file as PATH.tmp and renames it into place; with `durable`, fdatasync
+/// before, and of the directory behind. What stood there stays whole until the rename, and
+/// after a failure; PATH.tmp is removed then. One call at a time for each path.
 void write_file(loop& l, std::string path, std::string bytes, mode_t mode, bool durable,
                 std::function<void(result<void>)> f);
 

@@ -70,7 +70,9 @@ public:
 
   /// Hands over what was queued, waits until something is done or `deadline` (monotonic)
   /// has come, and appends what is done. A deadline in the past does not wait;
-  /// `nanoseconds::max()` waits without end. Marks the ops as at rest.
+  /// `nanoseconds::max()` waits without end. May return with nothing done (a signal, a
+  /// wake). The ops stay in flight until the loop enters `complete`: one that is done but
+  /// waits for its turn cannot be destroyed by the callback of another.
   virtual void turn(nanoseconds deadline, std::vector<completion>& out) = 0;
 
   /// Ends a waiting `turn` early. Thread-safe, async-signal-safe.
@@ -114,8 +116,10 @@ public:
 
   /// Whole content, at most `limit` bytes; -EFBIG above.
   virtual int read_small(const std::string& path, std::string& out, size_t limit = 65536) = 0;
-  virtual int write_small(const std::string& path, std::string_view bytes) = 0; ///< Existing file, no O_CREAT, one write(2).
-  virtual int create_small(const std::string& path, std::string_view bytes, mode_t mode) = 0; ///< O_CREAT|O_TRUNC, then written whole.
+  /// Existing file, no O_CREAT, one write(2): what cgroupfs wants.
+  virtual int write_small(const std::string& path, std::string_view bytes) = 0;
+  /// O_CREAT|O_TRUNC, then written whole.
+  virtual int create_small(const std::string& path, std::string_view bytes, mode_t mode) = 0;
   virtual int mkdir(const std::string& path, mode_t mode) = 0;
   virtual int rmdir(const std::string& path) = 0;
   virtual int unlink(const std::string& path) = 0;

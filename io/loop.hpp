@@ -29,6 +29,7 @@ struct loop_stats {
 };
 
 class timer;
+class watchdog;
 
 /// Work that others bring to every turn: the actor scheduler is one.
 class turn_hook {
@@ -68,8 +69,18 @@ public:
   /// Turns until `stop`.
   void run();
 
-  /// Ends `run` after the current turn. Thread-safe.
+  /// Ends `run` after the current turn, or the next `run` at once. Thread-safe,
+  /// async-signal-safe.
   void stop() noexcept;
+
+  /// Turns until the kernel holds no request, at most `limit`. True when it holds none.
+  bool drain(nanoseconds limit);
+
+  /// Watches the length of every turn from now on (not owned; nullptr ends it).
+  void set_watchdog(watchdog* dog) noexcept { watchdog_ = dog; }
+
+  /// For the actor scheduler: counts actors that ran.
+  void count_resumes(size_t n) noexcept { stats_.actor_resumes += n; }
 
   /// Registers a hook (not owned; removed by `remove_hook`).
   void add_hook(turn_hook& hook);
@@ -83,15 +94,23 @@ public:
 private:
   friend class timer;
   nanoseconds next_deadline(bool may_wait) const noexcept;
-  void run_posted();
-  void run_timers();
+  nanoseconds guard_wait(nanoseconds deadline) noexcept;
+  void run_completions();
+  bool run_posted();
+  bool run_timers();
+  bool run_hooks();
+  void end_turn(nanoseconds began);
 
   kernel& kernel_;
   loop_policy policy_;
   loop_stats stats_;
   nanoseconds now_{0};
+  nanoseconds last_slow_report_{0};
+  uint64_t slow_unreported_ = 0;
   size_t in_flight_ = 0;
   bool in_turn_ = false;
+  bool was_idle_ = false;
+  watchdog* watchdog_ = nullptr;
   std::atomic<bool> stopped_{false};
   std::vector<completion> done_;
   std::deque<std::function<void()>> posted_;

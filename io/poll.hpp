@@ -16,7 +16,8 @@ public:
   /// @param events poll(2) bits: POLLIN, POLLOUT, POLLPRI.
   /// @param f Gets the ready bits, or a negated errno.
   void start(int fd, uint32_t events, std::function<void(int32_t)> f);
-  void cancel() { loop_.cancel(*this); }
+  /// Ends the wait early: the callback gets -ECANCELED, or the bits that came first.
+  void cancel();
 
 private:
   void prepare(io_uring_sqe& sqe) noexcept override;
@@ -25,6 +26,7 @@ private:
   loop& loop_;
   int fd_ = -1;
   uint32_t events_ = 0;
+  bool cancelled_ = false;
   std::function<void(int32_t)> callback_;
 };
 

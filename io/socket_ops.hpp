@@ -13,12 +13,18 @@ namespace gantry::io {
 class accept_op final : public op {
 public:
   explicit accept_op(loop& l) noexcept : loop_(l), pause_(l) {}
+  /// @param f Called for each connection, and for each reported error. -ECANCELED and
+  ///          -EINVAL (the listener was shut down) end it: the op is then at rest.
   void start(int listener, std::function<void(int32_t)> f);
   void cancel();
 
 private:
   void prepare(io_uring_sqe& sqe) noexcept override;
   void complete(int32_t res, uint32_t flags) noexcept override;
+
+  void again();
+  void tell(int32_t res);
+  void end(int32_t res);
 
   loop& loop_;
   timer pause_;
@@ -32,7 +38,7 @@ class recv_op final : public op {
 public:
   explicit recv_op(loop& l) noexcept : loop_(l) {}
   void start(int fd, std::span<char> into, std::function<void(int32_t)> f);
-  void cancel() { loop_.cancel(*this); }
+  void cancel();
 
 private:
   void prepare(io_uring_sqe& sqe) noexcept override;
@@ -41,6 +47,7 @@ private:
   loop& loop_;
   int fd_ = -1;
   std::span<char> into_;
+  bool cancelled_ = false;
   std::function<void(int32_t)> callback_;
 };
 
@@ -49,7 +56,7 @@ class send_op final : public op {
 public:
   explicit send_op(loop& l) noexcept : loop_(l) {}
   void start(int fd, std::span<const char> from, std::function<void(int32_t)> f);
-  void cancel() { loop_.cancel(*this); }
+  void cancel();
 
 private:
   void prepare(io_uring_sqe& sqe) noexcept override;
@@ -58,6 +65,7 @@ private:
   loop& loop_;
   int fd_ = -1;
   std::span<const char> from_;
+  bool cancelled_ = false;
   std::function<void(int32_t)> callback_;
 };
 
