@@ -5,9 +5,12 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "io/arena.hpp"
+#include "io/log_files.hpp"
 #include "io/loop.hpp"
+#include "io/page_buffer.hpp"
 #include "io/shelf.hpp"
 #include "messages/result.hpp"
 
@@ -30,24 +33,32 @@ struct log_totals {
   uint64_t file_offset = 0;
 };
 
-/// Free and used blocks of the arena's pool. Rebuilt from the log slots at start.
+/// Free and used blocks of the arena's pool, and what the pumps share besides: a scratch
+/// pipe, spare output buffers. Made once per arena, before any pump; the blocks that live
+/// log slots hold are claimed by that, and what a crash left in the others is given back.
+/// Outlives the pumps, and ends before the kernel object.
 class block_pool {
 public:
   explicit block_pool(arena a);
   int32_t take(bool large); ///< -1 when there is none.
   void give(int32_t index);  ///< Returns its memory to the kernel (MADV_REMOVE).
-  void claim(int32_t index); ///< At recovery: it is in use.
-  [[nodiscard]] size_t used() const noexcept;
+  void claim(int32_t index); ///< It is in use; harmless when it was known.
+  [[nodiscard]] size_t used() const noexcept { return used_; }
+  /// Fewer than a quarter of the small ones are free: unfinished lines should leave theirs.
+  [[nodiscard]] bool scarce() const noexcept;
 
 private:
+  friend class pump;
+
   arena arena_;
   std::vector<int32_t> free_small_, free_large_;
+  std::vector<bool> busy_;
   size_t used_ = 0;
+  std::array<fd, 2> scratch_; ///< A pipe to look into short reads: always empty between uses.
+  std::vector<page_buffer> spare_;
+  std::array<uint64_t, 64> random_{}; ///< From the kernel, for nonces.
+  size_t random_used_ = random_.size();
 };
-
-/// Where the log files of a process lie: `DIR/log.000001` and so on; the highest number is
-/// the one being written.
-std::string log_file_path(const std::string& dir, uint64_t seq);
 
 /// Moves the output of one process into its log, byte-exact across `kill -9`. Reads only
 /// what FIONREAD promises, under a nonce in an arena block; formats as Docker's json-file

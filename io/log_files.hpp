@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "io/kernel.hpp"
+
+namespace gantry::io {
+
+/// Where the log files of a process lie: `DIR/log.000001` and so on; the highest number is
+/// the one being written.
+std::string log_file_path(const std::string& dir, uint64_t seq);
+
+/// The number in the name of a log file (`log.000001`), or 0 if it is none.
+uint64_t log_file_seq(const std::string& name) noexcept;
+
+/// The numbers of the log files that are in `dir`, ascending. One directory read.
+/// @returns 0 or a negated errno; a directory that is not there is empty.
+int list_log_files(kernel& k, const std::string& dir, std::vector<uint64_t>& out);
+
+} // namespace gantry::io

@@ -1,0 +1,120 @@
+#pragma once
+
+#include "io/json_log.hpp"
+#include "io/log_sink.hpp"
+#include "io/log_state.hpp"
+#include "io/poll.hpp"
+#include "io/pump.hpp"
+
+namespace gantry::io {
+
+/// The pump's inside. One thought runs through it: `advance` looks at where things stand
+/// and does the next step; whatever ends (a poll, a write, a timer) calls `advance` again.
+///
+/// Where things stand is the position in the arena: of each stream, `tail` bytes behind
+/// `head` in its block are read and not logged. Only the stream of the last batch can have
+/// whole lines among them, so that after a crash the same records are made of the same
+/// bytes, for the same place in the file.
+struct pump::impl {
+  /// One of the two streams.
+  struct stream {
+    explicit stream(loop& l) : poll(l) {}
+    fd in;
+    poll_op poll;
+    uint32_t pipe_bytes = 64u << 10; ///< What the pipe holds, as far as we set it.
+    uint32_t known = 0;              ///< So many bytes behind `head` hold no newline.
+    uint32_t drain_left = 0;         ///< Of what was in the pipe when a drain began.
+    bool may_grow = true;            ///< The kernel has not refused a larger pipe.
+    bool hung_up = false;            ///< The poll saw the last writer leave.
+    bool tell_closed = false;        ///< The owner has not heard of the end yet.
+    bool shut = false;               ///< Close `in` when the poll is at rest.
+  };
+
+  enum class goal : uint8_t { run, finish, stop, rest };
+  enum class work : uint8_t { none, write, retry };
+
+  impl(loop& l, shelf& keeper, block_pool& pool, log_policy policy);
+  ~impl();
+
+  // -- pump.cpp: life ---------------------------------------------------------------
+  result<void> begin(uint64_t serial, std::string dir, std::array<fd, 2> fds, events on);
+  result<void> resume(uint64_t serial, std::string dir, std::array<fd, 2> fds, events on);
+  result<void> open_scratch();
+  void adopt(std::string dir, std::array<fd, 2> fds, events on);
+  void drain(std::function<void(bool)> f);
+  void end(goal how, std::function<void()> f);
+  void later(); ///< `advance` from a turn of the loop.
+  void advance();
+  bool report();
+  bool settle_drain();
+  bool flush_next();
+  void come_to_rest();
+  void release_blocks();
+
+  // -- pump_batch.cpp: from the pipe into the arena -------------------------------------
+  struct landing {
+    int32_t block = -1;
+    uint32_t head = 0; ///< Where the unfinished line stands then.
+    uint32_t room = 0; ///< Bytes that can be read behind it.
+  };
+  landing find_landing(size_t s, uint32_t wanted);
+  bool read_stream(size_t s);
+  bool read_batch(size_t s, uint32_t wanted);
+  std::span<char> intend(size_t s, const landing& where, uint32_t count,
+                         const char (&ahead)[nonce_bytes]);
+  uint32_t look_ahead(size_t s, uint32_t count, char (&ahead)[nonce_bytes]);
+  void next_nonce(uint64_t (&nonce)[2]);
+  bool at_end(size_t s);
+  void flush(size_t s);
+  void end_stream(size_t s);
+  void shut_stream(size_t s);
+  void watch(size_t s);
+  void grow_pipe(size_t s, uint32_t found);
+
+  // -- pump_write.cpp: from the arena into the files ----------------------------------------
+  bool write_records();
+  void rotate();
+  void written(int32_t res);
+  void commit(uint64_t file_bytes, bool dropped);
+  void refused(int err);
+  void give_buffer();
+  void touch();
+  void when_quiet();
+  void shrink_stream(size_t s);
+  void leave_block(size_t s);
+
+  [[nodiscard]] std::span<char> block_of(const log_position& p, size_t s) const {
+    return arena_.block(p.block[s]);
+  }
+  [[nodiscard]] bool open(size_t s) const { return state_.at().closed[s] == 0; }
+
+  loop& loop_;
+  block_pool& pool_;
+  arena arena_;
+  log_policy policy_;
+  log_state state_;
+  std::unique_ptr<log_sink> sink_;
+  events on_;
+  stream streams_[2];
+  page_buffer out_;             ///< Records under way to the file.
+  uint32_t taken_ = 0;          ///< Stream bytes that they hold.
+  uint64_t garbage_end_ = 0;    ///< A refused write may have left bytes up to here.
+  timer retry_;                 ///< After a refused write, or without memory.
+  timer quiet_;
+  nanoseconds active_{0};       ///< When something was last read or written.
+  nanoseconds finish_by_{0};    ///< After it, a finish no longer waits for the disk.
+  log_totals totals_;           ///< Kept when the slot is gone.
+  std::function<void(bool)> drained_;
+  std::function<void()> ended_;
+  std::shared_ptr<impl*> alive_; ///< What is posted looks here whether we still are.
+  uint8_t refusals_ = 0;
+  uint8_t turn_ = 0;            ///< Which stream is asked first.
+  goal goal_ = goal::rest;
+  work work_ = work::none;
+  bool unformatted_ = false;    ///< The last batch may hold whole lines.
+  bool posted_ = false;
+  bool blocked_ = false;        ///< The owner was told so.
+  bool grown_ = false;          ///< The owner has not heard of it yet.
+};
+
+} // namespace gantry::io

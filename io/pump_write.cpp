@@ -1,0 +1,204 @@
+#include <algorithm>
+#include <cstring>
+
+#include "io/pump_impl.hpp"
+
+namespace gantry::io {
+
+namespace {
+
+/// Records of one write: more wait for the next, so that memory stays bounded whatever the
+/// batch holds (a newline alone becomes 70 bytes).
+constexpr size_t enough_for_a_write = 512u << 10;
+/// Output buffers that are kept for the next write of any pump.
+constexpr size_t spare_buffers = 2;
+constexpr size_t largest_spare = 2u << 20;
+
+constexpr nanoseconds block_idle = std::chrono::milliseconds(200);
+constexpr nanoseconds file_idle = std::chrono::seconds(10);
+constexpr nanoseconds first_retry = std::chrono::seconds(1);
+constexpr nanoseconds last_retry = std::chrono::seconds(5);
+
+constexpr uint32_t usual_pipe = 64u << 10;
+
+} // namespace
+
+/// Makes records of the whole lines that the last batch completed and begins to write them.
+/// @returns false if there is nothing to write.
+bool pump::impl::write_records() {
+  const log_position& p = state_.at();
+  const size_t s = p.batch_stream;
+  if (p.tail[s] == 0) {
+    unformatted_ = false;
+    return false;
+  }
+  if (out_.capacity() == 0 && !pool_.spare_.empty()) {
+    out_ = std::move(pool_.spare_.back());
+    pool_.spare_.pop_back();
+  }
+  const std::string_view pending(block_of(p, s).data() + p.head[s], p.tail[s]);
+  const record_style style{.stream = static_cast<uint8_t>(s),
+                           .time_ns = p.time_ns,
+                           .max_line = policy_.max_line_bytes,
+                           .enough = enough_for_a_write,
+                           .to_end = p.flush != 0};
+  taken_ = static_cast<uint32_t>(append_records(pending, streams_[s].known, style, out_));
+  if (taken_ == 0) {
+    streams_[s].known = p.tail[s];
+    unformatted_ = false;
+    give_buffer();
+    return false;
+  }
+  rotate();
+  const log_position& at = state_.at();
+  // Refused writes may have left something here: what is longer than our records becomes
+  // empty lines, which readers skip.
+  if (const uint64_t end = at.file_offset + out_.size(); garbage_end_ > end) {
+    const auto more = static_cast<size_t>(garbage_end_ - end);
+    std::memset(out_.room(more), '\n', more);
+    out_.grew(more);
+  }
+  work_ = work::write;
+  sink_->write(at.file_seq, at.file_offset, out_.bytes(), [this](int32_t res) { written(res); });
+  return true;
+}
+
+/// Goes on in a new file when the old one is large enough.
+void pump::impl::rotate() {
+  const log_position& p = state_.at();
+  if (p.file_offset < policy_.max_file_bytes || garbage_end_ > p.file_offset)
+    return;
+  log_position next = p;
+  ++next.file_seq;
+  next.file_offset = 0;
+  state_.become(next);
+  garbage_end_ = 0;
+  if (next.file_seq > policy_.max_files)
+    sink_->remove_through(next.file_seq - policy_.max_files);
+}
+
+void pump::impl::written(int32_t res) {
+  work_ = work::none;
+  if (res < 0)
+    refused(-res);
+  else
+    commit(out_.size(), false);
+  advance();
+}
+
+/// The bytes of the write are where they belong (or given up): from now on that is true.
+void pump::impl::commit(uint64_t file_bytes, bool dropped) {
+  log_position next = state_.at();
+  const size_t s = next.batch_stream;
+  next.file_offset += file_bytes;
+  (dropped ? next.dropped : next.bytes)[s] += taken_;
+  next.tail[s] -= taken_;
+  next.head[s] = next.tail[s] == 0 ? 0 : next.head[s] + taken_;
+  if (next.tail[s] == 0)
+    next.flush = 0;
+  state_.become(next);
+  streams_[s].known = 0;
+  unformatted_ = next.tail[s] != 0;
+  give_buffer();
+  if (next.tail[s] == 0 && next.closed[s] != 0)
+    leave_block(s);
+  touch();
+  if (dropped)
+    return;
+  grown_ = true;
+  refusals_ = 0;
+  if (garbage_end_ <= next.file_offset)
+    garbage_end_ = 0;
+  if (std::exchange(blocked_, false) && on_.unblocked)
+    on_.unblocked();
+}
+
+/// The disk does not take it: wait and try again, or give the bytes up, as the policy says.
+void pump::impl::refused(int err) {
+  const log_position& p = state_.at();
+  garbage_end_ = std::max(garbage_end_, p.file_offset + out_.size());
+  if (!std::exchange(blocked_, true) && on_.blocked)
+    on_.blocked(from_errno(err, "write the log", log_file_path(sink_->dir(), p.file_seq)));
+  const bool too_late = goal_ == goal::finish && loop_.now() >= finish_by_;
+  if (policy_.drop_when_full || too_late)
+    return commit(0, true);
+  give_buffer(); // The records are made again from the same bytes.
+  work_ = work::retry;
+  retry_.start(std::min(first_retry * (1 << std::min<int>(refusals_, 3)), last_retry), [this] {
+    work_ = work::none;
+    advance();
+  });
+  ++refusals_;
+}
+
+void pump::impl::give_buffer() {
+  out_.clear();
+  page_buffer mine = std::move(out_);
+  if (mine.capacity() != 0 && mine.capacity() <= largest_spare &&
+      pool_.spare_.size() < spare_buffers)
+    pool_.spare_.push_back(std::move(mine));
+}
+
+/// Something moved: what an idle log does not need is given back later.
+void pump::impl::touch() {
+  active_ = loop_.now();
+  if (!quiet_.armed() && goal_ != goal::rest)
+    quiet_.start(block_idle, [this] { when_quiet(); });
+}
+
+void pump::impl::when_quiet() {
+  if (goal_ != goal::run || work_ != work::none)
+    return; // The next commit brings us here again.
+  const nanoseconds idle = loop_.now() - active_;
+  if (idle < block_idle)
+    return quiet_.start(block_idle - idle, [this] { when_quiet(); });
+  for (size_t s = 0; s < 2; ++s)
+    shrink_stream(s);
+  pool_.spare_.clear();
+  if (idle < file_idle)
+    return quiet_.start(file_idle - idle, [this] { when_quiet(); });
+  sink_->close();
+  if (pool_.scarce() && flush_next())
+    later();
+}
+
+/// A block without an unfinished line goes back, a short one leaves a large block, and a
+/// large pipe is made small again (its slots are kernel memory).
+void pump::impl::shrink_stream(size_t s) {
+  const log_position& p = state_.at();
+  const uint32_t small = arena_.header().shape.small_block_bytes;
+  if (p.block[s] >= 0 && p.tail[s] == 0) {
+    leave_block(s);
+  } else if (p.block[s] >= 0 && arena_.is_large(p.block[s]) && p.tail[s] <= small / 2) {
+    const int32_t block = pool_.take(false);
+    if (block >= 0) {
+      log_position next = p;
+      std::memcpy(arena_.block(block).data(), block_of(p, s).data() + p.head[s], p.tail[s]);
+      next.block[s] = block;
+      next.head[s] = 0;
+      const int32_t old = p.block[s];
+      state_.become(next);
+      pool_.give(old);
+    }
+  }
+  stream& x = streams_[s];
+  if (!x.in || x.pipe_bytes <= usual_pipe)
+    return;
+  if (const int size = loop_.sys().set_pipe_size(x.in.get(), int(usual_pipe)); size > 0)
+    x.pipe_bytes = static_cast<uint32_t>(size);
+}
+
+/// Gives the stream's block back. Only without an unfinished line.
+void pump::impl::leave_block(size_t s) {
+  log_position next = state_.at();
+  const int32_t block = next.block[s];
+  if (block < 0)
+    return;
+  GANTRY_CHECK(next.tail[s] == 0);
+  next.block[s] = -1;
+  next.head[s] = 0;
+  state_.become(next);
+  pool_.give(block);
+}
+
+} // namespace gantry::io
