@@ -19,6 +19,9 @@ struct bundle_request {
   v1::ContainerSpec spec;
   std::string dir;    ///< Gantry's own bundle directory; made with its parents (0700).
   std::string cgroup; ///< linux.cgroupsPath.
+  /// Hard limit of RLIMIT_NOFILE; `prepare_bundle` lowers it to gantryd's own, which a runtime
+  /// without CAP_SYS_RESOURCE cannot raise.
+  uint64_t max_open_files = 65536;
 };
 
 /// A bundle that is ready for the runtime.
@@ -41,8 +44,9 @@ result<void> check_resources(const v1::Resources& r);
 nlohmann::json make_config(const bundle_request& req);
 
 /// A client's config.json made ours: absolute root and relative bind sources, our
-/// cgroupsPath, `args`/`env`/limits of the spec over it where given. Fails with a clear error on anything that is not an
-/// OCI config (not an object, no process.args, no root.path, terminal).
+/// cgroupsPath, `args`/`env`/limits of the spec over it where given. Fails with a clear error
+/// on anything that is not an OCI config (not an object, no process.args, no root.path,
+/// terminal). Hooks stay.
 result<nlohmann::json> adopt_config(const bundle_request& req, nlohmann::json config);
 
 /// linux.resources for OCI from our numbers (also for `runc update -r -`).
@@ -54,7 +58,8 @@ result<nlohmann::json> exec_process(const nlohmann::json& config, const v1::Proc
 
 /// Reads a client's bundle beneath its directory (openat2), or starts from options; writes
 /// config.json into `req.dir`. Everything through the ring; `f` on the loop.
-void prepare_bundle(io::loop& l, bundle_request req, std::function<void(result<prepared_bundle>)> f);
+void prepare_bundle(io::loop& l, bundle_request req,
+                    std::function<void(result<prepared_bundle>)> f);
 
 /// Removes gantry's own bundle directory with everything in it (flat), through the ring.
 void remove_bundle(io::loop& l, std::string dir, std::function<void()> f);

@@ -4,6 +4,8 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "io/loop.hpp"
@@ -20,7 +22,8 @@ struct cgroup_host {
   cgroup_mode mode = cgroup_mode::v2;
   std::string root = "/sys/fs/cgroup";
   std::string unified;                ///< Mount point of the v2 hierarchy, empty on pure v1.
-  /// v1 mount points by controller (memory, cpu, cpuacct, pids, freezer, blkio, …).
+  /// v1 mount points by controller (memory, cpu, cpuacct, pids, freezer, blkio, … and
+  /// name=systemd, which only holds processes).
   std::vector<std::pair<std::string, std::string>> controllers;
   bool has_kill = false; ///< cgroup.kill in the unified hierarchy (kernel 5.14).
   bool has_psi = false;
@@ -39,13 +42,27 @@ std::string_view name_of(cgroup_mode mode) noexcept;
 struct oom_counters {
   uint64_t kills = 0;           ///< oom_kill of the container's cgroup (and below).
   uint64_t limit_hits = 0;      ///< `oom` of the container's own limit (v2), or failcnt > 0 (v1).
-  uint64_t ancestor_kills = 0;  ///< Kills on behalf of an ancestor's limit (v2).
+  uint64_t ancestor_kills = 0;  ///< Times that a limit of `/gantry` or its namespace was hit (v2).
   bool has_limit = false;       ///< The container has a memory limit of its own.
 };
 
 /// Whose limit an OOM kill was about: `container`, `host`, or `inferred` (v1 cannot tell).
 /// A kill with no limit hit is `host`. Empty where nothing was killed since `before`.
-std::string_view oom_level(cgroup_mode mode, const oom_counters& before, const oom_counters& now) noexcept;
+std::string_view oom_level(cgroup_mode mode, const oom_counters& before,
+                           const oom_counters& now) noexcept;
+
+/// Says that a runtime is about to make the cgroup at `path`: while one of these lives, no
+/// `cgroup::remove` on this thread takes the parent directory away from under it.
+class cgroup_pin {
+public:
+  explicit cgroup_pin(std::string_view path);
+  ~cgroup_pin();
+  cgroup_pin(const cgroup_pin&) = delete;
+  cgroup_pin& operator=(const cgroup_pin&) = delete;
+
+private:
+  std::string parent_;
+};
 
 /// One container's cgroup: `/gantry/NS/ID` below every hierarchy. Small files only, a few
 /// microseconds each. The directories may come and go under us: ENOENT reads as zero.
@@ -69,12 +86,21 @@ public:
   /// freeze, signal each by pidfd, thaw. A frozen v1 group is thawed so that it dies.
   result<void> kill_all();
 
-  /// Removes the empty directories in every hierarchy, deepest first, and the parents up to
-  /// and with the namespace's when they are empty. EBUSY is left for a later try (false).
+  /// Removes the empty directories in every hierarchy, deepest first, and the parents below
+  /// the hierarchy's root when they are empty (and not pinned: see `cgroup_pin`). What is
+  /// populated stays (EBUSY); if that is the container's own, false: try again later.
   bool remove();
 
 private:
   [[nodiscard]] std::string dir(std::string_view controller) const;
+  [[nodiscard]] std::string unified_dir() const;
+  [[nodiscard]] std::string home() const; ///< A directory that holds the processes, or empty.
+  [[nodiscard]] std::vector<int32_t> pids_below(const std::string& top) const;
+  result<void> set_frozen(bool wanted);
+  void thaw_if_needed();
+  int signal_one(int32_t pid);
+  bool remove_in(const std::string& mount);
+  void remove_parents_in(const std::string& mount);
 
   io::kernel& kernel_;
   const cgroup_host& host_;

@@ -17,6 +17,9 @@ namespace gantry::runtime {
 struct engine_policy {
   size_t max_in_flight = 8;   ///< Commands at a time; more wait in order.
   size_t max_queued = 4096;   ///< More are refused (resource_exhausted).
+  /// A command that takes longer gives its place to the next one: it is stuck, and stuck
+  /// containers delay nobody else.
+  io::nanoseconds patience = std::chrono::seconds(2);
   io::nanoseconds create_deadline = std::chrono::seconds(60);
   io::nanoseconds start_deadline = std::chrono::seconds(30);
   io::nanoseconds exec_deadline = std::chrono::seconds(60);
@@ -34,7 +37,8 @@ struct create_command {
   std::string runtime;         ///< Absolute path.
   std::string id;              ///< `runtime_id`.
   std::string bundle;          ///< Gantry's own.
-  std::array<int, 3> stdio{};  ///< stdin, stdout, stderr of the container: borrowed until the callback.
+  /// stdin, stdout, stderr of the container: borrowed until the callback.
+  std::array<int, 3> stdio{};
   bool run = false;            ///< `run -d`: create and start in one call.
   uint64_t op = 0;             ///< GANTRY_OP.
 };
@@ -70,7 +74,8 @@ public:
   virtual ~engine() = default;
 
   virtual void create(create_command c, std::function<void(result<made_process>)> f) = 0;
-  virtual void start(std::string runtime, std::string id, std::string bundle, uint64_t op, std::function<void(result<void>)> f) = 0;
+  virtual void start(std::string runtime, std::string id, std::string bundle, uint64_t op,
+                     std::function<void(result<void>)> f) = 0;
   virtual void exec(exec_command c, std::function<void(result<made_process>)> f) = 0;
   /// Deletes the runtime's state; a container that it does not know is success. Retries
   /// while init is still on its way out. `force` kills first.

@@ -1,0 +1,250 @@
+#include "runtime/cgroup.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <map>
+#include <set>
+
+#include "runtime/cgroup_files.hpp"
+
+namespace gantry::runtime {
+
+namespace {
+
+/// A container may make directories of its own below; more than these are not looked at.
+constexpr size_t max_directories = 4096;
+constexpr size_t procs_limit = 8u << 20;
+
+/// How often a create under way was announced, by the directory it will be made in. One
+/// supervisor has one thread; a simulation may run several, one on each thread.
+thread_local std::map<std::string, int, std::less<>> pinned;
+
+std::string_view parent_of(std::string_view path) {
+  size_t slash = path.rfind('/');
+  return slash == std::string_view::npos ? std::string_view{} : path.substr(0, slash);
+}
+
+void add_pids(std::string_view text, std::vector<int32_t>& out) {
+  for_each_line(text, [&out](std::string_view line) {
+    // 0 is a process of a foreign pid namespace: nothing that could be signalled.
+    if (auto pid = int32_t(number_in(line)); pid > 0)
+      out.push_back(pid);
+  });
+}
+
+/// The directory and all below it, the upper ones first.
+std::vector<std::string> tree_of(io::kernel& k, const std::string& top) {
+  std::vector<std::string> dirs;
+  if (k.exists(top) != 1)
+    return dirs;
+  dirs.push_back(top);
+  std::vector<std::string> names;
+  for (size_t i = 0; i < dirs.size() && dirs.size() < max_directories; ++i) {
+    std::string stat;
+    if (k.read_small(dirs[i] + "/cgroup.stat", stat) >= 0 && !stat.empty()
+        && value_of(stat, "nr_descendants") == 0)
+      continue; // the unified hierarchy tells without a listing
+    names.clear();
+    if (k.list(dirs[i], names) < 0)
+      continue;
+    for (const auto& name : names) {
+      std::string below = dirs[i] + "/" + name;
+      if (k.exists(below + "/cgroup.procs") == 1)
+        dirs.push_back(std::move(below));
+    }
+  }
+  return dirs;
+}
+
+bool is_gone(int rc) {
+  return rc == -ENOENT || rc == -ENODEV;
+}
+
+} // namespace
+
+cgroup_pin::cgroup_pin(std::string_view path) : parent_(parent_of(path)) {
+  if (!parent_.empty())
+    ++pinned[parent_];
+}
+
+cgroup_pin::~cgroup_pin() {
+  if (parent_.empty())
+    return;
+  auto at = pinned.find(parent_);
+  if (at != pinned.end() && --at->second == 0)
+    pinned.erase(at);
+}
+
+cgroup::cgroup(io::kernel& k, const cgroup_host& host, std::string path)
+  : kernel_(k), host_(host), path_(std::move(path)) {}
+
+std::string cgroup::dir(std::string_view controller) const {
+  if (host_.mode == cgroup_mode::v2)
+    return host_.unified + path_;
+  auto mount = host_.mount_of(controller);
+  return mount.empty() ? std::string() : std::string(mount) + path_;
+}
+
+std::string cgroup::unified_dir() const {
+  return host_.unified.empty() ? std::string() : host_.unified + path_;
+}
+
+std::string cgroup::home() const {
+  if (auto unified = unified_dir(); !unified.empty() && kernel_.exists(unified) == 1)
+    return unified;
+  for (std::string_view controller : {"freezer", "pids", "memory", "cpu", "devices"})
+    if (auto at = dir(controller); !at.empty() && kernel_.exists(at) == 1)
+      return at;
+  return {};
+}
+
+std::vector<int32_t> cgroup::pids_below(const std::string& top) const {
+  std::vector<int32_t> out;
+  for (const auto& at : tree_of(kernel_, top)) {
+    std::string text;
+    if (kernel_.read_small(at + "/cgroup.procs", text, procs_limit) >= 0)
+      add_pids(text, out);
+  }
+  std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
+}
+
+std::vector<int32_t> cgroup::pids() const {
+  auto top = home();
+  return top.empty() ? std::vector<int32_t>{} : pids_below(top);
+}
+
+bool cgroup::populated() const {
+  std::string text;
+  if (auto unified = unified_dir(); !unified.empty()) {
+    int rc = kernel_.read_small(unified + "/cgroup.events", text);
+    if (rc >= 0 && value_of(text, "populated") != 0)
+      return true;
+    if (host_.mode == cgroup_mode::v2)
+      return false;
+  }
+  // A hybrid host has each process in every hierarchy; somebody may have moved it in one.
+  for (std::string_view controller : {"freezer", "pids", "memory"})
+    if (auto at = dir(controller); !at.empty() && !pids_below(at).empty())
+      return true;
+  return false;
+}
+
+result<void> cgroup::freeze() {
+  return set_frozen(true);
+}
+
+result<void> cgroup::thaw() {
+  return set_frozen(false);
+}
+
+result<void> cgroup::set_frozen(bool wanted) {
+  bool old = host_.mode != cgroup_mode::v2 && !host_.mount_of("freezer").empty();
+  std::string file = old ? dir("freezer") + "/freezer.state" : unified_dir() + "/cgroup.freeze";
+  std::string_view word = wanted ? "1" : "0";
+  if (old)
+    word = wanted ? "FROZEN" : "THAWED";
+  int rc = kernel_.write_small(file, word);
+  if (rc >= 0)
+    return {};
+  if (is_gone(rc))
+    return error{ec::not_found, "cgroup " + path_ + " does not exist: nothing to "
+                                  + (wanted ? "freeze" : "thaw"), ""};
+  return from_errno(-rc, wanted ? "freeze" : "thaw", file);
+}
+
+bool cgroup::frozen() const {
+  std::string text;
+  if (host_.mode != cgroup_mode::v2 && !host_.mount_of("freezer").empty())
+    return kernel_.read_small(dir("freezer") + "/freezer.state", text) >= 0
+           && text.starts_with("FROZEN");
+  return kernel_.read_small(unified_dir() + "/cgroup.events", text) >= 0
+         && value_of(text, "frozen") != 0;
+}
+
+void cgroup::thaw_if_needed() {
+  if (host_.mode == cgroup_mode::v2)
+    return; // SIGKILL acts on frozen processes there
+  auto at = dir("freezer");
+  std::string text;
+  if (at.empty() || kernel_.read_small(at + "/freezer.state", text) < 0)
+    return;
+  if (!text.starts_with("THAWED"))
+    kernel_.write_small(at + "/freezer.state", "THAWED");
+}
+
+result<void> cgroup::kill_all() {
+  if (auto unified = unified_dir(); !unified.empty()) {
+    int rc = kernel_.write_small(unified + "/cgroup.kill", "1");
+    if (rc >= 0 || host_.mode == cgroup_mode::v2) {
+      thaw_if_needed();
+      return rc >= 0 || is_gone(rc) ? result<void>{}
+                                    : from_errno(-rc, "write", unified + "/cgroup.kill");
+    }
+  }
+  auto top = home();
+  if (top.empty())
+    return {};
+  // Freezing closes the race with a process that forks; should it be slow (FREEZING), what
+  // was forked meanwhile is met in the next round.
+  int worst = 0;
+  for (int round = 0; round < 4; ++round) {
+    [[maybe_unused]] bool asked = set_frozen(true).ok();
+    auto all = pids_below(top);
+    for (int32_t pid : all)
+      worst = std::min(worst, signal_one(pid));
+    thaw_if_needed();
+    if (all.empty())
+      break;
+  }
+  return worst == 0 ? result<void>{} : from_errno(-worst, "kill the processes of", path_);
+}
+
+int cgroup::signal_one(int32_t pid) {
+  int fd = kernel_.pidfd_open(pid);
+  if (fd < 0)
+    return fd == -ESRCH ? 0 : fd;
+  int rc = kernel_.pidfd_signal(fd, SIGKILL);
+  kernel_.close(fd);
+  return rc == -ESRCH ? 0 : std::min(rc, 0);
+}
+
+bool cgroup::remove_in(const std::string& mount) {
+  auto dirs = tree_of(kernel_, mount + path_);
+  bool clean = true;
+  for (auto at = dirs.rbegin(); at != dirs.rend(); ++at) {
+    int rc = kernel_.rmdir(*at);
+    clean = clean && (rc >= 0 || is_gone(rc));
+  }
+  return clean;
+}
+
+bool cgroup::remove() {
+  if (path_.size() < 2 || path_.front() != '/')
+    return true; // never the root of a hierarchy
+  std::set<std::string> mounts;
+  for (const auto& [name, point] : host_.controllers)
+    mounts.insert(point);
+  if (!host_.unified.empty())
+    mounts.insert(host_.unified);
+  bool clean = true;
+  for (const auto& mount : mounts)
+    clean = remove_in(mount) && clean;
+  if (clean && pinned.find(parent_of(path_)) == pinned.end())
+    for (const auto& mount : mounts)
+      remove_parents_in(mount);
+  return clean;
+}
+
+void cgroup::remove_parents_in(const std::string& mount) {
+  // EBUSY (somebody lives there) ends the way up.
+  for (auto up = parent_of(path_); up.size() > 1; up = parent_of(up)) {
+    int rc = kernel_.rmdir(mount + std::string(up));
+    if (rc < 0 && !is_gone(rc))
+      return;
+  }
+}
+
+} // namespace gantry::runtime

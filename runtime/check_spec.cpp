@@ -1,0 +1,233 @@
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "runtime/bundle.hpp"
+#include "runtime/check_words.hpp"
+#include "runtime/foreign_text.hpp"
+
+namespace gantry::runtime {
+
+namespace {
+
+/// The kernel refuses more than this for one exec (ARG_MAX is 2 MiB with the default stack).
+constexpr size_t max_args_bytes = 1u << 20;
+constexpr size_t max_path = 4095;
+constexpr size_t max_hostname = 64; // __NEW_UTS_LEN
+constexpr int max_labels = 512;
+constexpr size_t max_label_key = 256;
+constexpr size_t max_label_value = 16384;
+constexpr int64_t longest_stop = 24ll * 3600 * 1'000'000'000;
+
+result<void> check_label_map(std::string_view field,
+                             const google::protobuf::Map<std::string, std::string>& map) {
+  if (int(map.size()) > max_labels)
+    return bad(field, std::to_string(map.size()) + " entries",
+               "at most " + std::to_string(max_labels) + " are allowed");
+  for (const auto& [key, value] : map) {
+    if (key.empty() || key.size() > max_label_key || !is_clean_text(key))
+      return bad(field, "the key " + shown(key),
+                 "a key has 1 to " + std::to_string(max_label_key) + " bytes of UTF-8");
+    if (value.size() > max_label_value || !is_clean_text(value))
+      return bad(field, "the value of " + shown(key),
+                 "a value has at most " + std::to_string(max_label_value) + " bytes of UTF-8");
+  }
+  return {};
+}
+
+result<void> check_hostname(const std::string& name) {
+  auto fine = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-'
+           || c == '.' || c == '_';
+  };
+  if (name.size() > max_hostname || !std::all_of(name.begin(), name.end(), fine))
+    return bad("hostname", shown(name), "use at most 64 letters, digits, dots and hyphens");
+  return {};
+}
+
+result<void> check_runtime_name(const std::string& name) {
+  if (name.empty() || name.front() == '/')
+    return check_path("runtime", name.empty() ? "/" : name);
+  if (name.find('/') != std::string::npos || !is_clean_text(name) || name.size() > 255)
+    return bad("runtime", shown(name), "use a name such as runc, or an absolute path");
+  return {};
+}
+
+result<void> check_log(const v1::LogOptions& log) {
+  if (log.max_file_bytes() != 0 && log.max_file_bytes() < 4096)
+    return bad("log.max_file_bytes", std::to_string(log.max_file_bytes()), "use at least 4096");
+  if (log.max_file_bytes() > (1ull << 40))
+    return bad("log.max_file_bytes", std::to_string(log.max_file_bytes()),
+               "use at most 1099511627776 (1 TiB)");
+  if (log.max_files() > 10000)
+    return bad("log.max_files", std::to_string(log.max_files()), "use at most 10000");
+  uint32_t line = log.max_line_bytes();
+  if (line != 0 && (line < 64 || line > (1u << 20)))
+    return bad("log.max_line_bytes", std::to_string(line), "use 64 to 1048576 (1 MiB)");
+  return {};
+}
+
+result<void> check_source(const v1::ContainerSpec& spec) {
+  if (spec.bundle().empty() == spec.rootfs().empty()) {
+    error out{ec::invalid_argument, {}, "give exactly one: an OCI bundle, or a root filesystem "
+                                        "with a command"};
+    out.message = spec.bundle().empty() ? "neither bundle nor rootfs is given"
+                                        : "both bundle and rootfs are given";
+    return out;
+  }
+  if (!spec.bundle().empty()) {
+    if (auto done = check_path("bundle", spec.bundle()); !done)
+      return done;
+    if (!spec.network().empty())
+      return bad("network", shown(spec.network()),
+                 "a bundle's config.json says itself which network namespace it wants: leave "
+                 "it out");
+    return {};
+  }
+  if (auto done = check_path("rootfs", spec.rootfs()); !done)
+    return done;
+  if (spec.args().empty())
+    return error{ec::invalid_argument, "args: no command is given",
+                 "name the program that the container runs: -- CMD ARG…"};
+  return {};
+}
+
+result<void> check_terminal(bool terminal) {
+  if (terminal)
+    return error{ec::unsupported, "terminal: pseudo-terminals are not supported yet",
+                 "leave terminal out; stdin, stdout and stderr are pipes"};
+  return {};
+}
+
+} // namespace
+
+error bad(std::string_view field, std::string_view value, std::string_view cure) {
+  error out{ec::invalid_argument, {}, std::string(cure)};
+  out.message.append(field).append(": ").append(value).append(" is not valid");
+  return out;
+}
+
+result<void> check_path(std::string_view field, const std::string& path) {
+  if (path.empty() || path.front() != '/')
+    return bad(field, shown(path), "use an absolute path");
+  if (path.size() > max_path || !is_clean_text(path))
+    return bad(field, shown(path), "use at most 4095 bytes of UTF-8");
+  return {};
+}
+
+result<void> check_workdir(const std::string& path) {
+  if (path.empty())
+    return {};
+  if (auto done = check_path("workdir", path); !done)
+    return done;
+  // A descriptor of the runtime may be reachable below /proc/self/fd (CVE-2024-21626).
+  std::string_view rest = path;
+  rest.remove_prefix(std::min(rest.find_first_not_of('/'), rest.size()));
+  if (rest == "proc" || rest.starts_with("proc/") || path.find("/../") != std::string::npos
+      || path.ends_with("/.."))
+    return bad("workdir", shown(path), "use a directory outside /proc, without ..");
+  return {};
+}
+
+result<void> check_args(const google::protobuf::RepeatedPtrField<std::string>& args) {
+  size_t bytes = 0;
+  for (int i = 0; i < args.size(); ++i) {
+    bytes += args[i].size() + 1;
+    if (i == 0 && args[i].empty())
+      return bad("args[0]", "an empty name", "name the program that is to run");
+    if (!is_clean_text(args[i]))
+      return bad("args[" + std::to_string(i) + "]", shown(args[i]),
+                 "use valid UTF-8 without a NUL byte");
+  }
+  if (bytes > max_args_bytes)
+    return bad("args", std::to_string(bytes) + " bytes", "use at most 1 MiB together");
+  return {};
+}
+
+result<void> check_env(const google::protobuf::RepeatedPtrField<std::string>& env) {
+  size_t bytes = 0;
+  for (int i = 0; i < env.size(); ++i) {
+    bytes += env[i].size() + 1;
+    size_t equals = env[i].find('=');
+    if (equals == 0 || equals == std::string::npos || !is_clean_text(env[i]))
+      return bad("env[" + std::to_string(i) + "]", shown(env[i]), "write KEY=VALUE");
+  }
+  if (bytes > max_args_bytes)
+    return bad("env", std::to_string(bytes) + " bytes", "use at most 1 MiB together");
+  return {};
+}
+
+result<user_ids> parse_user(std::string_view text) {
+  user_ids out;
+  if (text.empty())
+    return out;
+  auto number = [](std::string_view digits, uint32_t& into) {
+    const char* end = digits.data() + digits.size();
+    auto [stop, err] = std::from_chars(digits.data(), end, into);
+    return err == std::errc{} && stop == end && into < 0xffffffff; // -1 means "no change"
+  };
+  size_t colon = text.find(':');
+  bool fine = number(text.substr(0, colon), out.uid);
+  if (colon != std::string_view::npos)
+    fine = fine && number(text.substr(colon + 1), out.gid);
+  if (!fine)
+    return bad("user", shown(text), "use numbers: UID or UID:GID, as in 1000:1000");
+  return out;
+}
+
+result<void> check_spec(const v1::ContainerSpec& spec) {
+  auto first_error = [](std::initializer_list<result<void>> all) -> result<void> {
+    for (const auto& one : all)
+      if (!one)
+        return one;
+    return {};
+  };
+  auto user = parse_user(spec.user());
+  auto stop = spec.stop_signal().empty() ? result<int>(15) : parse_signal(spec.stop_signal());
+  auto done = first_error(
+    {check_source(spec), check_args(spec.args()), check_env(spec.env()),
+     check_workdir(spec.workdir()), user ? result<void>{} : user.why(),
+     check_hostname(spec.hostname()), check_resources(spec.resources()),
+     check_label_map("labels", spec.labels()), check_label_map("annotations", spec.annotations()),
+     check_runtime_name(spec.runtime()), check_log(spec.log()),
+     stop ? result<void>{} : stop.why(), check_terminal(spec.terminal())});
+  if (!done)
+    return done;
+  if (spec.stop_timeout_ns() < 0 || spec.stop_timeout_ns() > longest_stop)
+    return bad("stop_timeout_ns", std::to_string(spec.stop_timeout_ns()),
+               "use 0 to 86400000000000 (24 hours)");
+  if (!spec.network().empty() && spec.network() != "none" && spec.network() != "host")
+    return bad("network", shown(spec.network()), "use none or host");
+  return {};
+}
+
+result<void> check_process(const v1::ProcessSpec& spec) {
+  if (spec.args().empty())
+    return error{ec::invalid_argument, "args: no command is given",
+                 "name the program that is to run: -- CMD ARG…"};
+  if (auto done = check_args(spec.args()); !done)
+    return done;
+  if (auto done = check_env(spec.env()); !done)
+    return done;
+  if (auto done = check_workdir(spec.workdir()); !done)
+    return done;
+  if (auto user = parse_user(spec.user()); !user)
+    return user.why();
+  for (const auto& name : spec.capabilities())
+    if (full_capability(name).empty())
+      return bad("capabilities", shown(name), "use a name of capabilities(7): CAP_NET_ADMIN");
+  for (const auto& limit : spec.rlimits()) {
+    if (!is_rlimit(limit.type()))
+      return bad("rlimits.type", shown(limit.type()), "use a name of getrlimit(2): RLIMIT_NOFILE");
+    if (limit.soft() > limit.hard())
+      return bad("rlimits." + limit.type(), "soft " + std::to_string(limit.soft()),
+                 "it must not be above hard " + std::to_string(limit.hard()));
+  }
+  if (!is_clean_text(spec.apparmor_profile()) || spec.apparmor_profile().size() > 255)
+    return bad("apparmor_profile", shown(spec.apparmor_profile()), "use the name of a profile");
+  if (auto done = check_log(spec.log()); !done)
+    return done;
+  return check_terminal(spec.terminal());
+}
+
+} // namespace gantry::runtime

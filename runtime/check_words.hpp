@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "messages/gantry.pb.h"
+#include "messages/result.hpp"
+
+// What the checks of specs share among themselves and with the makers of OCI configs.
+
+namespace gantry::runtime {
+
+/// `FIELD: VALUE is not valid`, with a cure.
+error bad(std::string_view field, std::string_view value, std::string_view cure);
+
+/// Absolute, UTF-8, not too long.
+result<void> check_path(std::string_view field, const std::string& path);
+
+/// Empty, or an absolute path that stays out of /proc.
+result<void> check_workdir(const std::string& path);
+
+result<void> check_args(const google::protobuf::RepeatedPtrField<std::string>& args);
+result<void> check_env(const google::protobuf::RepeatedPtrField<std::string>& env);
+
+/// A user by numbers.
+struct user_ids {
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+};
+
+/// `UID` or `UID:GID`; root where empty.
+result<user_ids> parse_user(std::string_view text);
+
+/// `CAP_NET_ADMIN` for itself and for `net_admin`; empty if there is no such capability.
+std::string full_capability(std::string_view name);
+
+/// CPU quota and period in microseconds, from `nano_cpus` where that is given; 0: not set.
+int64_t quota_of(const v1::Resources& r) noexcept;
+uint64_t period_of(const v1::Resources& r) noexcept;
+
+/// Whether this is a name of getrlimit(2).
+bool is_rlimit(std::string_view name) noexcept;
+
+} // namespace gantry::runtime

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "messages/gantry.pb.h"
+#include "messages/result.hpp"
+
+// Pieces of OCI configs that several makers share.
+
+namespace gantry::runtime {
+
+struct bundle_request;
+
+nlohmann::json strings(const google::protobuf::RepeatedPtrField<std::string>& list);
+nlohmann::json string_map(const google::protobuf::Map<std::string, std::string>& map);
+
+/// process.capabilities with the same names in each set that counts.
+nlohmann::json capability_sets(const nlohmann::json& names);
+
+/// Puts `KEY=VALUE` entries over those that are there.
+void merge_env(nlohmann::json& env, const google::protobuf::RepeatedPtrField<std::string>& over);
+
+/// `make_config` without linux.seccomp, which is the same for all and large.
+nlohmann::json config_without_seccomp(const bundle_request& req);
+
+/// The text of a config.json; with `seccomp` the default one is put into its linux object.
+std::string config_text(const nlohmann::json& config, bool seccomp);
+
+/// Reads JSON from outside: the error says line and column. Nothing deeper than 100 levels.
+result<nlohmann::json> parse_json(std::string_view text, std::string_view thing);
+
+/// Whether `config` has `process` with what an OCI process must have.
+result<void> check_config_process(const nlohmann::json& config);
+
+} // namespace gantry::runtime

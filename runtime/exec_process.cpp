@@ -1,0 +1,64 @@
+#include <algorithm>
+
+#include "runtime/bundle.hpp"
+#include "runtime/check_words.hpp"
+#include "runtime/config_parts.hpp"
+
+namespace gantry::runtime {
+
+namespace {
+
+using nlohmann::json;
+
+json rlimits_over(json base, const v1::ProcessSpec& spec) {
+  if (!base.is_array())
+    base = json::array();
+  for (const auto& limit : spec.rlimits()) {
+    json mine{{"type", limit.type()}, {"soft", limit.soft()}, {"hard", limit.hard()}};
+    auto same = std::find_if(base.begin(), base.end(), [&limit](const json& x) {
+      return x.is_object() && x.contains("type") && x["type"] == limit.type();
+    });
+    if (same != base.end())
+      *same = std::move(mine);
+    else
+      base.push_back(std::move(mine));
+  }
+  return base;
+}
+
+} // namespace
+
+result<json> exec_process(const json& config, const v1::ProcessSpec& spec) {
+  if (auto done = check_process(spec); !done)
+    return std::move(done).why();
+  if (auto done = check_config_process(config); !done)
+    return std::move(done).why();
+  json out = config["process"];
+  out["terminal"] = false;
+  out.erase("consoleSize");
+  out.erase("commandLine");
+  out["args"] = strings(spec.args());
+  merge_env(out["env"], spec.env());
+  if (!spec.workdir().empty())
+    out["cwd"] = spec.workdir();
+  if (!spec.user().empty()) {
+    auto user = parse_user(spec.user());
+    GANTRY_CHECK(user.ok()); // check_process has looked
+    out["user"] = {{"uid", user->uid}, {"gid", user->gid}};
+  }
+  if (!spec.capabilities().empty()) {
+    json names = json::array();
+    for (const auto& name : spec.capabilities())
+      names.push_back(full_capability(name));
+    out["capabilities"] = capability_sets(names);
+  }
+  if (!spec.rlimits().empty())
+    out["rlimits"] = rlimits_over(std::move(out["rlimits"]), spec);
+  if (spec.has_no_new_privileges())
+    out["noNewPrivileges"] = spec.no_new_privileges();
+  if (!spec.apparmor_profile().empty())
+    out["apparmorProfile"] = spec.apparmor_profile();
+  return out;
+}
+
+} // namespace gantry::runtime

@@ -1,0 +1,47 @@
+#include "runtime/cgroup.hpp"
+#include "runtime/cgroup_files.hpp"
+
+namespace gantry::runtime {
+
+std::string_view oom_level(cgroup_mode mode, const oom_counters& before,
+                           const oom_counters& now) noexcept {
+  if (now.kills <= before.kills)
+    return {};
+  if (mode == cgroup_mode::v2)
+    return now.limit_hits > before.limit_hits ? "container" : "host";
+  // v1 counts kills of the victim's group and failures of the limit's, and nothing says
+  // that the one belongs to the other.
+  return now.has_limit && now.limit_hits > 0 ? "inferred" : "host";
+}
+
+oom_counters cgroup::oom() const {
+  oom_counters out;
+  std::string text;
+  auto at = dir("memory");
+  if (at.empty())
+    return out;
+  if (host_.mode != cgroup_mode::v2) {
+    if (kernel_.read_small(at + "/memory.oom_control", text) >= 0)
+      out.kills = value_of(text, "oom_kill");
+    if (kernel_.read_small(at + "/memory.failcnt", text) >= 0)
+      out.limit_hits = number_in(text);
+    if (kernel_.read_small(at + "/memory.limit_in_bytes", text) >= 0)
+      out.has_limit = limit_or_none(number_in(text)) != 0;
+    return out;
+  }
+  if (kernel_.read_small(at + "/memory.events", text) >= 0) {
+    out.kills = value_of(text, "oom_kill");
+    out.limit_hits = value_of(text, "oom");
+  }
+  if (kernel_.read_small(at + "/memory.max", text) >= 0)
+    out.has_limit = number_in(text) != 0;
+  for (size_t slash = path_.rfind('/'); slash != std::string::npos && slash > 0;
+       slash = path_.rfind('/', slash - 1)) {
+    auto file = host_.unified + path_.substr(0, slash) + "/memory.events.local";
+    if (kernel_.read_small(file, text) >= 0)
+      out.ancestor_kills += value_of(text, "oom");
+  }
+  return out;
+}
+
+} // namespace gantry::runtime

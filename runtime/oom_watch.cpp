@@ -1,0 +1,118 @@
+#include <array>
+#include <cerrno>
+#include <fcntl.h>
+#include <poll.h>
+
+#include "runtime/cgroup.hpp"
+
+namespace gantry::runtime {
+
+/// One watch. v1: an eventfd that the kernel counts up; it holds the directory of the group
+/// until it is closed, and fires once more at the group's rmdir. v2: POLLPRI on an open
+/// memory.events, re-armed by reading it from its beginning; a removed group reads ENODEV.
+struct oom_watch::impl {
+  impl(io::loop& l, const cgroup_host& h) : loop(l), host(h), poll(l) {}
+
+  result<void> start_v1(const std::string& path) {
+    auto& k = loop.sys();
+    auto mount = host.mount_of("memory");
+    if (mount.empty())
+      return error{ec::unsupported, "this host has no memory controller: OOM kills are not seen",
+                   "mount it: mount -t cgroup -o memory none /sys/fs/cgroup/memory"};
+    std::string dir = std::string(mount) + path;
+    int event = k.eventfd();
+    if (event < 0)
+      return from_errno(-event, "make", "an eventfd for OOM events");
+    watched = io::fd(k, event);
+    int control = k.open(dir + "/memory.oom_control", O_RDONLY);
+    if (control < 0)
+      return from_errno(-control, "open", dir + "/memory.oom_control");
+    io::fd held(k, control); // the kernel keeps its own reference
+    auto words = std::to_string(event) + " " + std::to_string(control);
+    int rc = k.write_small(dir + "/cgroup.event_control", words);
+    if (rc < 0)
+      return from_errno(-rc, "write", dir + "/cgroup.event_control");
+    return {};
+  }
+
+  result<void> start_v2(const std::string& path) {
+    std::string file = host.unified + path + "/memory.events";
+    int rc = loop.sys().open(file, O_RDONLY);
+    if (rc < 0)
+      return from_errno(-rc, "open", file);
+    watched = io::fd(loop.sys(), rc);
+    reset(); // the first read is what a change is told against
+    return {};
+  }
+
+  /// Makes it quiet again; false when the group is gone.
+  bool reset() {
+    std::array<char, 256> bytes{};
+    if (host.mode == cgroup_mode::v2)
+      return loop.sys().pread(watched.get(), bytes, 0) >= 0;
+    loop.sys().read(watched.get(), std::span(bytes).first(8));
+    return true;
+  }
+
+  void arm() {
+    uint32_t what = host.mode == cgroup_mode::v2 ? uint32_t(POLLPRI) : uint32_t(POLLIN);
+    poll.start(watched.get(), what, [this](int32_t bits) { fired(bits); });
+  }
+
+  void fired(int32_t bits) {
+    if (stopped) {
+      auto done = std::move(stopped);
+      watched.reset();
+      done(); // may destroy us
+      return;
+    }
+    if (bits < 0 || !reset() || !loop.sys().exists(alive)) {
+      gone = true; // the group was removed: nothing more will come
+      return;
+    }
+    arm();
+    auto f = changed; // a copy: it may stop or destroy the watch
+    f();
+  }
+
+  io::loop& loop;
+  const cgroup_host& host;
+  io::poll_op poll;
+  io::fd watched;
+  std::string alive; ///< The group's directory.
+  std::function<void()> changed;
+  std::function<void()> stopped;
+  bool gone = false;
+};
+
+oom_watch::oom_watch(io::loop& l, const cgroup_host& host)
+  : impl_(std::make_unique<impl>(l, host)) {}
+
+oom_watch::~oom_watch() = default;
+
+result<void> oom_watch::start(const std::string& path, std::function<void()> f) {
+  GANTRY_CHECK(!impl_->poll.in_flight());
+  impl_->changed = std::move(f);
+  impl_->gone = false;
+  bool v2 = impl_->host.mode == cgroup_mode::v2;
+  impl_->alive = (v2 ? impl_->host.unified : std::string(impl_->host.mount_of("memory"))) + path;
+  auto done = v2 ? impl_->start_v2(path) : impl_->start_v1(path);
+  if (!done) {
+    impl_->watched.reset();
+    return done;
+  }
+  impl_->arm();
+  return {};
+}
+
+void oom_watch::stop(std::function<void()> f) {
+  if (!impl_->poll.in_flight()) {
+    impl_->watched.reset();
+    impl_->loop.post(std::move(f));
+    return;
+  }
+  impl_->stopped = std::move(f);
+  impl_->poll.cancel();
+}
+
+} // namespace gantry::runtime

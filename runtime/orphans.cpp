@@ -1,0 +1,102 @@
+#include <cerrno>
+#include <charconv>
+#include <optional>
+
+#include "runtime/cgroup_files.hpp"
+#include "runtime/engine.hpp"
+
+namespace gantry::runtime {
+
+namespace {
+
+constexpr size_t environ_limit = 256u << 10;
+
+/// A whole text as a positive number; 0 if it is none.
+template <class T>
+T whole_number(std::string_view text) noexcept {
+  while (!text.empty() && text.back() == '\n')
+    text.remove_suffix(1);
+  T value = 0;
+  const char* end = text.data() + text.size();
+  auto [stop, err] = std::from_chars(text.data(), end, value);
+  return err == std::errc{} && stop == end && value > 0 ? value : 0;
+}
+
+/// The value of a variable in a /proc/PID/environ.
+std::optional<std::string_view> variable(std::string_view environ, std::string_view name) {
+  while (!environ.empty()) {
+    size_t end = std::min(environ.find('\0'), environ.size());
+    auto entry = environ.substr(0, end);
+    if (entry.size() > name.size() && entry.starts_with(name) && entry[name.size()] == '=')
+      return entry.substr(name.size() + 1);
+    environ.remove_prefix(std::min(end + 1, environ.size()));
+  }
+  return std::nullopt;
+}
+
+/// crun's init keeps the environment of the crun that made it until `start`: it belongs to
+/// a container already, and no command. It lives in a pid namespace of its own, or else in
+/// the container's cgroup.
+bool is_in_container(io::kernel& k, const std::string& proc) {
+  bool inside = false;
+  std::string text;
+  if (k.read_small(proc + "/status", text) >= 0)
+    for_each_line(text, [&inside](std::string_view line) {
+      if (line.starts_with("NSpid:"))
+        inside = line.find_first_of('\t') != line.find_last_of('\t');
+    });
+  if (k.read_small(proc + "/cgroup", text) >= 0)
+    for_each_line(text, [&inside](std::string_view line) {
+      size_t path = line.find(":/");
+      inside = inside || (path != std::string_view::npos
+                          && line.substr(path + 1).starts_with("/gantry"));
+    });
+  return inside;
+}
+
+} // namespace
+
+std::vector<orphan_command> find_orphans(io::kernel& k, const std::string& runtime_root) {
+  std::vector<orphan_command> out;
+  std::vector<std::string> names;
+  k.list("/proc", names);
+  for (const auto& name : names) {
+    auto pid = whole_number<int32_t>(name);
+    if (pid == 0)
+      continue;
+    auto proc = "/proc/" + name;
+    std::string environ;
+    // Gone, a kernel thread, or an environment larger than the small one that we give.
+    if (k.read_small(proc + "/environ", environ, environ_limit) < 0)
+      continue;
+    auto root = variable(environ, "GANTRY_ROOT");
+    auto op = variable(environ, "GANTRY_OP");
+    if (!root || !op || *root != runtime_root || is_in_container(k, proc))
+      continue;
+    auto ticks = k.start_ticks(pid);
+    if (ticks >= 0)
+      out.push_back({pid, uint64_t(ticks), whole_number<uint64_t>(*op)});
+  }
+  return out;
+}
+
+result<made_process> made_before(io::kernel& k, const io::reaper& r, const std::string& pid_file) {
+  std::string text;
+  int rc = k.read_small(pid_file, text, 64);
+  if (rc < 0)
+    return from_errno(-rc, "read", "the pid file " + pid_file);
+  auto pid = whole_number<int32_t>(text);
+  if (pid == 0)
+    return error{ec::runtime_failed, "the pid file " + pid_file + " holds no pid", ""};
+  auto ticks = k.start_ticks(pid);
+  if (ticks >= 0)
+    return made_process{{pid, uint64_t(ticks)}};
+  if (const auto* dead = r.unclaimed(pid))
+    return made_process{{pid, dead->start_ticks}};
+  return error{ec::unknown_outcome,
+               "process " + std::to_string(pid) + " of " + pid_file
+                 + " is gone, and nobody knows how it ended",
+               ""};
+}
+
+} // namespace gantry::runtime

@@ -1,0 +1,204 @@
+#include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
+#include <memory>
+
+#include "io/file_ops.hpp"
+#include "runtime/bundle.hpp"
+#include "runtime/cgroup_files.hpp"
+#include "runtime/config_parts.hpp"
+
+namespace gantry::runtime {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t config_limit = 4u << 20;
+
+/// Hard limit of our own RLIMIT_NOFILE; a large number where it cannot be read.
+uint64_t own_open_files(io::kernel& k) {
+  constexpr std::string_view name = "Max open files";
+  uint64_t out = UINT64_MAX;
+  std::string text;
+  if (k.read_small("/proc/self/limits", text) < 0)
+    return out;
+  for_each_line(text, [&out, name](std::string_view line) {
+    if (!line.starts_with(name))
+      return;
+    line.remove_prefix(name.size());
+    next_word(line); // soft
+    if (auto hard = number_in(next_word(line)); hard != 0)
+      out = hard;
+  });
+  return out;
+}
+
+/// One call of `prepare_bundle`: a chain of ops that keeps itself alive until its answer.
+class preparation : public std::enable_shared_from_this<preparation> {
+public:
+  preparation(io::loop& l, bundle_request req, std::function<void(result<prepared_bundle>)> f)
+    : loop_(l), open_(l), path_(l), req_(std::move(req)), answer_(std::move(f)) {}
+
+  void begin() {
+    if (auto done = check_spec(req_.spec); !done) {
+      loop_.post([self = shared_from_this(), why = done.why()] { self->finish(why); });
+      return;
+    }
+    req_.max_open_files = std::min(req_.max_open_files, own_open_files(loop_.sys()));
+    if (req_.spec.bundle().empty()) {
+      config_ = config_without_seccomp(req_);
+      look_for(req_.spec.rootfs(), "rootfs", &preparation::make_dir);
+    } else {
+      look_for(req_.spec.bundle(), "bundle", &preparation::read_config);
+    }
+  }
+
+private:
+  using step = void (preparation::*)();
+
+  /// Goes on with `next` if there is such a directory.
+  void look_for(const std::string& dir, const char* what, step next) {
+    open_.start(AT_FDCWD, dir, O_PATH | O_DIRECTORY, 0, false,
+                [self = shared_from_this(), dir, what, next](int32_t fd) {
+                  if (fd < 0)
+                    return self->finish(missing(-fd, dir, what));
+                  self->loop_.sys().close(fd);
+                  (*self.*next)();
+                });
+  }
+
+  static error missing(int err, const std::string& dir, const std::string& what) {
+    if (err == ENOENT)
+      return {ec::not_found, what + " " + dir + ": does not exist",
+              "check the path, as the daemon sees it"};
+    if (err == ENOTDIR)
+      return {ec::invalid_argument, what + " " + dir + ": is not a directory",
+              what == "bundle" ? "give the directory that holds config.json"
+                               : "give the directory that is to be the container's /"};
+    return from_errno(err, "open", what + " " + dir);
+  }
+
+  void read_config() {
+    io::read_file_beneath(loop_, req_.spec.bundle(), "config.json", config_limit,
+                          req_.spec.bundle() + "/config.json",
+                          [self = shared_from_this()](result<std::string> text) {
+                            self->take_config(std::move(text));
+                          });
+  }
+
+  void take_config(result<std::string> text) {
+    auto file = "bundle " + req_.spec.bundle();
+    if (!text) {
+      auto why = std::move(text).why();
+      if (why.code == ec::not_found)
+        why = {ec::not_found, file + ": has no config.json",
+               "a bundle is a directory with config.json and a root filesystem: runc spec "
+               "writes one to start from"};
+      return finish(std::move(why));
+    }
+    auto parsed = parse_json(*text, req_.spec.bundle() + "/config.json");
+    if (!parsed)
+      return finish(std::move(parsed).why());
+    auto adopted = adopt_config(req_, *std::move(parsed));
+    if (!adopted) {
+      auto why = std::move(adopted).why();
+      why.message = file + ": " + why.message;
+      return finish(std::move(why));
+    }
+    config_ = *std::move(adopted);
+    look_for(config_["root"]["path"].get<std::string>(), "rootfs", &preparation::make_dir);
+  }
+
+  void make_dir() { make_dir_at(req_.dir); }
+
+  /// mkdir -p, from the end: the parents are there but for the first container.
+  void make_dir_at(const std::string& dir) {
+    path_.mkdir(dir, 0700, [self = shared_from_this(), dir](int32_t rc) {
+      if (rc >= 0 || rc == -EEXIST)
+        return dir == self->req_.dir ? self->write_config() : self->make_dir_at(self->req_.dir);
+      size_t slash = dir.rfind('/');
+      bool has_parent = slash != std::string::npos && slash > 0;
+      if (rc == -ENOENT && has_parent && ++self->steps_ < max_steps)
+        return self->make_dir_at(dir.substr(0, slash));
+      self->finish(from_errno(-rc, "make the directory", dir));
+    });
+  }
+
+  void write_config() {
+    io::write_file(loop_, req_.dir + "/config.json",
+                   config_text(config_, req_.spec.bundle().empty()), 0600, false,
+                   [self = shared_from_this()](result<void> done) {
+                     if (!done)
+                       return self->finish(std::move(done).why());
+                     self->finish(self->prepared());
+                   });
+  }
+
+  prepared_bundle prepared() const {
+    prepared_bundle out;
+    out.dir = req_.dir;
+    out.rootfs = config_["root"]["path"].get<std::string>();
+    for (const auto& arg : config_["process"]["args"])
+      out.args.push_back(arg.get<std::string>());
+    return out;
+  }
+
+  void finish(result<prepared_bundle> r) {
+    auto f = std::move(answer_);
+    f(std::move(r));
+  }
+
+  static constexpr int max_steps = 512; ///< Of mkdir -p: somebody may remove behind us.
+
+  io::loop& loop_;
+  io::open_op open_;
+  io::path_op path_;
+  bundle_request req_;
+  std::function<void(result<prepared_bundle>)> answer_;
+  json config_;
+  int steps_ = 0;
+};
+
+/// One call of `remove_bundle`.
+class removal : public std::enable_shared_from_this<removal> {
+public:
+  removal(io::loop& l, std::string dir, std::function<void()> f)
+    : loop_(l), path_(l), dir_(std::move(dir)), answer_(std::move(f)) {}
+
+  void begin() {
+    // A listing cannot go through the ring; the directory lies on the state's tmpfs.
+    loop_.sys().list(dir_, names_);
+    next();
+  }
+
+private:
+  void next() {
+    if (names_.empty()) {
+      path_.rmdir(dir_, [self = shared_from_this()](int32_t) { self->answer_(); });
+      return;
+    }
+    auto file = dir_ + "/" + names_.back();
+    names_.pop_back();
+    path_.unlink(file, [self = shared_from_this()](int32_t) { self->next(); });
+  }
+
+  io::loop& loop_;
+  io::path_op path_;
+  std::string dir_;
+  std::vector<std::string> names_;
+  std::function<void()> answer_;
+};
+
+} // namespace
+
+void prepare_bundle(io::loop& l, bundle_request req,
+                    std::function<void(result<prepared_bundle>)> f) {
+  std::make_shared<preparation>(l, std::move(req), std::move(f))->begin();
+}
+
+void remove_bundle(io::loop& l, std::string dir, std::function<void()> f) {
+  std::make_shared<removal>(l, std::move(dir), std::move(f))->begin();
+}
+
+} // namespace gantry::runtime

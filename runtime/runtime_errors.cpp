@@ -1,0 +1,186 @@
+#include "runtime/runtime_errors.hpp"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "runtime/cgroup_files.hpp"
+#include "runtime/ids.hpp"
+
+namespace gantry::runtime {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t longest_words = 2048;
+
+/// Words of runc 1.1 and crun 1.8 (both tried) and what they stand for. All of `needles` must
+/// be found, ignoring case; the first row that fits counts.
+struct wording {
+  std::array<std::string_view, 2> needles;
+  ec code;
+  std::string_view cure;
+};
+
+constexpr std::string_view cure_command =
+  "check the command's path and the PATH of the container's environment";
+constexpr std::string_view cure_executable =
+  "the file needs the execute bit, and must be a program for this machine or a script";
+constexpr std::string_view cure_memory = "raise the container's memory limit";
+constexpr std::string_view cure_crun =
+  "use runc: crun wants a host with cgroup v2 only (systemd.unified_cgroup_hierarchy=1)";
+
+constexpr std::array wordings{
+  wording{{"cgroups in hybrid mode not supported", ""}, ec::unsupported, cure_crun},
+  wording{{"not found in $path", ""}, ec::command_not_found, cure_command},
+  wording{{"exec: \"", "no such file or directory"}, ec::command_not_found, cure_command},
+  wording{{"executable file", "no such file or directory"}, ec::command_not_found, cure_command},
+  wording{{"exec: \"", "permission denied"}, ec::not_executable, cure_executable},
+  wording{{"exec: \"", "is a directory"}, ec::not_executable, cure_executable},
+  wording{{"exec: \"", "exec format error"}, ec::not_executable, cure_executable},
+  wording{{"exec: \"", "operation not permitted"}, ec::not_executable, cure_executable},
+  wording{{"open executable", ""}, ec::not_executable, cure_executable},
+  wording{{"exec format error", ""}, ec::not_executable, cure_executable},
+  wording{{"oom-killed", ""}, ec::resource_exhausted, cure_memory},
+  wording{{"container with given id already exists", ""}, ec::already_exists, ""},
+  wording{{"container `", "already exists"}, ec::already_exists, ""},
+  wording{{"cannot exec in a paused", ""}, ec::wrong_state, "resume it first"},
+  wording{{"is paused", ""}, ec::wrong_state, "resume it first"},
+  wording{{"cannot exec in a stopped", ""}, ec::wrong_state, "start it first"},
+  wording{{"cannot start a container that has stopped", ""}, ec::wrong_state, ""},
+  wording{{"cannot start an already running", ""}, ec::wrong_state, ""},
+  wording{{"exec.fifo", "no such file or directory"}, ec::wrong_state, ""},
+  wording{{"is not stopped", ""}, ec::wrong_state, ""},
+  wording{{"state is not stopped", ""}, ec::wrong_state, ""},
+  wording{{"is not in `created` or `stopped` state", ""}, ec::wrong_state, ""},
+  wording{{"container not running", ""}, ec::wrong_state, ""},
+  wording{{"is not running", ""}, ec::wrong_state, ""},
+  wording{{"container does not exist", ""}, ec::not_found, ""},
+  wording{{"/status`", "no such file or directory"}, ec::not_found, ""},
+  wording{{"cannot open directory", "no such file or directory"}, ec::not_found, ""},
+  wording{{"chdir to cwd", ""}, ec::invalid_argument, "check the working directory"},
+  wording{{"chdir:", ""}, ec::invalid_argument, "check the working directory"},
+  wording{{"rlimit", "operation not permitted"},
+          ec::permission_denied,
+          "lower the rlimit to gantryd's own hard limit, or give gantryd CAP_SYS_RESOURCE"},
+  wording{{"no space left on device", ""}, ec::disk_full, "free some space (or inodes)"},
+  wording{{"cannot allocate memory", ""}, ec::resource_exhausted, "free some memory"},
+  wording{{"too many open files", ""}, ec::resource_exhausted, "raise LimitNOFILE (ulimit -n)"},
+  wording{{"resource temporarily unavailable", ""},
+          ec::resource_exhausted,
+          "raise the limit of processes (pids, ulimit -u)"},
+  wording{{"device or resource busy", ""}, ec::runtime_failed, ""},
+};
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c; });
+  return out;
+}
+
+/// One line, of bounded length, that ends at a whole character.
+std::string one_line(std::string_view text) {
+  std::string out(text.substr(0, longest_words));
+  if (out.size() < text.size())
+    while (!out.empty() && (uint8_t(out.back()) & 0xc0) == 0x80)
+      out.pop_back();
+  std::replace_if(
+    out.begin(), out.end(), [](char c) { return uint8_t(c) < 0x20; }, ' ');
+  while (!out.empty() && out.back() == ' ')
+    out.pop_back();
+  return out;
+}
+
+/// The last line that says anything, without a level in front.
+std::string last_line(std::string_view text) {
+  std::string_view last;
+  for_each_line(text, [&last](std::string_view line) {
+    if (line.find_first_not_of(" \t\r") != std::string_view::npos)
+      last = line;
+  });
+  return one_line(last);
+}
+
+std::string ending(const io::exit_status& status) {
+  if (!status.known)
+    return "it ended in an unknown way";
+  if (status.signal != 0)
+    return "it was ended by " + signal_name(status.signal);
+  return "it ended with code " + std::to_string(status.code) + " and said nothing";
+}
+
+/// The code with which `kernel::spawn` says that the program itself could not be executed.
+bool never_ran(const failed_command& what) {
+  bool said_so = what.status.known && (what.status.code == 127 || what.status.code == 126);
+  return said_so && what.log.empty() && what.output.empty();
+}
+
+} // namespace
+
+std::string last_error_in_log(std::string_view log) {
+  std::string out;
+  for_each_line(log, [&out](std::string_view line) {
+    json entry = json::parse(line, nullptr, false);
+    if (!entry.is_object())
+      return;
+    auto level = entry.find("level");
+    auto msg = entry.find("msg");
+    if (level == entry.end() || msg == entry.end() || !msg->is_string())
+      return;
+    if (*level == "error" || *level == "fatal")
+      out = one_line(msg->get_ref<const std::string&>());
+  });
+  return out;
+}
+
+std::string display_name(std::string_view runtime_id) {
+  size_t dot = runtime_id.find('.');
+  if (dot == std::string_view::npos)
+    return std::string(runtime_id);
+  auto ns = runtime_id.substr(0, dot);
+  auto id = std::string(runtime_id.substr(dot + 1));
+  return ns == "default" ? id : std::string(ns) + "/" + id;
+}
+
+std::string_view base_name(std::string_view path) {
+  size_t slash = path.rfind('/');
+  return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
+error runtime_error(const failed_command& what) {
+  auto who = "container \"" + display_name(what.id) + "\": ";
+  if (never_ran(what)) {
+    bool absent = what.status.code == 127;
+    return {ec::runtime_missing,
+            who + what.step + ": the runtime " + what.runtime
+              + (absent ? " does not exist" : " cannot be executed"),
+            "install it (apt-get install runc), or name another with --runtime"};
+  }
+  auto words = last_error_in_log(what.log);
+  if (words.empty())
+    words = last_line(what.output);
+  error out{ec::runtime_failed, {}, {}};
+  auto low = lower(words);
+  for (const auto& row : wordings) {
+    bool fits = std::all_of(row.needles.begin(), row.needles.end(), [&low](auto needle) {
+      return low.find(needle) != std::string::npos;
+    });
+    if (!fits)
+      continue;
+    out.code = row.code;
+    out.cure = row.cure;
+    break;
+  }
+  out.message = who + what.step + " by " + std::string(base_name(what.runtime)) + " failed: "
+                + (words.empty() ? ending(what.status) : words);
+  return out;
+}
+
+bool is_not_stopped_yet(const error& why) {
+  auto low = lower(why.message);
+  return why.code == ec::wrong_state || low.find("device or resource busy") != std::string::npos;
+}
+
+} // namespace gantry::runtime
