@@ -46,6 +46,7 @@ public:
   virtual ~shelf() = default;
 
   /// Keeps duplicates of `fds` under `key`, instead of what was there. Never waits.
+  /// `unavailable` once the keeper has gone: who can live without it goes on.
   virtual result<void> put(const shelf_key& key, const shelf_note& note,
                            std::span<const int> fds) = 0;
   virtual result<void> drop(const shelf_key& key) = 0;
@@ -63,10 +64,18 @@ public:
   /// Tells the keeper that the next end of this gantryd is meant (no restart).
   virtual void farewell() noexcept = 0;
 
-  /// False once the keeper has gone.
+  /// The same, but the keeper stays with all that it holds until another gantryd is started
+  /// on the same state: containers are to go on running meanwhile.
+  virtual void farewell_for_now() noexcept { farewell(); }
+
+  /// Tells the keeper that this gantryd serves: from now on each end of it leads to a
+  /// restart, whatever its exit code.
+  virtual void ready() noexcept {}
+
+  /// False once the keeper has gone. Without a keeper (`news_fd` is -1) always true.
   [[nodiscard]] virtual bool alive() const noexcept = 0;
 
-  /// Called once, on the loop, when the keeper has gone.
+  /// Called once, on the loop, when the keeper has gone. Each call adds a listener.
   virtual void on_lost(std::function<void()> f) = 0;
 
   [[nodiscard]] virtual arena memory() const noexcept = 0;

@@ -1,0 +1,127 @@
+#include "io/launch.hpp"
+
+#include <cerrno>
+#include <charconv>
+#include <climits>
+#include <cstdlib>
+#include <fcntl.h>
+#include <filesystem>
+#include <unistd.h>
+#include <vector>
+
+#include "io/keeper_wire.hpp"
+#include "io/launch_proxy.hpp"
+
+namespace gantry::io {
+
+namespace wire = keeper_wire;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::string_view keeper_name = "gantry-keeper";
+
+/// Where our program lies now; after an upgrade the kernel adds a word to the old name.
+std::string own_program() {
+  char path[PATH_MAX];
+  auto size = ::readlink("/proc/self/exe", path, sizeof(path));
+  std::string out(path, size > 0 ? static_cast<size_t>(size) : 0);
+  constexpr std::string_view deleted = " (deleted)";
+  if (out.ends_with(deleted))
+    out.resize(out.size() - deleted.size());
+  return out;
+}
+
+result<std::string> find_keeper(const launch_options& how, const std::string& own) {
+  if (!how.program.empty())
+    return how.program;
+  const auto here = fs::path(own).parent_path();
+  const fs::path places[] = {here, here / "../libexec/gantry", "/usr/libexec/gantry",
+                             here / "../keeper"}; // the last one: a build tree
+  for (const auto& place : places) {
+    const auto path = (place / keeper_name).lexically_normal().string();
+    if (::access(path.c_str(), X_OK) == 0)
+      return path;
+  }
+  return error{ec::not_found, "cannot find the program gantry-keeper beside " + own,
+               "install it there or in /usr/libexec/gantry, or pass --no-keeper"};
+}
+
+/// Comes back only with an error.
+error become_keeper(int argc, char** argv, const launch_options& how, const std::string& own) {
+  auto program = find_keeper(how, own);
+  if (!program)
+    return std::move(program).why();
+  std::vector<std::string> words{std::string(keeper_name)};
+  if (!how.control.empty()) {
+    std::error_code failed;
+    fs::create_directories(fs::path(how.control).parent_path(), failed);
+    if (failed)
+      return from_errno(failed.value(), "make the directory of", how.control);
+    words.insert(words.end(), {"--control", how.control});
+  }
+  if (how.max_restarts > 0)
+    words.insert(words.end(), {"--max-restarts", std::to_string(how.max_restarts)});
+  words.insert(words.end(), {"--", own});
+  for (int i = 1; i < argc; ++i)
+    words.emplace_back(argv[i]);
+  std::vector<char*> pointers;
+  for (auto& word : words)
+    pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  ::execv(program->c_str(), pointers.data());
+  return from_errno(errno, "execute", *program);
+}
+
+} // namespace
+
+result<keeper_fds> parse_keeper_variable(const std::string& value) {
+  int numbers[4] = {}; // version, socket, arena, news
+  const char* at = value.data();
+  const char* end = at + value.size();
+  for (int i = 0; i < 4; ++i) {
+    if (i > 0 && (at == end || *at++ != ':'))
+      return error{ec::invalid_argument, "GANTRY_KEEPER cannot be read: " + value, ""};
+    auto parsed = std::from_chars(at, end, numbers[i]);
+    if (parsed.ec != std::errc{} || numbers[i] < 0)
+      return error{ec::invalid_argument, "GANTRY_KEEPER cannot be read: " + value, ""};
+    at = parsed.ptr;
+    if (i == 0 && numbers[0] != wire::version)
+      return error{ec::unsupported,
+                   "the keeper speaks version " + std::to_string(numbers[0])
+                     + " of the protocol, this gantryd version " + std::to_string(wire::version),
+                   "stop all containers and the keeper, then start gantryd again"};
+  }
+  if (at != end)
+    return error{ec::invalid_argument, "GANTRY_KEEPER cannot be read: " + value, ""};
+  return keeper_fds{numbers[1], numbers[2], numbers[3]};
+}
+
+result<launched> become_supervised(int argc, char** argv, const launch_options& how) {
+  if (const char* value = std::getenv(wire::environment); value != nullptr) {
+    auto fds = parse_keeper_variable(value);
+    if (!fds)
+      return std::move(fds).why();
+    ::unsetenv(wire::environment);
+    for (int number : {fds->socket, fds->arena, fds->news})
+      if (::fcntl(number, F_SETFD, FD_CLOEXEC) != 0)
+        return from_errno(errno, "take over", "the keeper's descriptors");
+    return launched{launched::as::supervised, *fds, 0};
+  }
+  if (!how.keeper)
+    return launched{};
+  const auto own = own_program();
+  if (own.empty())
+    return error{ec::unsupported, "cannot tell our own program from /proc/self/exe",
+                 "mount /proc"};
+  if (!how.control.empty()) {
+    auto waiting = connect_keeper(how.control);
+    if (!waiting)
+      return std::move(waiting).why();
+    if (*waiting >= 0)
+      return hand_over(*waiting, own, argc, argv, how);
+  }
+  return become_keeper(argc, argv, how, own);
+}
+
+} // namespace gantry::io

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <string>
+
+#include "messages/result.hpp"
+
+namespace gantry::io {
+
+/// The descriptors by which a gantryd knows its keeper; `keeper_shelf` takes them.
+struct keeper_fds {
+  int socket = -1;
+  int arena = -1;
+  int news = -1;
+};
+
+/// How gantryd wants to be supervised.
+struct launch_options {
+  bool keeper = true;        ///< False: go on alone (`--no-keeper`).
+  std::string control;       ///< Path of the keeper's control socket, in the state directory;
+                             ///< empty: none, and a keeper cannot wait for a successor.
+  std::string program;       ///< The keeper's program; empty: found beside ours.
+  unsigned max_restarts = 0; ///< As the keeper's option; 0: it never gives up.
+  bool detach = false;       ///< After a hand-over: do not stay as a proxy.
+};
+
+/// What has become of this process.
+struct launched {
+  enum class as {
+    supervised, ///< It runs under a keeper: `fds` are ours.
+    alone,      ///< It runs without one.
+    proxy,      ///< Another gantryd ran in its stead and has ended: exit with `exit_code`.
+  };
+  as what = as::alone;
+  keeper_fds fds;
+  int exit_code = 0;
+};
+
+/// To be called first in gantryd's main, before any thread or descriptor. Started by a
+/// keeper, it takes what it was given. Else, if a keeper waits on the control socket, that
+/// one is asked to run this very program with our arguments, environment and stdio, and
+/// this process stays as its proxy: passes signals on, and ends as it ends. Else this
+/// process becomes a keeper (exec), whose child is this very program.
+///
+/// Errors: `already_exists` when a gantryd runs on this state, `not_found` for the keeper's
+/// program, `unsupported` for a keeper of another version.
+result<launched> become_supervised(int argc, char** argv, const launch_options& how);
+
+/// Takes the value of GANTRY_KEEPER apart. Pure.
+result<keeper_fds> parse_keeper_variable(const std::string& value);
+
+} // namespace gantry::io

@@ -1,0 +1,164 @@
+#include "io/launch_proxy.hpp"
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <initializer_list>
+#include <optional>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "io/keeper_socket.hpp"
+
+namespace gantry::io {
+
+namespace wire = keeper_wire;
+using wire::word;
+
+namespace {
+
+/// A descriptor of this short-lived process.
+struct owned {
+  int number;
+  ~owned() { ::close(number); }
+};
+
+result<std::string> strings_of(const std::string& program, int argc, char** argv,
+                               wire::message& start) {
+  std::error_code failed;
+  auto directory = std::filesystem::current_path(failed);
+  if (failed)
+    return from_errno(failed.value(), "tell", "the working directory");
+  std::string out;
+  auto add = [&out](const std::string& text) { out.append(text).push_back('\0'); };
+  add(program);
+  add(directory.string());
+  add(program); // argv[0]
+  for (int i = 1; i < argc; ++i)
+    add(argv[i]);
+  start.value = static_cast<uint32_t>(argc < 1 ? 1 : argc);
+  for (char** at = environ; *at != nullptr; ++at, ++start.aux)
+    add(*at);
+  if (out.size() + sizeof(start) > wire::max_packet || start.value > wire::max_arguments
+      || start.aux > wire::max_variables)
+    return error{ec::resource_exhausted,
+                 "the arguments and the environment do not fit into 64 KiB",
+                 "start gantryd with a smaller environment"};
+  return out;
+}
+
+error refused(const wire::message& m) {
+  if (wire::refusal(m.value) == wire::refusal::busy)
+    return {ec::already_exists,
+            "a gantryd runs on this state already, as pid " + std::to_string(m.serial),
+            "stop it first, or choose another --state"};
+  if (wire::refusal(m.value) == wire::refusal::version)
+    return {ec::unsupported,
+            "the keeper that waits here speaks version " + std::to_string(m.aux),
+            "stop all containers and the keeper, then start gantryd again"};
+  return {ec::unavailable, "the keeper refuses to start gantryd: " + text_of(m), ""};
+}
+
+void say(const std::string& text) {
+  [[maybe_unused]] auto n = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
+/// Passes on what came; no value while there is nothing to end for.
+std::optional<result<launched>> hear(int keeper, const launch_options& how) {
+  auto packet = receive_packet(keeper);
+  for (size_t i = 0; i < packet.count; ++i)
+    ::close(packet.fds[i]);
+  if (packet.size == -EAGAIN)
+    return std::nullopt;
+  if (packet.size != sizeof(wire::message))
+    return error{ec::unavailable, "the keeper has gone while gantryd was being started", ""};
+  const auto& m = packet.what;
+  const auto status = static_cast<int>(m.value);
+  switch (m.what) {
+  case word::error:
+    return refused(m);
+  case word::serving:
+    say("gantryd: runs as pid " + std::to_string(m.value) + " under the keeper that waited\n");
+    if (how.detach)
+      return launched{launched::as::proxy, {}, 0};
+    return std::nullopt;
+  case word::ended:
+    return launched{launched::as::proxy, {},
+                    WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status)};
+  default:
+    return std::nullopt;
+  }
+}
+
+result<launched> stay(int keeper, const launch_options& how) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int sig : {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2})
+    sigaddset(&set, sig);
+  ::sigprocmask(SIG_BLOCK, &set, nullptr);
+  owned signals{::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)};
+  while (true) {
+    pollfd p[] = {{keeper, POLLIN, 0}, {signals.number, POLLIN, 0}};
+    if (::poll(p, 2, -1) < 0)
+      continue;
+    signalfd_siginfo x{};
+    if (p[1].revents != 0 && ::read(signals.number, &x, sizeof(x)) == sizeof(x))
+      send_packet(keeper, {.what = word::signal, .value = x.ssi_signo}, {});
+    if (p[0].revents == 0)
+      continue;
+    if (auto end = hear(keeper, how))
+      return std::move(*end);
+  }
+}
+
+} // namespace
+
+result<int> connect_keeper(const std::string& control) {
+  sockaddr_un at{};
+  at.sun_family = AF_UNIX;
+  if (control.size() >= sizeof(at.sun_path))
+    return error{ec::invalid_argument, "the path is too long for a socket: " + control,
+                 "choose a shorter --state"};
+  std::memcpy(at.sun_path, control.data(), control.size());
+  const int number = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  if (number < 0)
+    return from_errno(errno, "make", "a socket");
+  if (::connect(number, reinterpret_cast<sockaddr*>(&at), sizeof(at)) != 0) {
+    const int err = errno;
+    ::close(number);
+    if (err == ENOENT || err == ECONNREFUSED) // none, or one that has died
+      return -1;
+    return from_errno(err, "connect to the keeper at", control);
+  }
+  ucred peer{};
+  socklen_t size = sizeof(peer);
+  if (::getsockopt(number, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0
+      || (peer.uid != ::geteuid() && peer.uid != 0)) {
+    ::close(number);
+    return error{ec::permission_denied, "somebody else's process listens on " + control,
+                 "remove it, or choose another --state"};
+  }
+  return number;
+}
+
+result<launched> hand_over(int keeper, const std::string& program, int argc, char** argv,
+                           const launch_options& how) {
+  owned connection{keeper};
+  wire::message start{.what = word::start};
+  auto strings = strings_of(program, argc, argv, start);
+  if (!strings)
+    return std::move(strings).why();
+  const int stdio[] = {0, 1, 2};
+  // A keeper that is busy says so and hangs up: its answer counts, not our EPIPE.
+  if (auto res = send_packet(keeper, start, stdio, *strings);
+      res < 0 && res != -EPIPE && res != -ECONNRESET && res != -ECONNREFUSED)
+    return from_errno(-res, "ask", "the keeper that waits");
+  return stay(keeper, how);
+}
+
+} // namespace gantry::io
