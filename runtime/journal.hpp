@@ -32,8 +32,19 @@ struct recovery_report {
   uint64_t records_from_arena = 0;
   uint64_t cut_bytes = 0;   ///< A torn tail that was cut off.
   std::string cut_where;
-  bool new_epoch = false;   ///< The host has booted since (or the arena is new and has no past).
-  bool lost_arena = false;  ///< The arena of before is gone (keeper died): up to `flush_delay` may be missing.
+  /// A new epoch has begun: a first start, the host has booted since, or `lost_arena`. The
+  /// caller records SupervisorStarted and, unless it is the first start, a Gap at the seam.
+  bool new_epoch = false;
+  /// The arena of before is gone (the keeper died) although the host has not booted: the
+  /// newest records, up to `flush_delay`, may be missing. (Not so after an orderly stop, which
+  /// shows in SupervisorStopping being the last record.)
+  bool lost_arena = false;
+  /// Records known to be missing between disk and arena (a repaired journal), 0: none. The
+  /// caller records a Gap for them.
+  uint64_t missing_from = 0;
+  uint64_t missing_to = 0;
+  /// What else an operator should know: a damaged snapshot that an older one stood in for, …
+  std::vector<std::string> notes;
 };
 
 /// Append-only log of records in segments under DIR (`segment.SEQ`, `snapshot.SEQ`), with
@@ -51,7 +62,8 @@ public:
        std::function<void(const journal::Record&)> record, recovery_report& report);
   ~journal_file(); ///< Only at rest: see `stop`.
 
-  /// Gives `r` its seq, epoch and wall time, and keeps it. Never waits. The record is safe
+  /// Gives `r` its seq, epoch and wall time (and a Creating its instance, which is that seq),
+  /// and keeps it. Never waits. The record is safe
   /// against our own death when this returns, and against a power cut after `durable`.
   uint64_t append(journal::Record& r);
 
@@ -68,20 +80,28 @@ public:
   [[nodiscard]] uint64_t pending_bytes() const noexcept;
   [[nodiscard]] uint64_t disk_bytes() const noexcept;
   [[nodiscard]] bool disk_full() const noexcept;
+  /// Records that did not fit into the arena (the disk hangs): a death of ours would lose them.
+  [[nodiscard]] uint64_t at_risk() const noexcept;
+  /// Last seq of an epoch before this one, as far as the kept segments tell: what comes behind
+  /// belongs to a later one.
+  [[nodiscard]] uint64_t epoch_end(uint64_t epoch) const noexcept;
 
   /// The journal asks for a snapshot when a segment is full; the world gives it.
   void on_snapshot(std::function<journal::Snapshot()> f);
 
   /// Reads kept records with seq > `after`, about `max_bytes`, through the ring (and from
-  /// the arena for the newest). Empty = none. Gap first if `after` is older than what is kept.
+  /// the arena for the newest). Empty = none. If `after` is older than what is kept, a Gap comes
+  /// first that is not in the journal; its seq is that of the last missing record. A damaged
+  /// file is data_loss. `f` is never called from inside.
   void read(uint64_t after, size_t max_bytes,
             std::function<void(result<std::vector<journal::Record>>)> f);
 
   /// Flushes and ends; `f` when nothing is in flight.
   void stop(std::function<void()> f);
 
+  struct impl; ///< INTERNAL: see journal_impl.hpp.
+
 private:
-  struct impl;
   explicit journal_file(std::unique_ptr<impl> i);
   std::unique_ptr<impl> impl_;
 };
