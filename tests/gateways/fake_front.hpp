@@ -1,0 +1,74 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "actors/front.hpp"
+
+namespace gantry::test {
+
+/// A front without a supervisor behind it. It answers at once (in the same turn, never from
+/// inside the call); what it does depends on the request:
+///   container id "missing"   the error not_found, with a cure and words beyond ASCII
+///   container id "hang"      no answer until `release`
+///   List, namespace "N:B"    N containers, each with a label of B bytes
+///   Inspect                  the id comes back, and the caller as the message "uid/gid/pid"
+///   WriteStdin               answers offset + the number of bytes
+///   Follow, container "N"    N events; then the end, or with `follow` those of `publish`
+///   ReadLog, tail N          N chunks of 1000 bytes
+class fake_front final : public actors::front {
+public:
+  explicit fake_front(io::loop& l) : loop_(l) {}
+
+  void call(const v1::By&, v1::VersionRequest, actors::answer<v1::VersionReply> f) override;
+  void call(const v1::By&, v1::InfoRequest, actors::answer<v1::InfoReply> f) override;
+  void call(const v1::By&, v1::CreateRequest r, actors::answer<v1::CreateReply> f) override;
+  void call(const v1::By&, v1::StartRequest r, actors::answer<v1::StartReply> f) override;
+  void call(const v1::By&, v1::KillRequest r, actors::answer<v1::KillReply> f) override;
+  void call(const v1::By&, v1::StopRequest r, actors::answer<v1::StopReply> f) override;
+  void call(const v1::By&, v1::PauseRequest r, actors::answer<v1::PauseReply> f) override;
+  void call(const v1::By&, v1::ResumeRequest r, actors::answer<v1::ResumeReply> f) override;
+  void call(const v1::By&, v1::UpdateRequest r, actors::answer<v1::UpdateReply> f) override;
+  void call(const v1::By&, v1::RemoveRequest r, actors::answer<v1::RemoveReply> f) override;
+  void call(const v1::By&, v1::WaitRequest r, actors::answer<v1::WaitReply> f) override;
+  void call(const v1::By&, v1::ListRequest r, actors::answer<v1::ListReply> f) override;
+  void call(const v1::By& by, v1::InspectRequest r,
+            actors::answer<v1::ContainerDetail> f) override;
+  void call(const v1::By&, v1::StatsRequest r, actors::answer<v1::StatsReply> f) override;
+  void call(const v1::By&, v1::TopRequest r, actors::answer<v1::TopReply> f) override;
+  void call(const v1::By&, v1::ExecRequest r, actors::answer<v1::ExecReply> f) override;
+  void call(const v1::By&, v1::WriteStdinRequest r,
+            actors::answer<v1::WriteStdinReply> f) override;
+  void call(const v1::By&, v1::CloseStdinRequest r,
+            actors::answer<v1::CloseStdinReply> f) override;
+  result<std::unique_ptr<actors::event_source>> follow(v1::FollowRequest req) override;
+  result<std::unique_ptr<actors::log_follower>> read_log(const v1::ReadLogRequest& req) override;
+
+  /// One event for every follower that follows on.
+  void publish(const std::string& type);
+
+  /// Answers what hangs.
+  void release();
+
+  size_t calls = 0;        ///< Requests that arrived.
+  size_t hanging = 0;      ///< Of them without an answer.
+  size_t sources = 0;      ///< Living followers.
+  size_t items_drawn = 0;  ///< Events and chunks that were pulled.
+
+private:
+  class events;
+  class chunks;
+
+  template <class Reply>
+  void respond(const v1::Ref& ref, Reply reply, actors::answer<Reply> f);
+  template <class Reply>
+  void later(result<Reply> r, actors::answer<Reply> f);
+
+  io::loop& loop_;
+  std::vector<std::function<void()>> hung_;
+  std::vector<events*> followers_;
+};
+
+} // namespace gantry::test

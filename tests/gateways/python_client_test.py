@@ -1,0 +1,264 @@
+"""The bus as a client sees it that shares no code with it: grpcio.
+
+Usage: python_client_test.py FAKE_SERVER SOURCE_DIR
+"""
+
+import importlib
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+import grpc
+
+# Debian's grpc_tools is older than its protobuf: the stubs it writes want the pure runtime.
+os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
+
+FAKE_SERVER, SOURCE_DIR = sys.argv[1:3]
+WORK = pathlib.Path(tempfile.mkdtemp(prefix="gantry-bus-py-"))
+DEADLINE = 20  # seconds; far beyond what anything here takes
+
+
+def make_stubs():
+    """Generates the Python modules of messages/gantry.proto, and returns both."""
+    subprocess.run(
+        ["/usr/bin/python3", "-m", "grpc_tools.protoc", f"-I{SOURCE_DIR}",
+         f"--python_out={WORK}", f"--grpc_python_out={WORK}", "messages/gantry.proto"],
+        check=True)
+    sys.path.insert(0, str(WORK))
+    return (importlib.import_module("messages.gantry_pb2"),
+            importlib.import_module("messages.gantry_pb2_grpc"))
+
+
+pb, rpc = make_stubs()
+
+
+class Server:
+    """A running fake_server."""
+
+    def __init__(self, path):
+        self.path = path
+        self.process = subprocess.Popen([FAKE_SERVER, str(path)], stdout=subprocess.PIPE)
+        line = self.process.stdout.readline()
+        if line != b"ready\n":
+            raise RuntimeError(f"the server said {line!r}")
+
+    def publish(self):
+        self.process.send_signal(signal.SIGUSR1)
+
+    def rss_kib(self):
+        for line in open(f"/proc/{self.process.pid}/status", encoding="ascii"):
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+        raise RuntimeError("no VmRSS")
+
+    def stop(self):
+        self.process.terminate()
+        code = self.process.wait(DEADLINE)
+        self.process.stdout.close()
+        self.path.unlink()
+        return code
+
+
+def ref(name):
+    return pb.Ref(id=name)
+
+
+def follow(count, on=False):
+    return pb.FollowRequest(follow=on, filter=pb.EventFilter(containers=[str(count)]))
+
+
+class BusTest(unittest.TestCase):
+
+    def setUp(self):
+        self.server = Server(WORK / "bus")
+        self.channel = self.connect()
+        self.supervisor = rpc.SupervisorStub(self.channel)
+        self.containers = rpc.ContainersStub(self.channel)
+        self.processes = rpc.ProcessesStub(self.channel)
+        self.events = rpc.EventsStub(self.channel)
+        self.logs = rpc.LogsStub(self.channel)
+
+    def tearDown(self):
+        self.channel.close()
+        # 0 also means: no connection and no follower was left behind.
+        self.assertEqual(self.server.stop(), 0)
+
+    def connect(self, options=()):
+        # A channel of its own each time, not one that the library shares behind our back.
+        return grpc.insecure_channel(f"unix:{self.server.path}",
+                                     options=[("grpc.use_local_subchannel_pool", 1), *options])
+
+    def info(self):
+        return self.supervisor.Info(pb.InfoRequest(), timeout=DEADLINE)
+
+    def wait_for(self, what):
+        limit = time.monotonic() + DEADLINE
+        while not what():
+            self.assertLess(time.monotonic(), limit, "it did not come to pass")
+
+    def test_unary(self):
+        reply = self.supervisor.Version(pb.VersionRequest(), timeout=DEADLINE)
+        self.assertEqual((reply.gantry, reply.api), ("fake", "v1"))
+        detail = self.containers.Inspect(pb.InspectRequest(ref=ref("web")), timeout=DEADLINE)
+        self.assertEqual(detail.message, f"{os.getuid()}/{os.getgid()}/{os.getpid()}")
+
+    def test_error_with_code_and_trailers(self):
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.containers.Inspect(pb.InspectRequest(ref=ref("missing")), timeout=DEADLINE)
+        error = caught.exception
+        self.assertEqual(error.code(), grpc.StatusCode.NOT_FOUND)
+        self.assertEqual(error.details(), "no such container: „missing“ (100%) "
+                                          "(look at the list: gantry list)")
+        trailers = dict(error.trailing_metadata())
+        self.assertEqual(trailers["gantry-code"], "not_found")
+        self.assertEqual(trailers["gantry-cure"], "look at the list: gantry list")
+
+    def test_unknown_method(self):
+        call = self.channel.unary_unary("/gantry.v1.Containers/Explode")
+        with self.assertRaises(grpc.RpcError) as caught:
+            call(b"", timeout=DEADLINE)
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.UNIMPLEMENTED)
+        self.assertIn("/gantry.v1.Containers/Explode", caught.exception.details())
+
+    def test_broken_request(self):
+        call = self.channel.unary_unary("/gantry.v1.Containers/Inspect")
+        with self.assertRaises(grpc.RpcError) as caught:
+            call(b"\xff\xff\xff\xff", timeout=DEADLINE)
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.INVALID_ARGUMENT)
+
+    def test_compressed_request(self):
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.processes.WriteStdin(pb.WriteStdinRequest(data=bytes(10000)), timeout=DEADLINE,
+                                      compression=grpc.Compression.Gzip)
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.UNIMPLEMENTED)
+
+    def test_ten_thousand_events(self):
+        seqs = [item.event.seq for item in self.events.Follow(follow(10000), timeout=DEADLINE)]
+        self.assertEqual(seqs, list(range(1, 10001)))
+
+    def test_follow_hears_what_is_published(self):
+        call = self.events.Follow(follow(3, on=True), timeout=DEADLINE)
+        self.assertEqual([next(call).event.seq for _ in range(3)], [1, 2, 3])
+        for seq in (4, 5):
+            self.server.publish()
+            item = next(call)
+            self.assertEqual((item.event.seq, item.event.type), (seq, "published"))
+        call.cancel()
+
+    def test_slow_reader_is_bounded_and_loses_nothing(self):
+        total = 2_000_000
+        call = self.events.Follow(follow(total), timeout=DEADLINE * 3)
+        self.assertEqual(next(call).event.seq, 1)
+        before = self.info().seq
+        self.wait_for(lambda: self.drawn_since_stands_still())
+        self.assertLess(self.info().seq, total // 2)
+        self.assertGreaterEqual(self.info().seq, before)
+        self.assertLess(self.server.rss_kib(), 64 * 1024)
+        for seq in range(2, 1000):
+            self.assertEqual(next(call).event.seq, seq)
+        call.cancel()
+
+    def drawn_since_stands_still(self):
+        first = self.info().seq
+        # Fifty calls take some milliseconds, in which an unbounded source would draw more.
+        for _ in range(50):
+            self.info()
+        return self.info().seq == first
+
+    def test_cancel_ends_the_follower(self):
+        call = self.events.Follow(follow(0, on=True), timeout=DEADLINE)
+        self.wait_for(lambda: self.info().running == 1)
+        call.cancel()
+        self.wait_for(lambda: self.info().running == 0)
+
+    def test_deadline(self):
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.containers.Wait(pb.WaitRequest(ref=ref("hang")), timeout=0.05)
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
+        with self.assertRaises(grpc.RpcError) as caught:
+            list(self.events.Follow(follow(1, on=True), timeout=0.05))
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
+        self.wait_for(lambda: self.info().running == 0)
+
+    def test_message_limit(self):
+        limit = 4 << 20
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.processes.WriteStdin(pb.WriteStdinRequest(data=bytes(limit + 1)),
+                                      timeout=DEADLINE)
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
+        size = limit - 100
+        reply = self.processes.WriteStdin(pb.WriteStdinRequest(data=bytes(size)),
+                                          timeout=DEADLINE)
+        self.assertEqual(reply.offset, size)
+
+    def test_large_reply(self):
+        reply = self.containers.List(pb.ListRequest(namespace="1000:3000"), timeout=DEADLINE)
+        self.assertEqual(len(reply.containers), 1000)
+        self.assertGreater(reply.ByteSize(), 3_000_000)
+
+    def test_half_close(self):
+        # A client that streams its request, and closes its side long before the answer.
+        call = self.channel.stream_unary(
+            "/gantry.v1.Containers/Inspect",
+            request_serializer=pb.InspectRequest.SerializeToString,
+            response_deserializer=pb.ContainerDetail.FromString)
+        go = threading.Event()
+
+        def requests():
+            go.wait(DEADLINE)
+            yield pb.InspectRequest(ref=ref("web"))
+
+        future = call.future(requests(), timeout=DEADLINE)
+        self.assertFalse(future.done())
+        go.set()
+        self.assertEqual(future.result(DEADLINE).summary.id, "web")
+
+    def test_many_streams_at_once(self):
+        calls = [self.events.Follow(follow(100), timeout=DEADLINE) for _ in range(200)]
+        futures = [self.containers.Inspect.future(pb.InspectRequest(ref=ref(f"c{n}")),
+                                                  timeout=DEADLINE) for n in range(500)]
+        for n, future in enumerate(futures):
+            self.assertEqual(future.result(DEADLINE).summary.id, f"c{n}")
+        for call in calls:
+            self.assertEqual([item.event.seq for item in call], list(range(1, 101)))
+
+    def test_log(self):
+        request = pb.ReadLogRequest(ref=ref("web"), tail=3000)
+        chunks = list(self.logs.Read(request, timeout=DEADLINE))
+        self.assertEqual(sum(len(c.data) for c in chunks), 3_000_000)
+
+    def test_many_connections(self):
+        channels = [self.connect() for _ in range(50)]
+        for channel in channels:
+            self.assertEqual(
+                rpc.SupervisorStub(channel).Version(pb.VersionRequest(), timeout=DEADLINE).gantry,
+                "fake")
+        for channel in channels:
+            channel.close()
+
+    def test_reconnect(self):
+        self.assertEqual(self.info().containers, 1)
+        follower = self.events.Follow(follow(1, on=True), timeout=DEADLINE)
+        self.assertEqual(next(follower).event.seq, 1)
+        self.assertEqual(self.server.stop(), 0)
+        with self.assertRaises(grpc.RpcError) as caught:
+            next(follower)
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAVAILABLE)
+        self.server = Server(WORK / "bus")
+        reply = self.supervisor.Version(pb.VersionRequest(), timeout=DEADLINE,
+                                        wait_for_ready=True)
+        self.assertEqual(reply.gantry, "fake")
+
+
+if __name__ == "__main__":
+    try:
+        unittest.main(argv=sys.argv[:1] + sys.argv[3:], verbosity=2)
+    finally:
+        shutil.rmtree(WORK)
