@@ -17,26 +17,36 @@ import unittest
 
 import grpc
 
-# Debian's grpc_tools is older than its protobuf: the stubs it writes want the pure runtime.
-os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
-
 FAKE_SERVER, SOURCE_DIR = sys.argv[1:3]
 WORK = pathlib.Path(tempfile.mkdtemp(prefix="gantry-bus-py-"))
 DEADLINE = 20  # seconds; far beyond what anything here takes
 
 
-def make_stubs():
-    """Generates the Python modules of messages/gantry.proto, and returns both."""
-    subprocess.run(
-        ["/usr/bin/python3", "-m", "grpc_tools.protoc", f"-I{SOURCE_DIR}",
-         f"--python_out={WORK}", f"--grpc_python_out={WORK}", "messages/gantry.proto"],
-        check=True)
+def make_messages():
+    """Generates the Python module of messages/gantry.proto. (With protoc itself: Debian's
+    grpc_tools is too old for `optional` in proto3.)"""
+    subprocess.run(["protoc", f"-I{SOURCE_DIR}", f"--python_out={WORK}",
+                    "messages/gantry.proto"], check=True)
     sys.path.insert(0, str(WORK))
-    return (importlib.import_module("messages.gantry_pb2"),
-            importlib.import_module("messages.gantry_pb2_grpc"))
+    return importlib.import_module("messages.gantry_pb2")
 
 
-pb, rpc = make_stubs()
+pb = make_messages()
+
+
+class Stub:
+    """The methods of one service, as the generated stubs have them."""
+
+    def __init__(self, channel, service):
+        for method in pb.DESCRIPTOR.services_by_name[service].methods:
+            make = channel.unary_stream if method.name in ("Follow", "Read") \
+                else channel.unary_unary
+            setattr(self, method.name,
+                    make(f"/gantry.v1.{service}/{method.name}",
+                         request_serializer=getattr(pb, method.input_type.name)
+                         .SerializeToString,
+                         response_deserializer=getattr(pb, method.output_type.name)
+                         .FromString))
 
 
 class Server:
@@ -53,10 +63,8 @@ class Server:
         self.process.send_signal(signal.SIGUSR1)
 
     def rss_kib(self):
-        for line in open(f"/proc/{self.process.pid}/status", encoding="ascii"):
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1])
-        raise RuntimeError("no VmRSS")
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text("ascii")
+        return int(status.split("VmRSS:")[1].split()[0])
 
     def stop(self):
         self.process.terminate()
@@ -79,11 +87,11 @@ class BusTest(unittest.TestCase):
     def setUp(self):
         self.server = Server(WORK / "bus")
         self.channel = self.connect()
-        self.supervisor = rpc.SupervisorStub(self.channel)
-        self.containers = rpc.ContainersStub(self.channel)
-        self.processes = rpc.ProcessesStub(self.channel)
-        self.events = rpc.EventsStub(self.channel)
-        self.logs = rpc.LogsStub(self.channel)
+        self.supervisor = Stub(self.channel, "Supervisor")
+        self.containers = Stub(self.channel, "Containers")
+        self.processes = Stub(self.channel, "Processes")
+        self.events = Stub(self.channel, "Events")
+        self.logs = Stub(self.channel, "Logs")
 
     def tearDown(self):
         self.channel.close()
@@ -153,19 +161,15 @@ class BusTest(unittest.TestCase):
         call.cancel()
 
     def test_slow_reader_is_bounded_and_loses_nothing(self):
-        total = 2_000_000
+        total = 100_000
         call = self.events.Follow(follow(total), timeout=DEADLINE * 3)
         self.assertEqual(next(call).event.seq, 1)
-        before = self.info().seq
-        self.wait_for(lambda: self.drawn_since_stands_still())
+        self.wait_for(self.stands_still)
         self.assertLess(self.info().seq, total // 2)
-        self.assertGreaterEqual(self.info().seq, before)
         self.assertLess(self.server.rss_kib(), 64 * 1024)
-        for seq in range(2, 1000):
-            self.assertEqual(next(call).event.seq, seq)
-        call.cancel()
+        self.assertEqual([item.event.seq for item in call], list(range(2, total + 1)))
 
-    def drawn_since_stands_still(self):
+    def stands_still(self):
         first = self.info().seq
         # Fifty calls take some milliseconds, in which an unbounded source would draw more.
         for _ in range(50):
@@ -238,13 +242,12 @@ class BusTest(unittest.TestCase):
         channels = [self.connect() for _ in range(50)]
         for channel in channels:
             self.assertEqual(
-                rpc.SupervisorStub(channel).Version(pb.VersionRequest(), timeout=DEADLINE).gantry,
+                Stub(channel, "Supervisor").Version(pb.VersionRequest(), timeout=DEADLINE).gantry,
                 "fake")
         for channel in channels:
             channel.close()
 
     def test_reconnect(self):
-        self.assertEqual(self.info().containers, 1)
         follower = self.events.Follow(follow(1, on=True), timeout=DEADLINE)
         self.assertEqual(next(follower).event.seq, 1)
         self.assertEqual(self.server.stop(), 0)
