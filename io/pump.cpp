@@ -120,23 +120,27 @@ void pump::impl::later() {
 }
 
 void pump::impl::advance() {
-  if (goal_ == goal::rest || work_ == work::write || work_ == work::retry)
-    return;
-  if (goal_ == goal::stop)
-    return come_to_rest();
-  if (unformatted_ && write_records())
-    return;
-  if (report()) // The owner heard news, and may have changed the goal.
-    return later();
-  if (goal_ == goal::finish)
-    return flush_next() ? later() : come_to_rest();
-  if (drained_ && settle_drain())
-    return later();
-  const size_t first = turn_;
-  turn_ ^= 1;
-  for (const size_t s : {first, first ^ 1})
-    if (open(s) && read_stream(s))
+  while (goal_ != goal::rest && work_ == work::none) {
+    if (goal_ == goal::stop)
+      return come_to_rest();
+    if (unformatted_ && write_records())
       return;
+    if (report()) // The owner heard news, and may have changed the goal.
+      continue;
+    if (goal_ == goal::finish) {
+      if (flush_next())
+        continue;
+      return come_to_rest();
+    }
+    if (drained_ && settle_drain())
+      continue;
+    const size_t first = turn_;
+    turn_ ^= 1;
+    for (const size_t s : {first, first ^ 1})
+      if (open(s) && read_stream(s))
+        return;
+    return;
+  }
 }
 
 /// Tells the owner what he does not know yet. @returns whether there was something.
