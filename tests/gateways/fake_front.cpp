@@ -13,11 +13,18 @@ size_t number_in(std::string_view text) {
   return out;
 }
 
-v1::FollowItem event(uint64_t seq, const std::string& type) {
+/// The B of "N:B".
+size_t second_number_in(std::string_view text) {
+  const auto colon = text.find(':');
+  return colon == std::string_view::npos ? 0 : number_in(text.substr(colon + 1));
+}
+
+v1::FollowItem event(uint64_t seq, const std::string& type, size_t filler = 0) {
   v1::FollowItem out;
   out.mutable_event()->set_seq(seq);
   out.mutable_event()->set_type(type);
   out.mutable_event()->set_container("web");
+  out.mutable_event()->mutable_message()->assign(filler, 'x');
   return out;
 }
 
@@ -107,13 +114,13 @@ void fake_front::call(const v1::By&, v1::WaitRequest r, actors::answer<v1::WaitR
 
 void fake_front::call(const v1::By&, v1::ListRequest r, actors::answer<v1::ListReply> f) {
   v1::ListReply out;
-  const auto colon = std::min(r.namespace_().find(':'), r.namespace_().size() - 1);
   const size_t count = number_in(r.namespace_());
+  const size_t filler = second_number_in(r.namespace_());
   for (size_t i = 0; i < count; ++i) {
     auto* c = out.add_containers();
     c->set_id(std::to_string(i));
     c->set_state(v1::RUNNING);
-    (*c->mutable_labels())["filler"].assign(number_in(r.namespace_().substr(colon + 1)), 'x');
+    (*c->mutable_labels())["filler"].assign(filler, 'x');
   }
   respond({}, std::move(out), std::move(f));
 }
@@ -156,8 +163,8 @@ void fake_front::call(const v1::By&, v1::CloseStdinRequest r,
 /// So many events, then those that are published.
 class fake_front::events final : public actors::event_source {
 public:
-  events(fake_front& owner, size_t count, bool follow)
-    : owner_(owner), left_(count), follow_(follow) {
+  events(fake_front& owner, std::string_view what, bool follow)
+    : owner_(owner), left_(number_in(what)), filler_(second_number_in(what)), follow_(follow) {
     owner_.followers_.push_back(this);
     ++owner_.sources;
   }
@@ -188,7 +195,7 @@ private:
     std::vector<v1::FollowItem> out;
     size_t bytes = 0;
     for (; left_ > 0 && bytes < room_; --left_) {
-      out.push_back(event(++seq_, "start"));
+      out.push_back(event(++seq_, "start", filler_));
       bytes += out.back().ByteSizeLong();
     }
     for (; !fresh_.empty() && bytes < room_; fresh_.pop_front()) {
@@ -203,6 +210,7 @@ private:
 
   fake_front& owner_;
   size_t left_;
+  size_t filler_;
   bool follow_;
   uint64_t seq_ = 0;
   size_t room_ = 0;
@@ -242,7 +250,7 @@ result<std::unique_ptr<actors::event_source>> fake_front::follow(v1::FollowReque
   if (!names.empty() && names[0] == "missing")
     return error{ec::not_found, "no such container: missing", ""};
   return std::unique_ptr<actors::event_source>(
-    std::make_unique<events>(*this, names.empty() ? 0 : number_in(names[0]), req.follow()));
+    std::make_unique<events>(*this, names.empty() ? "" : names[0], req.follow()));
 }
 
 result<std::unique_ptr<actors::log_follower>> fake_front::read_log(

@@ -16,7 +16,8 @@ namespace gantry::test {
 ///   List, namespace "N:B"    N containers, each with a label of B bytes
 ///   Inspect                  the id comes back, and the caller as the message "uid/gid/pid"
 ///   WriteStdin               answers offset + the number of bytes
-///   Follow, container "N"    N events; then the end, or with `follow` those of `publish`
+///   Follow, container "N:B"  N events, each with B bytes of message; then the end, or with
+///                            `follow` those of `publish`
 ///   ReadLog, tail N          N chunks of 1000 bytes
 class fake_front final : public actors::front {
 public:
