@@ -1,0 +1,275 @@
+#include "apps/gantry/objects.hpp"
+
+#include <array>
+
+#include <nlohmann/json.hpp>
+
+#include "apps/gantry/json.hpp"
+#include "apps/gantry/units.hpp"
+
+namespace gantry::cli {
+
+namespace {
+
+/// The members that say how a process ended. They stand at the top level of an event.
+void add_exit(json_object& o, const v1::Exit& x) {
+  if (x.has_exit_code())
+    o.number("exit_code", x.exit_code());
+  else
+    o.null("exit_code");
+  o.number("signal", x.signal()).flag("core_dumped", x.core_dumped()).flag("oom", x.oom());
+  if (x.oom_level().empty())
+    o.null("oom_level");
+  else
+    o.text("oom_level", x.oom_level());
+  o.number("stdout_bytes", x.stdout_bytes())
+    .number("stderr_bytes", x.stderr_bytes())
+    .flag("io_open", x.io_open())
+    .flag("status_unknown", x.status_unknown())
+    .time("exited_at", x.exited_at_ns());
+}
+
+void add_container(json_object& o, const v1::Container& c) {
+  o.text("namespace", c.namespace_())
+    .text("id", c.id())
+    .number("instance", c.instance())
+    .number("run", c.run())
+    .text("state", state_text(c.state()))
+    .number("pid", c.pid())
+    .texts("command", c.command())
+    .map("labels", c.labels())
+    .time("created_at", c.created_at_ns())
+    .time("started_at", c.started_at_ns());
+  if (c.has_exit())
+    o.raw("exit", to_json(c.exit()));
+  else
+    o.null("exit");
+  o.number("execs", c.execs()).text("runtime", c.runtime());
+  if (c.stuck().empty())
+    o.null("stuck");
+  else
+    o.text("stuck", c.stuck());
+}
+
+std::string resources_json(const v1::Resources& r) {
+  return json_object()
+    .number("memory_bytes", r.memory_bytes())
+    .number("memory_swap_bytes", r.memory_swap_bytes())
+    .number("memory_reservation_bytes", r.memory_reservation_bytes())
+    .number("nano_cpus", r.nano_cpus())
+    .number("cpu_shares", r.cpu_shares())
+    .number("cpu_quota_us", r.cpu_quota_us())
+    .number("cpu_period_us", r.cpu_period_us())
+    .text("cpuset_cpus", r.cpuset_cpus())
+    .text("cpuset_mems", r.cpuset_mems())
+    .number("pids_limit", r.pids_limit())
+    .map("unified", r.unified())
+    .done();
+}
+
+std::string log_json(const v1::LogOptions& l) {
+  return json_object()
+    .number("max_file_bytes", l.max_file_bytes())
+    .number("max_files", l.max_files())
+    .number("max_line_bytes", l.max_line_bytes())
+    .flag("drop_when_full", l.drop_when_full())
+    .done();
+}
+
+std::string spec_json(const v1::ContainerSpec& s) {
+  return json_object()
+    .text("bundle", s.bundle())
+    .text("rootfs", s.rootfs())
+    .texts("args", s.args())
+    .texts("env", s.env())
+    .text("workdir", s.workdir())
+    .text("user", s.user())
+    .text("hostname", s.hostname())
+    .flag("read_only", s.read_only())
+    .raw("resources", resources_json(s.resources()))
+    .map("labels", s.labels())
+    .map("annotations", s.annotations())
+    .text("runtime", s.runtime())
+    .flag("with_stdin", s.with_stdin())
+    .flag("remove_on_exit", s.remove_on_exit())
+    .raw("log", log_json(s.log()))
+    .text("stop_signal", s.stop_signal())
+    .number("stop_timeout_ns", s.stop_timeout_ns())
+    .text("network", s.network())
+    .done();
+}
+
+std::string process_json(const v1::Process& p) {
+  json_object o;
+  o.text("id", p.id()).number("pid", p.pid()).text("state", p.state());
+  o.texts("args", p.spec().args())
+    .texts("env", p.spec().env())
+    .text("workdir", p.spec().workdir())
+    .text("user", p.spec().user())
+    .flag("stdin_open", p.stdin_open())
+    .time("started_at", p.started_at_ns());
+  if (p.has_exit())
+    o.raw("exit", to_json(p.exit()));
+  else
+    o.null("exit");
+  return o.number("serial", p.serial()).done();
+}
+
+} // namespace
+
+std::string state_text(v1::State s) {
+  constexpr std::array names{"unspecified", "creating", "created",  "starting",   "running",
+                             "pausing",     "paused",   "stopping", "stopped",    "restarting",
+                             "deleting",    "dead",     "unknown"};
+  const auto i = static_cast<size_t>(s);
+  return i < names.size() ? names[i] : "state " + std::to_string(i);
+}
+
+std::string to_json(const v1::Event& e) {
+  json_object o;
+  o.number("seq", e.seq())
+    .number("epoch", e.epoch())
+    .text("time", time_text(e.time_ns()))
+    .text("type", e.type())
+    .text("namespace", e.namespace_())
+    .text("container", e.container())
+    .number("instance", e.instance())
+    .number("run", e.run())
+    .text("process", e.process())
+    .number("pid", e.pid())
+    .number("cause", e.cause());
+  if (e.has_by())
+    o.raw("by", json_object()
+                  .number("uid", e.by().uid())
+                  .number("gid", e.by().gid())
+                  .number("pid", e.by().pid())
+                  .done());
+  else
+    o.null("by");
+  if (e.has_exit())
+    add_exit(o, e.exit());
+  if (!e.message().empty())
+    o.text("message", e.message());
+  return o.map("details", e.details()).map("labels", e.labels()).done();
+}
+
+std::string to_json(const v1::Exit& x) {
+  json_object o;
+  add_exit(o, x);
+  return o.number("seq", x.seq()).done();
+}
+
+std::string to_json(const v1::Container& c) {
+  json_object o;
+  add_container(o, c);
+  return o.done();
+}
+
+std::string to_json(const v1::ContainerDetail& d) {
+  json_object o;
+  add_container(o, d.summary());
+  o.raw("spec", spec_json(d.spec()))
+    .array("processes", d.processes(), process_json)
+    .text("bundle", d.bundle())
+    .text("cgroup", d.cgroup())
+    .text("log_dir", d.log_dir())
+    .text("rootfs", d.rootfs())
+    .text("message", d.message())
+    .map("last_errors", d.last_errors());
+  // The file's own words, if they are JSON at all.
+  if (d.config_json().empty())
+    o.null("config");
+  else if (nlohmann::json::accept(d.config_json()))
+    o.raw("config", json_reformatted(d.config_json(), 0));
+  else
+    o.text("config", d.config_json());
+  return o.done();
+}
+
+std::string to_json(const v1::Stats& s, bool raw) {
+  json_object o;
+  o.text("namespace", s.namespace_())
+    .text("id", s.id())
+    .time("read_at", s.read_at_ns())
+    .number("cpu_usage_ns", s.cpu_usage_ns())
+    .number("cpu_user_ns", s.cpu_user_ns())
+    .number("cpu_system_ns", s.cpu_system_ns())
+    .number("throttled_periods", s.throttled_periods())
+    .number("throttled_ns", s.throttled_ns())
+    .number("memory_bytes", s.memory_bytes())
+    .number("memory_limit_bytes", s.memory_limit_bytes())
+    .number("memory_peak_bytes", s.memory_peak_bytes())
+    .number("memory_working_set_bytes", s.memory_working_set_bytes())
+    .number("swap_bytes", s.swap_bytes())
+    .number("pids", s.pids())
+    .number("pids_limit", s.pids_limit())
+    .number("io_read_bytes", s.io_read_bytes())
+    .number("io_write_bytes", s.io_write_bytes())
+    .number("oom_kills", s.oom_kills())
+    .map("psi", s.psi());
+  if (raw)
+    o.map("raw", s.raw());
+  return o.done();
+}
+
+std::string to_json(const v1::TopProcess& p) {
+  return json_object()
+    .number("pid", p.pid())
+    .number("ppid", p.ppid())
+    .text("state", p.state())
+    .number("cpu_ns", p.cpu_ns())
+    .number("rss_bytes", p.rss_bytes())
+    .text("process", p.process())
+    .text("command", p.command())
+    .done();
+}
+
+std::string to_json(const v1::InfoReply& i) {
+  return json_object()
+    .number("pid", i.pid())
+    .number("keeper_pid", i.keeper_pid())
+    .text("keeper_state", i.keeper_state())
+    .number("generation", i.generation())
+    .number("epoch", i.epoch())
+    .number("seq", i.seq())
+    .time("started_at", i.started_at_ns())
+    .number("turns", i.turns())
+    .number("slow_turns", i.slow_turns())
+    .number("longest_turn_ns", i.longest_turn_ns())
+    .number("fds", i.fds())
+    .number("fd_limit", i.fd_limit())
+    .number("containers", i.containers())
+    .number("running", i.running())
+    .number("arena_blocks_used", i.arena_blocks_used())
+    .number("arena_blocks", i.arena_blocks())
+    .number("journal_pending_bytes", i.journal_pending_bytes())
+    .number("journal_disk_bytes", i.journal_disk_bytes())
+    .flag("journal_disk_full", i.journal_disk_full())
+    .number("log_lines_dropped", i.log_lines_dropped())
+    .number("stream_bytes_dropped", i.stream_bytes_dropped())
+    .number("log_slots_used", i.log_slots_used())
+    .number("log_slots", i.log_slots())
+    .number("runtime_in_flight", i.runtime_in_flight())
+    .number("runtime_queued", i.runtime_queued())
+    .number("events_gaps", i.events_gaps())
+    .number("rss_bytes", i.rss_bytes())
+    .text("state_dir", i.state_dir())
+    .text("root_dir", i.root_dir())
+    .done();
+}
+
+std::string to_json(const v1::VersionReply& v) {
+  return json_object()
+    .text("gantry", v.gantry())
+    .text("api", v.api())
+    .text("runtime", v.runtime())
+    .text("runtime_version", v.runtime_version())
+    .text("kernel", v.kernel())
+    .text("cgroup", v.cgroup())
+    .text("io", v.io())
+    .number("journal_format", v.journal_format())
+    .number("keeper_protocol", v.keeper_protocol())
+    .done();
+}
+
+} // namespace gantry::cli

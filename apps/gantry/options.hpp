@@ -1,0 +1,86 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "messages/gantry.pb.h"
+#include "messages/result.hpp"
+
+namespace gantry::cli {
+
+/// A whole command line, understood and checked. One flat set: a verb uses what it has.
+struct options {
+  std::string verb;
+
+  // Everywhere.
+  std::string socket = "/run/gantry/gantry.sock";
+  std::string ns; ///< Empty: the daemon's default.
+  bool json = false;
+  bool no_color = false;
+
+  // What to make.
+  v1::ContainerSpec spec;
+  v1::Resources resources;
+  v1::ProcessSpec process_spec;
+  std::string name; ///< Of the container or of the exec; empty: one is chosen.
+  bool detach = false;
+
+  // Of what exists.
+  std::vector<std::string> ids;
+  std::string process;
+  std::string signal;
+  bool all = false;
+  bool all_namespaces = false;
+  bool quiet = false;
+  bool force = false;
+  bool full = false; ///< Nothing is cut short in tables.
+  std::optional<int64_t> timeout_ns;
+
+  // Of streams.
+  bool follow = false;
+  bool list = false;
+  bool timestamps = false;
+  bool raw = false;
+  uint64_t tail = 0;
+  std::string since;
+  v1::EventFilter filter;
+
+  std::string argument; ///< Of `journal` (a directory) and `completion` (a shell).
+};
+
+/// Text to print to stdout, and exit code 0: help, a version.
+struct answer {
+  std::string text;
+};
+
+/// Why the command line cannot be used, and the exit code for that.
+struct usage_error {
+  error why;
+  int exit_code;
+};
+
+/// Understands a command line. Reads the environment: GANTRY_SOCKET, GANTRY_NAMESPACE, and
+/// variables that `-e NAME` passes on.
+std::variant<options, answer, usage_error> parse_command_line(int argc, const char* const* argv);
+
+/// What shells need for completion.
+struct verb_words {
+  std::string verb;
+  std::string summary;
+  /// Name (`--tail`), whether it takes a value, and what it does.
+  struct option {
+    std::string name;
+    bool takes_value;
+    std::string summary;
+  };
+  std::vector<option> options;
+};
+std::vector<verb_words> all_words();
+
+inline constexpr std::string_view version_text = "0.1.0";
+
+} // namespace gantry::cli

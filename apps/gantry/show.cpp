@@ -1,0 +1,144 @@
+#include "apps/gantry/show.hpp"
+
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "apps/gantry/objects.hpp"
+#include "apps/gantry/units.hpp"
+
+namespace gantry::cli {
+
+namespace {
+
+using lines = std::vector<std::pair<std::string, std::string>>;
+
+/// Names in a column, values behind it.
+std::string aligned(const lines& all) {
+  size_t width = 0;
+  for (const auto& [name, value] : all)
+    width = std::max(width, name.size());
+  std::string out;
+  for (const auto& [name, value] : all)
+    out += name + std::string(width - name.size() + 2, ' ') + printable(value) + "\n";
+  return out;
+}
+
+std::string used_of(uint64_t used, uint64_t all) {
+  return std::to_string(used) + " of " + std::to_string(all);
+}
+
+std::string keeper_line(const v1::InfoReply& i) {
+  const std::string state = i.keeper_state().empty() ? "unknown" : i.keeper_state();
+  return i.keeper_pid() > 0 ? state + ", pid " + std::to_string(i.keeper_pid()) : state;
+}
+
+} // namespace
+
+std::string command_text(const google::protobuf::RepeatedPtrField<std::string>& words) {
+  std::string out = "\"";
+  for (const auto& w : words)
+    out.append(out.size() > 1 ? " " : "").append(w);
+  return out + "\"";
+}
+
+std::string end_text(const v1::Exit& x) {
+  std::string out = x.has_exit_code()  ? std::to_string(x.exit_code())
+                    : x.signal() > 0   ? signal_text(x.signal())
+                                       : std::string("unknown");
+  if (x.core_dumped())
+    out += ", core dumped";
+  if (x.oom())
+    out += x.oom_level().empty() || x.oom_level() == "container" ? ", OOM"
+                                                                 : ", OOM " + x.oom_level();
+  return out;
+}
+
+std::string container_state_text(const v1::Container& c, int64_t now_ns) {
+  std::string out;
+  const auto since = [now_ns](int64_t ns) { return age_text(now_ns - ns); };
+  if (c.state() == v1::RUNNING || c.state() == v1::PAUSED)
+    out = "Up " + since(c.started_at_ns()) + (c.state() == v1::PAUSED ? " (paused)" : "");
+  else if (c.state() == v1::STOPPED && c.has_exit())
+    out = "Exited (" + end_text(c.exit()) + ") " + since(c.exit().exited_at_ns()) + " ago";
+  else if (c.state() == v1::DEAD)
+    out = "Dead (gave up)";
+  else {
+    out = state_text(c.state());
+    out[0] = static_cast<char>(out[0] - 'a' + 'A');
+  }
+  if (!c.stuck().empty())
+    out += " [stuck: " + c.stuck() + "]";
+  return out;
+}
+
+std::string event_line(const v1::Event& e) {
+  std::string out = time_text(e.time_ns()) + "  " + std::to_string(e.epoch()) + ":" +
+                    std::to_string(e.seq()) + "  " + e.type();
+  if (!e.container().empty()) {
+    out += "  " + e.namespace_() + "/" + e.container();
+    if (!e.process().empty() && e.process() != "init")
+      out += "/" + e.process();
+  }
+  if (e.pid() > 0)
+    out += "  pid=" + std::to_string(e.pid());
+  if (e.has_exit()) {
+    const auto& x = e.exit();
+    out += x.has_exit_code() ? "  exit_code=" + std::to_string(x.exit_code())
+           : x.signal() > 0  ? "  signal=" + signal_text(x.signal())
+                             : "  status=unknown";
+    out += x.core_dumped() ? "  core_dumped" : "";
+    out += x.oom() ? "  oom=" + (x.oom_level().empty() ? "yes" : x.oom_level()) : "";
+    out += "  stdout=" + std::to_string(x.stdout_bytes()) +
+           "  stderr=" + std::to_string(x.stderr_bytes()) + (x.io_open() ? "  io_open" : "");
+  }
+  const std::map<std::string, std::string> details(e.details().begin(), e.details().end());
+  for (const auto& [key, value] : details)
+    out += "  " + key + "=" + value;
+  if (e.cause() > 0)
+    out += "  cause=" + std::to_string(e.cause());
+  if (e.has_by())
+    out += "  by=uid:" + std::to_string(e.by().uid()) + ",pid:" + std::to_string(e.by().pid());
+  if (!e.message().empty())
+    out += "  " + e.message();
+  return printable(out);
+}
+
+std::string info_text(const v1::InfoReply& i, int64_t now_ns) {
+  const std::string slow = std::to_string(i.slow_turns()) + " over 5 ms, the longest " +
+                           short_duration(i.longest_turn_ns());
+  const std::string journal = size_text(i.journal_disk_bytes()) + " on disk, " +
+                              size_text(i.journal_pending_bytes()) + " not yet" +
+                              (i.journal_disk_full() ? ", THE DISK IS FULL" : "");
+  return aligned({
+    {"gantryd", "pid " + std::to_string(i.pid()) + ", up " + age_text(now_ns - i.started_at_ns()) +
+                  ", start " + std::to_string(i.generation()) + " on this arena"},
+    {"keeper", keeper_line(i)},
+    {"containers", std::to_string(i.containers()) + ", " + std::to_string(i.running()) + " running"},
+    {"events", "at " + std::to_string(i.epoch()) + ":" + std::to_string(i.seq()) + ", " +
+                 std::to_string(i.events_gaps()) + " gaps"},
+    {"turns", std::to_string(i.turns()) + ", " + slow},
+    {"runtime", std::to_string(i.runtime_in_flight()) + " commands in flight, " +
+                  std::to_string(i.runtime_queued()) + " queued"},
+    {"fds", used_of(i.fds(), i.fd_limit())},
+    {"memory", size_text(i.rss_bytes()) + " RSS"},
+    {"arena", used_of(i.arena_blocks_used(), i.arena_blocks()) + " blocks, " +
+                used_of(i.log_slots_used(), i.log_slots()) + " log slots"},
+    {"journal", journal},
+    {"dropped", size_text(i.stream_bytes_dropped()) + " of containers' output by policy, " +
+                  std::to_string(i.log_lines_dropped()) + " lines of gantryd's own log"},
+    {"state", i.state_dir()},
+    {"root", i.root_dir()},
+  });
+}
+
+std::string version_lines(const v1::VersionReply& v) {
+  return aligned({
+    {"gantryd", v.gantry() + ", API " + v.api() + ", journal " + std::to_string(v.journal_format()) +
+                  ", keeper " + std::to_string(v.keeper_protocol())},
+    {"runtime", v.runtime() + (v.runtime_version().empty() ? "" : " (" + v.runtime_version() + ")")},
+    {"kernel", v.kernel() + ", cgroup " + v.cgroup() + ", " + v.io()},
+  });
+}
+
+} // namespace gantry::cli

@@ -1,0 +1,129 @@
+#include "apps/gantry/objects.hpp"
+#include "apps/gantry/session.hpp"
+
+namespace gantry::cli {
+
+namespace {
+
+/// A request that names a container and can be repeated.
+template <class Request>
+Request named(const session& s, const std::string& id) {
+  Request r;
+  *r.mutable_ref() = s.ref(id);
+  r.set_request_id(fresh_request_id());
+  return r;
+}
+
+/// The id, as docker prints it, or an object with the event's number.
+template <class Reply>
+auto show_seq(session& s) {
+  return [&s](const std::string& id, const Reply& reply) {
+    print((s.opt.json ? s.about(id).number("seq", reply.seq()).done() : id) + "\n");
+  };
+}
+
+} // namespace
+
+int start_command(session& s) {
+  return ask_each<v1::StartReply>(
+    s, "/gantry.v1.Containers/Start",
+    [&s](const std::string& id) { return named<v1::StartRequest>(s, id); },
+    [&s](const std::string& id, const v1::StartReply& r) {
+      print((s.opt.json ? s.about(id).number("pid", r.pid()).number("seq", r.seq()).done() : id) +
+            "\n");
+    });
+}
+
+int kill_command(session& s) {
+  return ask_each<v1::KillReply>(
+    s, "/gantry.v1.Containers/Kill",
+    [&s](const std::string& id) {
+      auto r = named<v1::KillRequest>(s, id);
+      r.set_process(s.opt.process);
+      r.set_signal(s.opt.signal);
+      r.set_all(s.opt.all);
+      return r;
+    },
+    show_seq<v1::KillReply>(s));
+}
+
+int stop_command(session& s) {
+  return ask_each<v1::StopReply>(
+    s, "/gantry.v1.Containers/Stop",
+    [&s](const std::string& id) {
+      auto r = named<v1::StopRequest>(s, id);
+      r.set_signal(s.opt.signal);
+      if (s.opt.timeout_ns)
+        r.set_timeout_ns(*s.opt.timeout_ns);
+      return r;
+    },
+    [&s](const std::string& id, const v1::StopReply& r) {
+      print((s.opt.json ? s.about(id).raw("exit", to_json(r.exit())).done() : id) + "\n");
+    });
+}
+
+int pause_command(session& s) {
+  return ask_each<v1::PauseReply>(
+    s, "/gantry.v1.Containers/Pause",
+    [&s](const std::string& id) { return named<v1::PauseRequest>(s, id); },
+    show_seq<v1::PauseReply>(s));
+}
+
+int resume_command(session& s) {
+  return ask_each<v1::ResumeReply>(
+    s, "/gantry.v1.Containers/Resume",
+    [&s](const std::string& id) { return named<v1::ResumeRequest>(s, id); },
+    show_seq<v1::ResumeReply>(s));
+}
+
+int update_command(session& s) {
+  return ask_each<v1::UpdateReply>(
+    s, "/gantry.v1.Containers/Update",
+    [&s](const std::string& id) {
+      auto r = named<v1::UpdateRequest>(s, id);
+      *r.mutable_resources() = s.opt.resources;
+      return r;
+    },
+    show_seq<v1::UpdateReply>(s));
+}
+
+int remove_command(session& s) {
+  return ask_each<v1::RemoveReply>(
+    s, "/gantry.v1.Containers/Remove",
+    [&s](const std::string& id) {
+      auto r = named<v1::RemoveRequest>(s, id);
+      r.set_force(s.opt.force);
+      return r;
+    },
+    show_seq<v1::RemoveReply>(s));
+}
+
+int wait_command(session& s) {
+  return ask_each<v1::WaitReply>(
+    s, "/gantry.v1.Containers/Wait",
+    [&s](const std::string& id) {
+      v1::WaitRequest r;
+      *r.mutable_ref() = s.ref(id);
+      r.set_process(s.opt.process);
+      // A repeat after a restart must mean the container of the first question, not one
+      // that has got its name since. A removed one has no detail, only a last instance.
+      v1::InspectRequest now;
+      *now.mutable_ref() = r.ref();
+      if (auto detail = s.way.ask<v1::ContainerDetail>("/gantry.v1.Containers/Inspect", now))
+        r.set_instance(detail->summary().instance());
+      return r;
+    },
+    [&s](const std::string& id, const v1::WaitReply& r) {
+      if (!s.opt.json)
+        return print(std::to_string(exit_code_of_exit(r.exit())) + "\n");
+      print(s.about(id)
+              .text("process", s.opt.process.empty() ? "init" : s.opt.process)
+              .number("instance", r.instance())
+              .number("run", r.run())
+              .raw("exit", to_json(r.exit()))
+              .done() +
+            "\n");
+    });
+}
+
+} // namespace gantry::cli
