@@ -152,7 +152,7 @@ public:
   [[nodiscard]] explicit operator bool() const noexcept { return number_ >= 0; }
   int release() noexcept { return std::exchange(number_, -1); }
   void reset() noexcept {
-    if (number_ >= 0)
+    if (number_ >= 0 && kernel_ != nullptr)
       kernel_->close(std::exchange(number_, -1));
   }
 

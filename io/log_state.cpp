@@ -44,6 +44,7 @@ log_state log_state::take(const arena& a, uint64_t serial) {
   if (i == used)
     slots_used_in(a).store(static_cast<uint32_t>(i + 1), std::memory_order_release);
   step();
+  slot.stdin_taken.store(0, std::memory_order_relaxed);
   slot.serial.store(serial, std::memory_order_release);
   step();
   return log_state(slot);

@@ -28,6 +28,7 @@ public:
   static size_t slots_used(const arena& a) noexcept;
 
   [[nodiscard]] explicit operator bool() const noexcept { return slot_ != nullptr; }
+  [[nodiscard]] log_slot& slot() const noexcept { return *slot_; }
   [[nodiscard]] const log_position& at() const noexcept { return position_of(*slot_); }
   void become(const log_position& next) noexcept;
   /// Gives the slot back. Its blocks are the caller's to give.

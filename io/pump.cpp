@@ -286,4 +286,8 @@ log_totals pump::totals() const {
   return impl_->totals_;
 }
 
+std::atomic<uint64_t>* pump::stdin_taken() noexcept {
+  return impl_->state_ ? &impl_->state_.slot().stdin_taken : nullptr;
+}
+
 } // namespace gantry::io

@@ -102,6 +102,9 @@ public:
 
   [[nodiscard]] log_totals totals() const;
 
+  /// Where the slot keeps how far stdin was taken; null without a slot. Zero in a new one.
+  [[nodiscard]] std::atomic<uint64_t>* stdin_taken() noexcept;
+
 private:
   struct impl;
   std::unique_ptr<impl> impl_;
