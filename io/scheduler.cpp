@@ -13,6 +13,9 @@ namespace {
 /// Messages that one actor may handle before the next ready one runs.
 constexpr size_t messages_per_resume = 50;
 
+/// Resumes between two looks at the clock.
+constexpr size_t resumes_per_look = 8;
+
 /// Resumes that `stop` still grants: actors that keep each other busy do not end by
 /// themselves.
 constexpr size_t last_resumes = 100'000;
@@ -111,9 +114,12 @@ void loop_scheduler::stop() {
 
 void loop_scheduler::run_some() {
   clock_.fire_due();
+  // Bounded by number and, as one resume may handle many messages, by time.
+  auto enough = loop_.sys().monotonic() + loop_.policy().slow_turn / 4;
   size_t n = 0;
   while (n < loop_.policy().max_actor_resumes && run_one())
-    ++n;
+    if (++n % resumes_per_look == 0 && loop_.sys().monotonic() >= enough)
+      break;
   loop_.count_resumes(n);
 }
 
