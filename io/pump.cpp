@@ -98,7 +98,7 @@ result<void> pump::impl::resume(uint64_t serial, std::string dir, std::array<fd,
 }
 
 void pump::impl::adopt(std::string dir, std::array<fd, 2> fds, events on) {
-  sink_ = std::make_unique<log_sink>(loop_, std::move(dir));
+  sink_ = std::make_unique<log_output>(loop_, std::move(dir));
   on_ = std::move(on);
   for (size_t s = 0; s < 2; ++s)
     if (open(s))

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "io/json_log.hpp"
-#include "io/log_sink.hpp"
+#include "io/log_output.hpp"
 #include "io/log_state.hpp"
 #include "io/poll.hpp"
 #include "io/pump.hpp"
@@ -93,7 +93,7 @@ struct pump::impl {
   arena arena_;
   log_policy policy_;
   log_state state_;
-  std::unique_ptr<log_sink> sink_;
+  std::unique_ptr<log_output> sink_;
   events on_;
   stream streams_[2];
   page_buffer out_;             ///< Records under way to the file.
