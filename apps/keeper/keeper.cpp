@@ -118,7 +118,7 @@ void keeper::start() noexcept {
     if (socket_ >= 0)
       ::close(socket_);
     socket_ = -1;
-    start_at_ms_ = now_ms() + back_off_ms(++short_lives_ + 1);
+    start_at_ms_ = now_ms() + 1 + pause_ms(++short_lives_ + 1, how_.back_off_ms);
     return;
   }
   pidfd_ = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0));
@@ -199,7 +199,7 @@ void keeper::ended(int status) noexcept {
   short_lives_ = now - started_ms_ < long_life_ms ? short_lives_ + 1 : 1;
   switch (decide(status)) {
   case next::start:
-    if (const auto pause = back_off_ms(short_lives_); pause > 0)
+    if (const auto pause = pause_ms(short_lives_, how_.back_off_ms); pause > 0)
       start_at_ms_ = now + pause;
     else
       start();

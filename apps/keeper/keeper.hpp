@@ -13,15 +13,18 @@ namespace gantry::keeper {
 /// Policy of a keeper, plain data.
 struct options {
   unsigned max_restarts = 0;     ///< Gives up after so many short lives in a row; 0 never.
+  unsigned back_off_ms = 100;    ///< The first pause between two starts.
   const char* control = nullptr; ///< Path of the socket for a `start`; nullptr for none.
 };
 
 /// Milliseconds to wait before the n-th short life in a row is followed by another start:
-/// none after the first, then 100, 200, 400 … up to 10 s.
-constexpr int64_t back_off_ms(unsigned short_lives) noexcept {
+/// none after the first, then `first`, doubled each time, up to 10 s.
+constexpr int64_t pause_ms(unsigned short_lives, unsigned first) noexcept {
+  constexpr int64_t longest = 10'000;
   if (short_lives <= 1)
     return 0;
-  return short_lives > 8 ? 10'000 : int64_t{100} << (short_lives - 2);
+  const auto doubled = int64_t{first} << (short_lives > 16 ? 14 : short_lives - 2);
+  return doubled > longest ? longest : doubled;
 }
 
 /// One keeper with its gantryd.

@@ -1,4 +1,4 @@
-// gantry-keeper [--max-restarts N] [--control PATH] -- PROGRAM ARGUMENTS...
+// gantry-keeper [--max-restarts N] [--back-off MS] [--control PATH] -- PROGRAM ARGUMENTS...
 
 #include <cstdlib>
 #include <cstring>
@@ -19,24 +19,32 @@ shelf_table shelf; // a megabyte of zeros, touched as far as it is used
 program first;
 constinit keeper self{shelf};
 
+bool read_number(const char* text, unsigned& out) noexcept {
+  char* end = nullptr;
+  const auto value = std::strtoul(text, &end, 10);
+  out = static_cast<unsigned>(value);
+  return *text >= '0' && *text <= '9' && *end == 0 && value <= 1'000'000;
+}
+
 /// Reads the options; the index of the program, or 0 after saying what is wrong.
 int read_options(int argc, char** argv, options& out) noexcept {
-  for (int i = 1; i < argc; ++i) {
-    const bool has_value = i + 1 < argc;
-    if (std::strcmp(argv[i], "--") == 0 && has_value)
-      return i + 1;
-    if (std::strcmp(argv[i], "--control") == 0 && has_value) {
-      out.control = argv[++i];
-    } else if (std::strcmp(argv[i], "--max-restarts") == 0 && has_value) {
-      char* end = nullptr;
-      out.max_restarts = static_cast<unsigned>(std::strtoul(argv[++i], &end, 10));
-      if (*end != 0)
-        break;
-    } else {
+  int i = 1;
+  for (; i + 1 < argc && std::strcmp(argv[i], "--") != 0; i += 2) {
+    const char* value = argv[i + 1];
+    bool ok = true;
+    if (std::strcmp(argv[i], "--control") == 0)
+      out.control = value;
+    else if (std::strcmp(argv[i], "--max-restarts") == 0)
+      ok = read_number(value, out.max_restarts);
+    else
+      ok = std::strcmp(argv[i], "--back-off") == 0 && read_number(value, out.back_off_ms);
+    if (!ok)
       break;
-    }
   }
-  say({"usage: gantry-keeper [--max-restarts N] [--control PATH] -- PROGRAM ARGUMENTS..."});
+  if (i + 1 < argc && std::strcmp(argv[i], "--") == 0)
+    return i + 1;
+  say({"usage: gantry-keeper [--max-restarts N] [--back-off MS] [--control PATH] -- PROGRAM "
+       "ARGUMENTS..."});
   return 0;
 }
 
