@@ -119,7 +119,7 @@ void take_env(const std::vector<std::string>& texts,
 void take_spec(reader& in, const raw_line& raw, options& to) {
   auto& spec = to.spec;
   if (raw.bundle.empty() == raw.rootfs.empty())
-    in.fail("--rootfs or --bundle", {ec::invalid_argument, "one of them is needed",
+    in.fail("--rootfs or --bundle", {ec::invalid_argument, "exactly one of them is needed",
                                      "a root filesystem and a command, or an OCI bundle"});
   if (!raw.rootfs.empty() && raw.command.empty())
     in.fail("CMD", {ec::invalid_argument, "a command is needed with --rootfs",
@@ -183,6 +183,8 @@ void take_filters(reader& in, const std::vector<std::string>& texts, v1::EventFi
 result<options> convert(raw_line raw) {
   reader in;
   auto& out = raw.out;
+  if (!raw.one.empty())
+    out.ids = {raw.one};
   if (out.verb == "run" || out.verb == "create")
     take_spec(in, raw, out);
   else if (out.verb == "exec")

@@ -65,7 +65,7 @@ void add_global(CLI::App& app, raw_line& to) {
 void add_ids(CLI::App& sub, raw_line& to) { sub.add_option("ID", to.out.ids)->required(); }
 
 void add_one_process(CLI::App& sub, raw_line& to) {
-  sub.add_option("ID", to.out.ids)->expected(1)->required();
+  sub.add_option("ID", to.one)->required();
   sub.add_option("PROCESS", to.out.process);
 }
 
@@ -122,7 +122,7 @@ void add_look_options(CLI::App& sub, const std::string& verb, raw_line& to) {
   } else if (verb == "inspect") {
     add_ids(sub, to);
   } else if (verb == "top") {
-    sub.add_option("ID", to.out.ids)->expected(1)->required();
+    sub.add_option("ID", to.one)->required();
     sub.add_flag("--no-trunc", to.out.full, "Cut nothing short");
   } else if (verb == "journal") {
     sub.add_option("DIR", to.out.argument);

@@ -54,11 +54,9 @@ void add_process(CLI::App& sub, raw_line& to) {
 void add_container(CLI::App& sub, raw_line& to) {
   sub.add_option("--name", to.out.name, "The container's id (default: a random one)")
     ->type_name("ID");
-  auto* bundle = sub.add_option("--bundle", to.bundle, "OCI bundle to run; it is not written to")
-                   ->type_name("DIR");
-  sub.add_option("--rootfs", to.rootfs, "Or a root filesystem to run CMD in")
-    ->type_name("DIR")
-    ->excludes(bundle);
+  sub.add_option("--bundle", to.bundle, "OCI bundle to run; it is not written to")
+    ->type_name("DIR");
+  sub.add_option("--rootfs", to.rootfs, "Or a root filesystem to run CMD in")->type_name("DIR");
   sub.add_option("--hostname", to.hostname, "Host name in the container (default: its id)")
     ->type_name("NAME");
   sub.add_flag("--read-only", to.read_only, "Mount the root filesystem read-only");
@@ -89,7 +87,7 @@ void add_make_options(CLI::App& sub, const std::string& verb, raw_line& to) {
       ->type_name("NAME");
     sub.add_flag("-d,--detach", to.out.detach, "Do not wait: print the process's id");
     add_process(sub, to);
-    sub.add_option("ID", to.out.ids, "The container")->expected(1)->required();
+    sub.add_option("ID", to.one, "The container")->required();
     return;
   }
   add_container(sub, to);

@@ -181,7 +181,8 @@ std::string size_text(uint64_t bytes) {
   for (; value >= 1024 && unit + 1 < units.size(); ++unit)
     value /= 1024;
   std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), unit > 0 && value < 10 ? "%.2f" : "%.4g", value);
+  const int decimals = unit == 0 || value >= 100 ? 0 : value >= 10 ? 1 : 2;
+  std::snprintf(text.data(), text.size(), "%.*f", decimals, value);
   std::string out = text.data();
   if (out.find('.') != std::string::npos) {
     while (out.back() == '0')
