@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "apps/gantry/json.hpp"
-#include "apps/gantry/say.hpp"
 #include "apps/gantry/units.hpp"
 #include "messages/check.hpp"
 
@@ -33,8 +32,7 @@ void log_copy::message(std::string_view bytes) {
     request_.set_tail(0); // The tail was the beginning; a repeat goes on from here.
   }
   if (chunk.missing_files() > 0)
-    say_note(std::to_string(chunk.missing_files()) +
-             " log files were rotated away before they were read: output is missing here");
+    put_gap(chunk.missing_files());
   if (chunk.data().empty())
     return;
   if (form_.json)
@@ -46,9 +44,11 @@ void log_copy::message(std::string_view bytes) {
 void log_copy::put_plain(v1::LogChunk& chunk) {
   const bool is_err = chunk.stream() == stderr_stream;
   sink& to = is_err ? err_ : out_;
-  if (!form_.timestamps)
-    return to.put(std::move(*chunk.mutable_data()));
   bool& at_start = at_line_start_[is_err ? 1 : 0];
+  if (!form_.timestamps) {
+    at_start = chunk.data().back() == '\n';
+    return to.put(std::move(*chunk.mutable_data()));
+  }
   const std::string stamp = time_text(chunk.time_ns()) + " ";
   const std::string& data = chunk.data();
   std::string text;
@@ -60,6 +60,15 @@ void log_copy::put_plain(v1::LogChunk& chunk) {
     from = end;
   }
   to.put(std::move(text));
+}
+
+void log_copy::put_gap(uint64_t files) {
+  // In its place in the stream, and on a line of its own: what follows is no continuation.
+  std::string text = at_line_start_[1] ? "" : "\n";
+  text += "gantry: " + std::to_string(files) +
+          " log files were rotated away before they were read: output is missing here\n";
+  err_.put(std::move(text));
+  at_line_start_[1] = true;
 }
 
 void log_copy::put_json(const v1::LogChunk& chunk) {

@@ -55,6 +55,8 @@ void channel::lose(error why) {
   const auto now = clock::now();
   const bool good = link_ && (link_->fruitful() || (link_->greeted() && now - linked_at_ > good_life));
   link_.reset();
+  if (calls_.empty())
+    return; // Nobody misses it.
   if (good || !outage_since_) {
     outage_since_ = now;
     pause_ = policy_.first_pause;

@@ -273,13 +273,19 @@ result<void> connection::turn(bool readable) {
     const ssize_t used = nghttp2_session_mem_recv(
       session_, reinterpret_cast<const uint8_t*>(inbox_.data()), static_cast<size_t>(n));
     if (used < 0)
-      return error{ec::internal, std::string("no HTTP/2: ") + nghttp2_strerror(int(used)), {}};
+      return error{ec::internal, nghttp2_strerror(static_cast<int>(used)), {}};
     if (static_cast<size_t>(n) < inbox_.size())
       break;
   }
   if (!sent)
     return sent;
-  return flush();
+  sent = flush();
+  if (sent && nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0)
+    // One side has ended the session. Without a greeting it was us, over bytes that are no
+    // HTTP/2; with one it was gantryd, and nothing is under way any more.
+    return greeted_ ? lost("the connection was closed")
+                    : error{ec::internal, "it does not speak HTTP/2", {}};
+  return sent;
 }
 
 std::vector<connection::ended> connection::take_ended() { return std::exchange(ended_, {}); }

@@ -274,8 +274,8 @@ def logs(fake):
             if request.ref.id == "binary":
                 yield pb.LogChunk(stream=1, data=b"\xff\x00ok\n", time_ns=1, cursor="1")
                 yield pb.LogChunk(stream=2, data=b"half a ", time_ns=2, cursor="2")
-                yield pb.LogChunk(stream=2, data=b"line\nnext", time_ns=3, cursor="3",
-                                  missing_files=2)
+                yield pb.LogChunk(stream=2, data=b"cut line\nnext", time_ns=3, cursor="3")
+                yield pb.LogChunk(stream=2, data=b"last", time_ns=4, cursor="4", missing_files=2)
                 return
             if request.ref.id == "loud":
                 piece = b"x" * 65_536
