@@ -44,8 +44,8 @@ private:
 
 struct world {
   world(std::span<std::byte> memory, std::unique_ptr<linux_kernel> k)
-    : view(arena::make(memory, {}, "bench")), keeper(view), kernel(std::move(k)),
-      the_loop(*kernel), pool(view) {}
+    : view(arena::make(memory, {}, "bench")), keeper(view), kernel(std::move(k)), the_loop(*kernel),
+      pool(view) {}
   arena view;
   bench_shelf keeper;
   std::unique_ptr<linux_kernel> kernel;

@@ -16,7 +16,9 @@ using namespace std::string_view_literals;
 constexpr std::string_view record_begin = "{\"log\":\"";
 constexpr char hex[] = "0123456789abcdef";
 
-constexpr uint8_t byte_of(char c) { return static_cast<uint8_t>(c); }
+constexpr uint8_t byte_of(char c) {
+  return static_cast<uint8_t>(c);
+}
 
 /// Bytes that cannot be copied as they are: control characters, quote, backslash, and
 /// whatever is not ASCII.
@@ -37,8 +39,9 @@ size_t copy_plain(const char* from, size_t size, char* to) noexcept {
     const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i), x);
     // As signed numbers, everything from 0x80 is below the blank as well.
-    const __m128i hit = _mm_or_si128(
-      _mm_cmplt_epi8(x, blank), _mm_or_si128(_mm_cmpeq_epi8(x, quote), _mm_cmpeq_epi8(x, backslash)));
+    const __m128i hit =
+      _mm_or_si128(_mm_cmplt_epi8(x, blank),
+                   _mm_or_si128(_mm_cmpeq_epi8(x, quote), _mm_cmpeq_epi8(x, backslash)));
     const unsigned mask = static_cast<unsigned>(_mm_movemask_epi8(hit));
     if (mask != 0)
       return i + static_cast<size_t>(__builtin_ctz(mask));

@@ -27,11 +27,11 @@ namespace gantry::io {
 
 /// What a record is made of besides its bytes.
 struct record_style {
-  uint8_t stream = 0;           ///< 0 stdout, 1 stderr.
-  int64_t time_ns = 0;          ///< Since 1970, UTC.
-  size_t max_line = 1u << 20;   ///< Longer lines are cut into several records.
-  size_t enough = 512u << 10;   ///< No further record is begun once there are so many bytes.
-  bool to_end = false;          ///< An unfinished last line becomes a record, too.
+  uint8_t stream = 0;         ///< 0 stdout, 1 stderr.
+  int64_t time_ns = 0;        ///< Since 1970, UTC.
+  size_t max_line = 1u << 20; ///< Longer lines are cut into several records.
+  size_t enough = 512u << 10; ///< No further record is begun once there are so many bytes.
+  bool to_end = false;        ///< An unfinished last line becomes a record, too.
 };
 
 /// Appends the records of the whole lines in `pending`: a pure function of its arguments.

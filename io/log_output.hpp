@@ -55,8 +55,8 @@ private:
   uint64_t seq_ = 0;
   uint64_t offset_ = 0;
   std::span<const char> from_;
-  op_done done_;                ///< Set while a write is under way.
-  uint64_t next_removed_ = 0;   ///< 0: nothing was removed yet.
+  op_done done_;              ///< Set while a write is under way.
+  uint64_t next_removed_ = 0; ///< 0: nothing was removed yet.
   uint64_t last_removed_ = 0;
   std::function<void()> rested_;
 };

@@ -22,8 +22,7 @@ constexpr size_t longest_record = 16u << 20;
 /// Lives as long as an op of it is under way: the ops' callbacks hold it.
 struct log_reader::impl : std::enable_shared_from_this<log_reader::impl> {
   impl(loop& l, std::string d, log_place from)
-    : loop_(l), dir_(std::move(d)), open_(l), read_(l), seq_(from.file_seq),
-      offset_(from.offset) {}
+    : loop_(l), dir_(std::move(d)), open_(l), read_(l), seq_(from.file_seq), offset_(from.offset) {}
 
   void next(size_t max_bytes, std::function<void(result<batch>)> f);
   void step();
@@ -43,12 +42,12 @@ struct log_reader::impl : std::enable_shared_from_this<log_reader::impl> {
   open_op open_;
   read_op read_;
   fd file_;
-  uint64_t seq_;            ///< The file being read; 0 before the oldest was looked for.
-  uint64_t offset_;         ///< Of the front of `buffer_` in the file.
-  std::string buffer_;      ///< Read, and not yet taken …
-  size_t taken_ = 0;        ///< … but for so many bytes at the front.
-  size_t scanned_ = 0;      ///< Up to here there is no newline behind `taken_`.
-  uint64_t successor_ = 0;  ///< A later file was there before our last look at this one.
+  uint64_t seq_;           ///< The file being read; 0 before the oldest was looked for.
+  uint64_t offset_;        ///< Of the front of `buffer_` in the file.
+  std::string buffer_;     ///< Read, and not yet taken …
+  size_t taken_ = 0;       ///< … but for so many bytes at the front.
+  size_t scanned_ = 0;     ///< Up to here there is no newline behind `taken_`.
+  uint64_t successor_ = 0; ///< A later file was there before our last look at this one.
   size_t wanted_ = 0;
   size_t got_ = 0;
   batch out_;

@@ -28,9 +28,9 @@ page_buffer::~page_buffer() {
 void page_buffer::extend(size_t needed) {
   size_t want = std::max({needed, capacity_ * 2, least_bytes});
   want = (want + 4095) & ~size_t(4095);
-  void* where = data_ == nullptr
-                  ? ::mmap(nullptr, want, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-                  : ::mremap(data_, capacity_, want, MREMAP_MAYMOVE);
+  void* where = data_ == nullptr ? ::mmap(nullptr, want, PROT_READ | PROT_WRITE,
+                                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                                 : ::mremap(data_, capacity_, want, MREMAP_MAYMOVE);
   GANTRY_CHECK(where != MAP_FAILED);
   data_ = static_cast<char*>(where);
   capacity_ = want;

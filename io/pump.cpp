@@ -28,9 +28,8 @@ void cut_tail(const std::string& path, uint64_t size) {
 } // namespace
 
 pump::impl::impl(loop& l, shelf& keeper, block_pool& pool, log_policy policy)
-  : loop_(l), pool_(pool), arena_(keeper.memory()), policy_(policy),
-    streams_{stream(l), stream(l)}, retry_(l), quiet_(l),
-    alive_(std::make_shared<impl*>(this)) {
+  : loop_(l), pool_(pool), arena_(keeper.memory()), policy_(policy), streams_{stream(l), stream(l)},
+    retry_(l), quiet_(l), alive_(std::make_shared<impl*>(this)) {
   policy_.max_line_bytes = std::clamp(policy_.max_line_bytes, least_line, most_line);
   policy_.max_files = std::max(policy_.max_files, 1u);
 }
@@ -50,8 +49,7 @@ result<void> pump::impl::open_scratch() {
   return {};
 }
 
-result<void> pump::impl::begin(uint64_t serial, std::string dir, std::array<fd, 2> fds,
-                               events on) {
+result<void> pump::impl::begin(uint64_t serial, std::string dir, std::array<fd, 2> fds, events on) {
   GANTRY_CHECK(goal_ == goal::rest && !state_);
   if (auto ok = open_scratch(); !ok)
     return ok;
@@ -274,11 +272,17 @@ result<void> pump::resume(uint64_t serial, std::string dir, std::array<fd, 2> fd
   return impl_->resume(serial, std::move(dir), std::move(fds), std::move(on));
 }
 
-void pump::drain(std::function<void(bool)> f) { impl_->drain(std::move(f)); }
+void pump::drain(std::function<void(bool)> f) {
+  impl_->drain(std::move(f));
+}
 
-void pump::finish(std::function<void()> f) { impl_->end(impl::goal::finish, std::move(f)); }
+void pump::finish(std::function<void()> f) {
+  impl_->end(impl::goal::finish, std::move(f));
+}
 
-void pump::stop(std::function<void()> f) { impl_->end(impl::goal::stop, std::move(f)); }
+void pump::stop(std::function<void()> f) {
+  impl_->end(impl::goal::stop, std::move(f));
+}
 
 log_totals pump::totals() const {
   if (impl_->state_)

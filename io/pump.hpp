@@ -40,7 +40,7 @@ struct log_totals {
 class block_pool {
 public:
   explicit block_pool(arena a);
-  int32_t take(bool large); ///< -1 when there is none.
+  int32_t take(bool large);  ///< -1 when there is none.
   void give(int32_t index);  ///< Returns its memory to the kernel (MADV_REMOVE).
   void claim(int32_t index); ///< It is in use; harmless when it was known.
   [[nodiscard]] size_t used() const noexcept { return used_; }
@@ -71,9 +71,10 @@ class pump {
 public:
   /// What the owner hears of, on the loop, never from inside a call of his own.
   struct events {
-    std::function<void()> grown;               ///< The log has more bytes (for followers).
-    std::function<void(int stream)> closed;    ///< A stream came to its end.
-    std::function<void(const error&)> blocked; ///< The log disk refuses; the writer waits (or: dropping began).
+    std::function<void()> grown;            ///< The log has more bytes (for followers).
+    std::function<void(int stream)> closed; ///< A stream came to its end.
+    /// The log disk refuses; the writer waits (or: dropping began).
+    std::function<void(const error&)> blocked;
     std::function<void()> unblocked;
   };
 

@@ -96,25 +96,25 @@ struct pump::impl {
   std::unique_ptr<log_output> sink_;
   events on_;
   stream streams_[2];
-  page_buffer out_;             ///< Records under way to the file.
-  uint32_t taken_ = 0;          ///< Stream bytes that they hold.
-  uint64_t garbage_end_ = 0;    ///< A refused write may have left bytes up to here.
-  timer retry_;                 ///< After a refused write, or without memory.
+  page_buffer out_;          ///< Records under way to the file.
+  uint32_t taken_ = 0;       ///< Stream bytes that they hold.
+  uint64_t garbage_end_ = 0; ///< A refused write may have left bytes up to here.
+  timer retry_;              ///< After a refused write, or without memory.
   timer quiet_;
-  nanoseconds active_{0};       ///< When something was last read or written.
-  nanoseconds finish_by_{0};    ///< After it, a finish no longer waits for the disk.
-  log_totals totals_;           ///< Kept when the slot is gone.
+  nanoseconds active_{0};    ///< When something was last read or written.
+  nanoseconds finish_by_{0}; ///< After it, a finish no longer waits for the disk.
+  log_totals totals_;        ///< Kept when the slot is gone.
   std::function<void(bool)> drained_;
   std::function<void()> ended_;
   std::shared_ptr<impl*> alive_; ///< What is posted looks here whether we still are.
   uint8_t refusals_ = 0;
-  uint8_t turn_ = 0;            ///< Which stream is asked first.
+  uint8_t turn_ = 0; ///< Which stream is asked first.
   goal goal_ = goal::rest;
   work work_ = work::none;
-  bool unformatted_ = false;    ///< The last batch may hold whole lines.
+  bool unformatted_ = false; ///< The last batch may hold whole lines.
   bool posted_ = false;
-  bool blocked_ = false;        ///< The owner was told so.
-  bool grown_ = false;          ///< The owner has not heard of it yet.
+  bool blocked_ = false; ///< The owner was told so.
+  bool grown_ = false;   ///< The owner has not heard of it yet.
 };
 
 } // namespace gantry::io

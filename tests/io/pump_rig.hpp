@@ -158,8 +158,8 @@ struct pump_rig {
   std::array<fd, 2> pipes() { return {pipe(0), pipe(1)}; }
 
   /// Turns the loop until `f` is true; false when that took too long.
-  bool until(const std::function<bool()>& f, std::chrono::milliseconds limit =
-                                               std::chrono::seconds(20)) {
+  bool until(const std::function<bool()>& f,
+             std::chrono::milliseconds limit = std::chrono::seconds(20)) {
     const auto by = std::chrono::steady_clock::now() + limit;
     timer tick(the_loop); // So that a waiting turn comes back and sees the deadline.
     while (!f()) {

@@ -1,9 +1,7 @@
 #include "io/pump.hpp"
 
 #include <catch2/catch.hpp>
-#include <csignal>
 #include <random>
-#include <sys/resource.h>
 
 #include "io/log_state.hpp"
 #include "tests/io/pump_rig.hpp"
@@ -28,21 +26,6 @@ std::string random_bytes(size_t count, uint32_t seed) {
     c = static_cast<char>(random());
   return out;
 }
-
-/// While it lives, no file may grow beyond `bytes`: writes fail with EFBIG.
-class file_limit {
-public:
-  explicit file_limit(rlim_t bytes) {
-    ::signal(SIGXFSZ, SIG_IGN);
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit now{bytes, before_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &now);
-  }
-  ~file_limit() { ::setrlimit(RLIMIT_FSIZE, &before_); }
-
-private:
-  rlimit before_{};
-};
 
 } // namespace
 
@@ -115,8 +98,8 @@ TEST_CASE_METHOD(pump_rig, "pump: bytes that are no text, in writes of any size,
   const std::string all = random_bytes(300'000, 1);
   std::mt19937 random(2);
   for (size_t at = 0; at < all.size();) {
-    const size_t n = std::min<size_t>(1 + random() % (random() % 3 == 0 ? 20'000 : 20),
-                                      all.size() - at);
+    const size_t n =
+      std::min<size_t>(1 + random() % (random() % 3 == 0 ? 20'000 : 20), all.size() - at);
     write(0, std::string_view(all).substr(at, n));
     at += n;
     the_loop.turn(false);
@@ -128,63 +111,6 @@ TEST_CASE_METHOD(pump_rig, "pump: bytes that are no text, in writes of any size,
   CHECK(log.damage.empty());
   CHECK(log.bytes[0] == all);
   finish(p);
-}
-
-TEST_CASE_METHOD(pump_rig, "pump: an endless line is cut and memory stays bounded", "[uring]") {
-  log_policy policy;
-  policy.max_line_bytes = 128 * 1024;
-  pump p(the_loop, keeper, pool, policy);
-  REQUIRE(p.begin(7, dir.path(), pipes(), {}).ok());
-  std::string all(3'000'000, 'x');
-  for (size_t i = 0; i < all.size(); ++i)
-    all[i] = static_cast<char>('a' + i % 26);
-  write(0, all);
-  writer[0].reset();
-  writer[1].reset();
-  CHECK_FALSE(drain(p));
-  CHECK(memory.resident() < (4u << 20));
-  const auto log = read_log(dir.path());
-  CHECK(log.bytes[0] == all);
-  CHECK(log.records == (all.size() + policy.max_line_bytes - 1) / policy.max_line_bytes);
-  finish(p);
-}
-
-TEST_CASE_METHOD(pump_rig, "pump: without large blocks a long line becomes several records",
-                 "[uring]") {
-  std::vector<int32_t> taken;
-  for (int32_t i = pool.take(true); i >= 0; i = pool.take(true))
-    taken.push_back(i);
-  pump p(the_loop, keeper, pool, {});
-  REQUIRE(p.begin(7, dir.path(), pipes(), {}).ok());
-  const std::string all(1'000'000, 'y');
-  write(0, all);
-  writer[0].reset();
-  writer[1].reset();
-  CHECK_FALSE(drain(p));
-  CHECK(read_log(dir.path()).bytes[0] == all);
-  finish(p);
-  for (const int32_t i : taken)
-    pool.give(i);
-}
-
-TEST_CASE_METHOD(pump_rig, "pump: without any block the writer waits, and nothing is lost",
-                 "[uring]") {
-  std::vector<int32_t> taken;
-  for (const bool large : {false, true})
-    for (int32_t i = pool.take(large); i >= 0; i = pool.take(large))
-      taken.push_back(i);
-  pump p(the_loop, keeper, pool, {});
-  REQUIRE(p.begin(7, dir.path(), pipes(), {}).ok());
-  write(0, "patience\n");
-  for (int i = 0; i < 20; ++i)
-    the_loop.turn(false);
-  CHECK(p.totals().bytes[0] == 0);
-  pool.give(taken.back());
-  taken.pop_back();
-  CHECK(until([&p] { return p.totals().bytes[0] == 9; }));
-  finish(p);
-  for (const int32_t i : taken)
-    pool.give(i);
 }
 
 TEST_CASE_METHOD(pump_rig, "pump: files rotate at a record's end and the oldest go", "[uring]") {
@@ -226,96 +152,6 @@ TEST_CASE_METHOD(pump_rig, "pump: a new log in an old directory begins behind th
   pump p(the_loop, keeper, pool, {});
   REQUIRE(p.begin(7, dir.path(), pipes(), {}).ok());
   CHECK(p.totals().file_seq == 5);
-  finish(p);
-}
-
-TEST_CASE_METHOD(pump_rig, "pump: a full disk makes the writer wait, and then all is there",
-                 "[uring]") {
-  pump p(the_loop, keeper, pool, {});
-  int blocked = 0, unblocked = 0;
-  pump::events on;
-  on.blocked = [&blocked](const error& why) {
-    ++blocked;
-    CHECK(why.message.find("log.000001") != std::string::npos);
-  };
-  on.unblocked = [&unblocked] { ++unblocked; };
-  REQUIRE(p.begin(7, dir.path(), pipes(), on).ok());
-  const std::string all = numbered_lines(0, 20'000);
-  {
-    const file_limit limit(50'000);
-    const std::string_view first = std::string_view(all).substr(0, 60'000);
-    write(0, first);
-    CHECK(until([&blocked] { return blocked == 1; }));
-    CHECK(p.totals().bytes[0] < first.size());
-  }
-  write(0, std::string_view(all).substr(60'000));
-  writer[0].reset();
-  writer[1].reset();
-  CHECK_FALSE(drain(p));
-  CHECK(blocked == 1);
-  CHECK(unblocked == 1);
-  const auto log = read_log(dir.path());
-  CHECK(log.damage.empty());
-  CHECK(log.bytes[0] == all);
-  CHECK(p.totals().dropped[0] == 0);
-  finish(p);
-}
-
-TEST_CASE_METHOD(pump_rig, "pump: a full disk under the drop policy counts what it loses",
-                 "[uring]") {
-  log_policy policy;
-  policy.drop_when_full = true;
-  pump p(the_loop, keeper, pool, policy);
-  int blocked = 0, unblocked = 0;
-  pump::events on;
-  on.blocked = [&blocked](const error&) { ++blocked; };
-  on.unblocked = [&unblocked] { ++unblocked; };
-  REQUIRE(p.begin(7, dir.path(), pipes(), on).ok());
-  const std::string all = numbered_lines(0, 20'000);
-  {
-    const file_limit limit(50'000);
-    write(0, all);
-    CHECK(until([&p, &all] {
-      return p.totals().dropped[0] + p.totals().bytes[0] == all.size();
-    }));
-  }
-  CHECK(blocked == 1);
-  CHECK(p.totals().dropped[0] > 0);
-  write(0, "after\n");
-  writer[0].reset();
-  writer[1].reset();
-  CHECK_FALSE(drain(p));
-  CHECK(unblocked == 1);
-  const auto log = read_log(dir.path());
-  CHECK(log.damage.empty());
-  CHECK(log.bytes[0].ends_with("after\n"));
-  CHECK(log.bytes[0].size() == p.totals().bytes[0]);
-  CHECK(p.totals().dropped[0] + p.totals().bytes[0] == all.size() + 6);
-  finish(p);
-}
-
-TEST_CASE_METHOD(pump_rig, "pump: an idle log holds no block, no file and no timer", "[uring]") {
-  pump p(the_loop, keeper, pool, {});
-  REQUIRE(p.begin(7, dir.path(), pipes(), {}).ok());
-  const uint64_t before = memory.resident();
-  write(0, numbered_lines(0, 100'000));
-  CHECK(drain(p));
-  CHECK(pool.used() > 0);
-  CHECK(until([this] { return pool.used() == 0; }));
-  CHECK(memory.resident() <= before + 8192);
-  const auto holds_file = [this] {
-    for (const auto& x : std::filesystem::directory_iterator("/proc/self/fd")) {
-      std::error_code ignored;
-      if (std::filesystem::read_symlink(x, ignored).string().starts_with(dir.path()))
-        return true;
-    }
-    return false;
-  };
-  CHECK(holds_file());
-  CHECK(until([&holds_file] { return !holds_file(); }));
-  write(0, "and it goes on\n");
-  CHECK(drain(p));
-  CHECK(read_log(dir.path()).bytes[0] == numbered_lines(0, 100'000) + "and it goes on\n");
   finish(p);
 }
 
@@ -388,26 +224,4 @@ TEST_CASE_METHOD(pump_rig, "pump: an unknown serial cannot be resumed, a full ta
   discard_slot(memory.view(), pool, 3);
   CHECK(p.begin(100, dir.path(), {}, {}).ok());
   finish(p);
-}
-
-TEST_CASE_METHOD(pump_rig, "pump: one that is loud does not starve its neighbour", "[uring]") {
-  scratch_dir quiet_dir;
-  pump loud(the_loop, keeper, pool, {});
-  REQUIRE(loud.begin(7, dir.path(), pipes(), {}).ok());
-  std::array<fd, 2> loud_writer = std::move(writer);
-  pump quiet(the_loop, keeper, pool, {});
-  REQUIRE(quiet.begin(8, quiet_dir.path(), pipes(), {}).ok());
-  ::fcntl(loud_writer[0].get(), F_SETFL, O_NONBLOCK);
-  const std::string much = numbered_lines(0, 100'000);
-  write(0, "hello\n");
-  int turns = 0;
-  while (quiet.totals().bytes[0] == 0 && turns < 10'000) {
-    (void)!::write(loud_writer[0].get(), much.data(), 65536);
-    the_loop.turn(true);
-    ++turns;
-  }
-  CHECK(quiet.totals().bytes[0] == 6);
-  CHECK(turns < 200);
-  finish(loud);
-  finish(quiet);
 }
