@@ -129,7 +129,7 @@ using container_actor = caf::typed_actor<
   caf::reacts_to<atom::grace, uint64_t>,
   // INTERNAL: SIGKILL should have ended it by now.
   caf::reacts_to<atom::stuck, uint64_t>,
-  // INTERNAL: try again to remove the cgroup.
+  // INTERNAL: the next step of a removal.
   caf::reacts_to<atom::sweep>,
   // INTERNAL: a runtime command of an earlier life has ended; the name says which.
   caf::reacts_to<atom::orphan, std::string>,
@@ -146,9 +146,9 @@ using process_actor = caf::typed_actor<
   caf::reacts_to<atom::died, ended>,
   // INTERNAL: what it wrote is in the log. True: somebody else still holds a stream open.
   caf::reacts_to<atom::drained, bool>,
-  // From the container: let go of everything; true: the log files too. Answers `released`.
-  caf::reacts_to<atom::release, bool>,
-  // INTERNAL: a step of the release is done.
+  // From the container: let go of everything that is still held; then `released` and the end.
+  caf::reacts_to<atom::release>,
+  // INTERNAL: the pump is at rest.
   caf::reacts_to<atom::released>,
   // Bytes for stdin; answers how far they were taken, at least one byte or an error.
   caf::replies_to<v1::WriteStdinRequest>::with<v1::WriteStdinReply>,

@@ -1,0 +1,251 @@
+#include "actors/container.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include "io/scheduler.hpp"
+
+namespace gantry::actors {
+
+error container_state::refusal(std::string_view why) const {
+  auto text = "container \"" + who.id + "\": ";
+  text.append(why);
+  return {ec::wrong_state, std::move(text), {}};
+}
+
+void container_state::happen(event e, std::function<void()> act) {
+  const auto& r = decide(at_, e);
+  switch (r.what) {
+    case verdict::go:
+    case verdict::done:
+      act();
+      return;
+    case verdict::later:
+      waiting_.push_back([this, e, act] { happen(e, act); });
+      return;
+    case verdict::refuse:
+    case verdict::ignore:
+      spdlog::debug("container={} phase={} event={} ignored: {}", who.id, name_of(at_), name_of(e),
+                    r.why);
+      return;
+    case verdict::bug:
+      spdlog::critical("container={} phase={} event={}: not possible", who.id, name_of(at_),
+                       name_of(e));
+      GANTRY_CHECK(!"an event came in a phase in which it cannot happen");
+  }
+}
+
+void container_state::enter(phase next) {
+  if (next == at_)
+    return;
+  at_ = next;
+  // What waited for a change is asked again, in order; what must wait on queues anew.
+  auto again = std::move(waiting_);
+  waiting_.clear();
+  for (auto& f : again)
+    f();
+}
+
+journal::Record container_state::record() const {
+  journal::Record r;
+  r.set_namespace_(who.ns);
+  r.set_container(who.id);
+  r.set_instance(instance_);
+  r.set_run(run_);
+  return r;
+}
+
+journal::Record container_state::record(const v1::By& by, const std::string& request_id) const {
+  auto r = record();
+  if (by.pid() != 0)
+    *r.mutable_by() = by;
+  r.set_request_id(request_id);
+  return r;
+}
+
+process_names container_state::names(const std::string& process, uint64_t serial) const {
+  return {who, instance_, run_, process, serial};
+}
+
+const runtime::container_view* container_state::view() const {
+  return host->ledger.now().find(who);
+}
+
+runtime::cgroup container_state::group() const {
+  return {host->loop.sys(), host->cgroups, host->cgroup_path(who)};
+}
+
+void container_state::spawn_process(const std::string& process_id, uint64_t serial,
+                                    process_streams streams, bool stdin_closed) {
+  auto setup = std::make_shared<process_setup>();
+  setup->host = host;
+  setup->parent = container_actor{self};
+  setup->who = names(process_id, serial);
+  setup->streams = std::move(streams);
+  setup->oom = oom_;
+  setup->is_init = process_id == runtime::init_id;
+  setup->stdin_closed = stdin_closed;
+  auto& entry = processes_[process_id];
+  entry = {};
+  entry.serial = serial;
+  entry.actor = self->spawn(process, std::move(setup));
+}
+
+caf::result<v1::WriteStdinReply>
+container_state::write_stdin(const v1::WriteStdinRequest& req) {
+  const auto id = req.process().empty() ? std::string{runtime::init_id} : req.process();
+  if (auto at = processes_.find(id); at != processes_.end() && at->second.actor)
+    return self->delegate(at->second.actor, req);
+  return to_caf({ec::not_found, "container \"" + who.id + "\" has no living process \"" + id + "\"",
+                 "gantry inspect " + who.id + " lists them"});
+}
+
+caf::result<v1::CloseStdinReply>
+container_state::close_stdin(const v1::By& by, const v1::CloseStdinRequest& req) {
+  const auto id = req.process().empty() ? std::string{runtime::init_id} : req.process();
+  if (auto at = processes_.find(id); at != processes_.end() && at->second.actor)
+    return self->delegate(at->second.actor, by, req);
+  return to_caf({ec::not_found, "container \"" + who.id + "\" has no living process \"" + id + "\"",
+                 "gantry inspect " + who.id + " lists them"});
+}
+
+void container_state::go_away() {
+  if (ended_)
+    return;
+  ended_ = true;
+  host->stuck.erase(who);
+  caf::anon_send(caf::actor_cast<supervisor_actor>(host->supervisor), atom::gone::value, who.ns,
+                 who.id);
+  self->quit();
+}
+
+void container_state::on_settled(const std::string& process_id, const v1::Exit& x) {
+  if (auto at = processes_.find(process_id); at != processes_.end())
+    at->second.ended = true;
+  if (process_id != runtime::init_id)
+    return;
+  happen(event::exited, [this, x] {
+    host->stuck.erase(who);
+    // A container is over when its cgroup is empty, not when init is gone.
+    if (auto g = group(); g.populated())
+      if (auto killed = g.kill_all(); !killed)
+        spdlog::warn("container={}: {}", who.id, killed.why().text());
+    if (pause_)
+      pause_->deliver(to_caf(refusal("it ended before it was paused")));
+    pause_.reset();
+    answer_stops(x);
+    if (at_ == phase::deleting) {
+      continue_remove();
+      return;
+    }
+    enter(phase::stopped);
+    if (remove_on_exit_ && at_ == phase::stopped)
+      begin_remove({}, {}, false, x.seq());
+  });
+}
+
+void container_state::on_unstarted(const std::string& process_id, const ended& e) {
+  GANTRY_CHECK(process_id == runtime::init_id);
+  happen(event::unstarted, [this, e] {
+    processes_[std::string{runtime::init_id}].ended = true;
+    self->send(processes_[std::string{runtime::init_id}].actor, atom::release::value);
+    if (at_ == phase::deleting) {
+      continue_remove();
+      return;
+    }
+    auto r = record();
+    r.set_cause(e.seq);
+    r.mutable_start_failed()->set_code(std::string{name_of(ec::wrong_state)});
+    r.mutable_start_failed()->set_message(
+      e.signal != 0 ? "init was ended by " + runtime::signal_name(e.signal) + " before it was started"
+                    : "init ended before it was started");
+    host->ledger.record(r);
+    const auto stops = std::exchange(stops_, {});
+    for (auto p : stops)
+      p.deliver(v1::StopReply{});
+    enter(phase::stopped);
+  });
+}
+
+void container_state::on_released(const std::string& process_id) {
+  if (auto at = processes_.find(process_id); at != processes_.end()) {
+    at->second.actor = nullptr;
+    if (at->second.discard) {
+      remove_logs(*host, at->second.serial, [] {});
+      processes_.erase(at);
+    }
+  }
+  if (making_ && making_->failed && process_id == runtime::init_id) {
+    undo_making();
+    return;
+  }
+  if (removing_ && removing_->at == removing::step::processes)
+    continue_remove();
+}
+
+caf::result<atom::shutdown> container_state::shutdown() {
+  auto promise = self->make_response_promise<atom::shutdown>();
+  auto left = std::make_shared<size_t>(1);
+  auto one_less = [this, left, promise]() mutable {
+    if (--*left == 0) {
+      promise.deliver(atom::shutdown::value);
+      self->quit();
+    }
+  };
+  for (auto& [id, p] : processes_)
+    if (p.actor) {
+      ++*left;
+      self->request(p.actor, caf::infinite, atom::shutdown::value)
+        .then([one_less](atom::shutdown) mutable { one_less(); },
+              [one_less](caf::error&) mutable { one_less(); });
+    }
+  if (oom_watch_) {
+    ++*left;
+    oom_watch_->stop([one_less]() mutable { one_less(); });
+  }
+  for (auto& w : orphan_waits_)
+    w->cancel();
+  one_less();
+  return promise;
+}
+
+container_actor::behavior_type container(container_actor::stateful_pointer<container_state> self,
+                                         services* host, runtime::container_name who) {
+  io::abort_on_surprise(*self);
+  auto* st = &self->state;
+  st->self = self;
+  st->host = host;
+  st->who = std::move(who);
+  using std::string;
+  return {
+    [st](const v1::By& by, const v1::CreateRequest& r) { return st->create(by, r); },
+    [st](const v1::By& by, const v1::StartRequest& r) { return st->start(by, r); },
+    [st](const v1::By& by, const v1::KillRequest& r) { return st->kill(by, r); },
+    [st](const v1::By& by, const v1::StopRequest& r) { return st->stop(by, r); },
+    [st](const v1::By& by, const v1::PauseRequest& r) { return st->pause(by, r); },
+    [st](const v1::By& by, const v1::ResumeRequest& r) { return st->resume(by, r); },
+    [st](const v1::By& by, const v1::UpdateRequest& r) { return st->update(by, r); },
+    [st](const v1::By& by, const v1::RemoveRequest& r) { return st->remove(by, r); },
+    [st](const v1::By& by, const v1::ExecRequest& r) { return st->exec(by, r); },
+    [st](const v1::By&, const v1::WriteStdinRequest& r) { return st->write_stdin(r); },
+    [st](const v1::By& by, const v1::CloseStdinRequest& r) { return st->close_stdin(by, r); },
+    [st](atom::adopt) { st->adopt(); },
+    [st](atom::bundle, const outcome& x) { st->on_bundle(x); },
+    [st](atom::made, const outcome& x) { st->on_made(x); },
+    [st](atom::started, const outcome& x) { st->on_started(x); },
+    [st](atom::exec_ready, const string& p, const outcome& x) { st->on_exec_ready(p, x); },
+    [st](atom::exec_made, const string& p, const outcome& x) { st->on_exec_made(p, x); },
+    [st](atom::settled, const string& p, const v1::Exit& x) { st->on_settled(p, x); },
+    [st](atom::unstarted, const string& p, const ended& e) { st->on_unstarted(p, e); },
+    [st](atom::released, const string& p) { st->on_released(p); },
+    [st](atom::deleted, const outcome& x) { st->on_deleted(x); },
+    [st](atom::updated, const outcome& x) { st->on_updated(x); },
+    [st](atom::frozen) { st->on_frozen_tick(); },
+    [st](atom::grace, uint64_t n) { st->on_grace(n); },
+    [st](atom::stuck, uint64_t n) { st->on_stuck(n); },
+    [st](atom::sweep) { st->on_sweep(); },
+    [st](atom::orphan, const string& p) { st->on_orphan(p); },
+    [st](atom::shutdown) { return st->shutdown(); },
+  };
+}
+
+} // namespace gantry::actors

@@ -1,0 +1,236 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "actors/container_table.hpp"
+#include "actors/process.hpp"
+#include "actors/services.hpp"
+#include "messages/actors.hpp"
+
+namespace gantry::actors {
+
+/// A client's request that waits for its answer.
+template <class Reply>
+using pending = caf::typed_response_promise<Reply>;
+
+/// One process of a container, as its actor sees it.
+struct process_entry {
+  process_actor actor;
+  io::process_key key;
+  uint64_t serial = 0;
+  bool made = false;  ///< The runtime has answered.
+  bool ended = false; ///< Its exit is settled.
+  bool discard = false; ///< It never ran: its log goes with it.
+};
+
+/// State of the CONTAINER actor. Every change of phase goes through `attempt`, which asks
+/// the table; every fact is recorded before anybody hears of it.
+class container_state {
+public:
+  container_actor::stateful_pointer<container_state> self = nullptr;
+  services* host = nullptr;
+  runtime::container_name who;
+
+  static inline const char* name = "container";
+
+  // -- requests (container_create.cpp, container_exec.cpp, …) --
+  caf::result<v1::CreateReply> create(const v1::By& by, const v1::CreateRequest& req);
+  caf::result<v1::StartReply> start(const v1::By& by, const v1::StartRequest& req);
+  caf::result<v1::ExecReply> exec(const v1::By& by, const v1::ExecRequest& req);
+  caf::result<v1::KillReply> kill(const v1::By& by, const v1::KillRequest& req);
+  caf::result<v1::StopReply> stop(const v1::By& by, const v1::StopRequest& req);
+  caf::result<v1::PauseReply> pause(const v1::By& by, const v1::PauseRequest& req);
+  caf::result<v1::ResumeReply> resume(const v1::By& by, const v1::ResumeRequest& req);
+  caf::result<v1::UpdateReply> update(const v1::By& by, const v1::UpdateRequest& req);
+  caf::result<v1::RemoveReply> remove(const v1::By& by, const v1::RemoveRequest& req);
+  caf::result<v1::WriteStdinReply> write_stdin(const v1::WriteStdinRequest& req);
+  caf::result<v1::CloseStdinReply> close_stdin(const v1::By& by, const v1::CloseStdinRequest& req);
+  caf::result<atom::shutdown> shutdown();
+
+  // -- what happens --
+  void adopt();
+  void on_bundle(const outcome& x);
+  void on_made(const outcome& x);
+  void on_started(const outcome& x);
+  void on_exec_ready(const std::string& process, const outcome& x);
+  void on_exec_made(const std::string& process, const outcome& x);
+  void on_settled(const std::string& process, const v1::Exit& x);
+  void on_unstarted(const std::string& process, const ended& e);
+  void on_released(const std::string& process);
+  void on_deleted(const outcome& x);
+  void on_updated(const outcome& x);
+  void on_frozen_tick();
+  void on_grace(uint64_t stop_number);
+  void on_stuck(uint64_t stop_number);
+  void on_sweep();
+  void on_orphan(const std::string& process);
+
+private:
+  /// A create (or a new run) under way.
+  struct making {
+    v1::ContainerSpec spec;
+    v1::By by;
+    std::string request_id;
+    bool run = false; ///< Create and start in one.
+    bool fresh = false; ///< A new run of a stopped container.
+    std::vector<pending<v1::CreateReply>> creates;
+    std::vector<pending<v1::StartReply>> starts;
+    new_streams streams;
+    std::vector<std::string> args;
+    uint64_t op = 0;
+    bool durable = false;
+    std::function<void()> when_durable;
+    std::optional<error> failed;
+  };
+  /// An exec under way.
+  struct exec_making {
+    v1::ExecRequest request;
+    v1::By by;
+    std::optional<pending<v1::ExecReply>> promise;
+    new_streams streams;
+    uint64_t op = 0;
+  };
+  /// A removal under way.
+  struct removing {
+    std::vector<pending<v1::RemoveReply>> waiters;
+    v1::By by;
+    std::string request_id;
+    uint64_t cause = 0;
+    enum class step : uint8_t { end, runtime, processes, logs, cgroup, bundle } at = step::end;
+    std::vector<uint64_t> logs;
+    int cgroup_tries = 0;
+  };
+
+  // -- the table --
+  template <class Reply>
+  void attempt(event e, pending<Reply> promise, std::function<void(const rule&)> act);
+  void happen(event e, std::function<void()> act);
+  void enter(phase next);
+  [[nodiscard]] error refusal(std::string_view why) const;
+
+  // -- records --
+  [[nodiscard]] journal::Record record() const;
+  [[nodiscard]] journal::Record record(const v1::By& by, const std::string& request_id) const;
+  [[nodiscard]] process_names names(const std::string& process, uint64_t serial) const;
+  [[nodiscard]] const runtime::container_view* view() const;
+
+  // -- making --
+  void begin_making();
+  void make_with_runtime();
+  void finish_making();
+  void fail_making(error why);
+  void undo_making();
+  void answer_making();
+  void watch_oom();
+  void spawn_process(const std::string& process, uint64_t serial, process_streams streams,
+                     bool stdin_closed);
+  void begin_start(const v1::By& by, const std::string& request_id, uint64_t op);
+  void finish_start();
+  void begin_fresh_run(const v1::By& by, const v1::StartRequest& req, pending<v1::StartReply> p);
+
+  // -- exec --
+  void begin_exec(const v1::By& by, const v1::ExecRequest& req, pending<v1::ExecReply> p);
+  void prepare_exec(const std::string& process);
+  void fail_exec(const std::string& process, error why);
+  void done_making_exec(const std::string& process);
+
+  // -- signals --
+  [[nodiscard]] runtime::cgroup group() const;
+  result<void> signal_process(const process_entry& p, int sig);
+  result<void> signal_all(int sig);
+  uint64_t record_kill(const std::string& process, int sig, bool all, const v1::By* by,
+                       const std::string& request_id, uint64_t cause);
+  void kill_everything(uint64_t cause);
+  void begin_stop(const v1::By& by, const v1::StopRequest& req);
+  void arm_grace(io::nanoseconds after);
+  void answer_stops(const v1::Exit& x);
+  void thaw_for_end(const v1::By* by, uint64_t cause);
+
+  // -- pause --
+  void begin_pause(const v1::By& by, const v1::PauseRequest& req, pending<v1::PauseReply> p,
+                   const rule& r);
+  void fail_pause(error why);
+
+  // -- removal --
+  void begin_remove(const v1::By& by, const std::string& request_id, bool force, uint64_t cause);
+  void continue_remove();
+  void fail_remove(error why);
+  void remove_next_log();
+  void remove_cgroup();
+  void finish_remove();
+  void go_away();
+
+  // -- adoption --
+  void adopt_process(const runtime::process_view& p);
+  void adopt_exec(const runtime::process_view& p);
+  void await_orphan(uint64_t op, const std::string& process);
+  void orphan_create_ended();
+  void orphan_exec_ended(const std::string& process);
+  void adopt_phase(const runtime::container_view& v);
+  void adopt_stop(const runtime::container_view& v);
+  void report_restored(const runtime::container_view& v);
+
+  phase at_ = phase::creating;
+  uint64_t instance_ = 0;
+  uint32_t run_ = 1;
+  std::string runtime_;
+  bool remove_on_exit_ = false;
+  bool ended_ = false; ///< The actor has said goodbye.
+  uint64_t stop_number_ = 0;
+  uint64_t stop_seq_ = 0;
+  std::string stop_request_;
+  io::nanoseconds killed_at_{0};
+  size_t execs_making_ = 0;
+  std::map<std::string, process_entry> processes_;
+  std::shared_ptr<oom_account> oom_;
+  std::unique_ptr<runtime::oom_watch> oom_watch_;
+  std::deque<std::function<void()>> waiting_;
+  std::shared_ptr<making> making_; ///< Shared with the wait for the disk.
+  std::map<std::string, std::unique_ptr<exec_making>> execs_;
+  std::unique_ptr<removing> removing_;
+  std::vector<pending<v1::StopReply>> stops_;
+  std::optional<pending<v1::PauseReply>> pause_;
+  io::nanoseconds pause_deadline_{0};
+  uint64_t pause_seq_ = 0;
+  std::string pause_request_;
+  v1::By pause_by_;
+  struct updating {
+    std::optional<pending<v1::UpdateReply>> promise;
+    v1::By by;
+    v1::UpdateRequest request;
+  };
+  std::unique_ptr<updating> updating_;
+  std::vector<std::shared_ptr<io::poll_op>> orphan_waits_;
+};
+
+/// @param host Outlives the actor.
+container_actor::behavior_type container(container_actor::stateful_pointer<container_state> self,
+                                         services* host, runtime::container_name who);
+
+template <class Reply>
+void container_state::attempt(event e, pending<Reply> promise,
+                              std::function<void(const rule&)> act) {
+  const auto& r = decide(at_, e);
+  switch (r.what) {
+    case verdict::go:
+    case verdict::done:
+      act(r);
+      return;
+    case verdict::later:
+      waiting_.push_back([this, e, promise, act] { attempt<Reply>(e, promise, act); });
+      return;
+    case verdict::refuse:
+    case verdict::ignore:
+      promise.deliver(to_caf(refusal(r.why)));
+      return;
+    case verdict::bug:
+      GANTRY_CHECK(!"a request has no rule");
+  }
+}
+
+} // namespace gantry::actors

@@ -1,0 +1,299 @@
+#include <csignal>
+#include <poll.h>
+#include <spdlog/spdlog.h>
+
+#include "actors/container.hpp"
+#include "runtime/bundle.hpp"
+
+// Adoption: what the records say of this container meets what the host has. What lives is
+// watched again, what died is settled, what was half done is finished or done once more.
+
+namespace gantry::actors {
+
+namespace {
+
+const std::string init{runtime::init_id};
+constexpr auto orphan_patience = std::chrono::seconds(60);
+
+using phase_t = runtime::process_view::phase_t;
+
+} // namespace
+
+void container_state::adopt() {
+  const auto* seen = view();
+  GANTRY_CHECK(seen != nullptr);
+  const auto v = *seen; // Recording below changes the original.
+  instance_ = v.instance;
+  run_ = std::max(v.run, 1u);
+  runtime_ = v.runtime;
+  remove_on_exit_ = v.remove_on_exit;
+  at_ = phase_of(v.state);
+  oom_ = std::make_shared<oom_account>(*host, who, instance_, v.oom_kills);
+  for (const auto& p : v.processes) {
+    auto& entry = processes_[p.id];
+    entry.serial = p.serial;
+    entry.key = {p.pid, p.start_ticks};
+    entry.made = p.phase != phase_t::adding;
+    entry.ended = p.phase == phase_t::exited;
+  }
+  if (at_ != phase::stopped)
+    report_restored(v);
+  for (const auto& p : v.processes)
+    switch (p.phase) {
+      case phase_t::adding:
+        if (p.id != init)
+          adopt_exec(p);
+        break;
+      case phase_t::created:
+      case phase_t::running:
+      case phase_t::died:
+        adopt_process(p);
+        break;
+      case phase_t::exited:
+        if (host->shelved.erase(p.serial) > 0)
+          drop_streams(*host, p.serial);
+        io::discard_slot(host->keeper.memory(), host->blocks, p.serial);
+        break;
+    }
+  adopt_phase(v);
+}
+
+void container_state::adopt_process(const runtime::process_view& p) {
+  v1::ContainerSpec container_spec;
+  v1::ProcessSpec process_spec;
+  if (p.id == init)
+    container_spec.ParseFromString(view()->spec);
+  else
+    process_spec.ParseFromString(p.spec);
+  const auto& log = p.id == init ? container_spec.log() : process_spec.log();
+  auto setup = std::make_shared<process_setup>();
+  setup->host = host;
+  setup->parent = container_actor{self};
+  setup->who = names(p.id, p.serial);
+  setup->streams = adopt_streams(*host, setup->who, log);
+  setup->oom = oom_;
+  setup->is_init = p.id == init;
+  setup->stdin_closed = p.stdin_closed || !p.with_stdin;
+  if (setup->stdin_closed)
+    setup->streams.stdin_pipe.reset();
+  setup->key = {p.pid, p.start_ticks};
+  setup->started = p.started_at_ns != 0;
+  if (p.phase == phase_t::died) {
+    journal::Died d;
+    d.ParseFromString(p.died);
+    setup->death = ended{d.known(), d.code(), d.signal(), d.core(), d.at_ns(), 0};
+  }
+  processes_[p.id].actor = self->spawn(process, std::move(setup));
+}
+
+void container_state::adopt_exec(const runtime::process_view& p) {
+  auto work = std::make_unique<exec_making>();
+  work->request.set_process(p.id);
+  work->request.set_request_id(p.request_id);
+  work->request.mutable_spec()->ParseFromString(p.spec);
+  work->op = p.op;
+  execs_[p.id] = std::move(work);
+  ++execs_making_;
+  await_orphan(p.op, p.id);
+}
+
+void container_state::await_orphan(uint64_t op, const std::string& process_id) {
+  container_actor me{self};
+  auto ended = [me, process_id] { caf::anon_send(me, atom::orphan::value, process_id); };
+  const auto at = host->orphans.find(op);
+  if (at == host->orphans.end()) {
+    ended();
+    return;
+  }
+  auto& sys = host->loop.sys();
+  struct wait {
+    explicit wait(io::loop& l) : op(l), patience(l) {}
+    io::fd pidfd;
+    io::poll_op op;
+    io::timer patience;
+  };
+  auto w = std::make_shared<wait>(host->loop);
+  w->pidfd = io::fd{sys, sys.pidfd_open(at->second.pid)};
+  if (!w->pidfd || sys.start_ticks(at->second.pid) != int64_t(at->second.start_ticks)) {
+    ended();
+    return;
+  }
+  spdlog::info("container={}: waits for the runtime command pid={} of an earlier life", who.id,
+               at->second.pid);
+  w->patience.start(orphan_patience, [w, &sys] { sys.pidfd_signal(w->pidfd.get(), SIGKILL); });
+  w->op.start(w->pidfd.get(), POLLIN, [w, ended](int32_t n) {
+    w->patience.cancel();
+    if (n >= 0)
+      ended();
+  });
+  orphan_waits_.emplace_back(w, &w->op);
+}
+
+void container_state::on_orphan(const std::string& process_id) {
+  orphan_waits_.clear();
+  if (process_id != init) {
+    orphan_exec_ended(process_id);
+    return;
+  }
+  if (at_ == phase::starting) {
+    const auto fifo = host->options.state_dir + "/runtime/" + runtime::runtime_id(who) + "/exec.fifo";
+    if (host->loop.sys().exists(fifo) == 0)
+      on_started({}); // The runtime takes its fifo away when init runs.
+    else
+      host->engine.start(runtime_, runtime::runtime_id(who), host->bundle_dir(instance_),
+                         host->next_op++, [me = container_actor{self}](result<void> x) {
+                           outcome out;
+                           if (!x)
+                             out.failed = x.why();
+                           caf::anon_send(me, atom::started::value, out);
+                         });
+    return;
+  }
+  orphan_create_ended();
+}
+
+void container_state::orphan_create_ended() {
+  const auto id = runtime::runtime_id(who);
+  auto& entry = processes_[init];
+  auto made = runtime::made_before(host->loop.sys(), host->reaper,
+                                   runtime::create_pid_file(host->bundle_dir(instance_)));
+  const auto fifo = host->options.state_dir + "/runtime/" + id + "/exec.fifo";
+  const bool waits = host->loop.sys().exists(fifo) == 1;
+  if (made && waits != making_->run) {
+    // Whole: created and waiting, or run and running. It goes on as if we had been there.
+    const auto who_is = names(init, entry.serial);
+    spawn_process(init, entry.serial, adopt_streams(*host, who_is, making_->spec.log()),
+                  !making_->spec.with_stdin());
+    on_made({.failed = {}, .pid = made->key.pid, .start_ticks = made->key.start_ticks});
+    return;
+  }
+  // Half: undone, and done once more under the same names.
+  if (auto killed = group().kill_all(); !killed)
+    spdlog::warn("container={}: {}", who.id, killed.why().text());
+  host->shelved.erase(entry.serial);
+  host->shelved_stdin.erase(entry.serial);
+  host->engine.remove(runtime_, id, true, making_->op,
+                      [this, me = container_actor{self}](result<void> x) {
+                        if (x)
+                          begin_making();
+                        else
+                          fail_making(x.why());
+                      });
+}
+
+void container_state::orphan_exec_ended(const std::string& process_id) {
+  auto& entry = processes_[process_id];
+  auto& work = *execs_.at(process_id);
+  auto made = runtime::made_before(
+    host->loop.sys(), host->reaper,
+    runtime::exec_pid_file(host->bundle_dir(instance_), hex16(entry.serial)));
+  if (made) {
+    spawn_process(process_id, entry.serial,
+                  adopt_streams(*host, names(process_id, entry.serial), work.request.spec().log()),
+                  !work.request.spec().with_stdin());
+    on_exec_made(process_id,
+                 {.failed = {}, .pid = made->key.pid, .start_ticks = made->key.start_ticks});
+    return;
+  }
+  host->shelved.erase(entry.serial);
+  host->shelved_stdin.erase(entry.serial);
+  if (at_ == phase::running)
+    prepare_exec(process_id);
+  else
+    fail_exec(process_id, refusal("it ended before the process ran"));
+}
+
+void container_state::adopt_phase(const runtime::container_view& v) {
+  const v1::By by = v.intent_by.value_or(v1::By{});
+  if (at_ != phase::creating && at_ != phase::stopped)
+    watch_oom();
+  switch (at_) {
+    case phase::creating:
+      making_ = std::make_shared<making>();
+      making_->spec.ParseFromString(v.spec);
+      making_->by = by;
+      making_->request_id = v.intent_request;
+      making_->run = v.start_wanted;
+      making_->fresh = run_ > 1;
+      making_->op = v.op;
+      making_->durable = true;
+      await_orphan(v.op, init);
+      return;
+    case phase::starting:
+      making_ = std::make_shared<making>();
+      making_->by = by;
+      making_->request_id = v.intent_request;
+      await_orphan(v.op, init);
+      return;
+    case phase::pausing:
+      pause_by_ = by;
+      pause_request_ = v.intent_request;
+      pause_seq_ = v.intent_seq;
+      pause_deadline_ = host->loop.now() + std::chrono::seconds(10);
+      if (auto asked = group().freeze(); !asked)
+        spdlog::warn("container={}: {}", who.id, asked.why().text());
+      self->send(self, atom::frozen::value);
+      return;
+    case phase::paused:
+      if (!group().frozen())
+        thaw_for_end(nullptr, v.intent_seq); // A resume was under way, or somebody thawed it.
+      return;
+    case phase::stopping:
+      adopt_stop(v);
+      return;
+    case phase::deleting:
+      removing_ = std::make_unique<removing>();
+      removing_->by = by;
+      removing_->request_id = v.intent_request;
+      removing_->cause = v.intent_seq;
+      if (const auto& entry = processes_[init]; entry.made && !entry.ended)
+        kill_everything(v.intent_seq);
+      self->send(self, atom::sweep::value);
+      return;
+    case phase::stopped:
+      if (remove_on_exit_)
+        begin_remove({}, {}, false, 0);
+      return;
+    case phase::created:
+    case phase::running:
+    case phase::gone:
+    case phase::count_:
+      return;
+  }
+}
+
+void container_state::adopt_stop(const runtime::container_view& v) {
+  stop_seq_ = v.intent_seq;
+  stop_request_ = v.intent_request;
+  const auto spent = host->loop.sys().realtime().count() - v.intent_at_ns;
+  const auto left = std::clamp<int64_t>(v.stop_timeout_ns - spent, 0, v.stop_timeout_ns);
+  if (left > 0) // The signal may not have been sent: twice is better than never.
+    (void)signal_process(processes_[init], v.stop_signal);
+  arm_grace(io::nanoseconds{left});
+}
+
+void container_state::report_restored(const runtime::container_view& v) {
+  size_t living = 0;
+  size_t execs = 0;
+  for (const auto& p : v.processes) {
+    const bool lives = p.pid > 0 && p.phase != phase_t::exited && p.phase != phase_t::died
+                       && host->loop.sys().start_ticks(p.pid) == int64_t(p.start_ticks);
+    living += lives;
+    execs += lives && p.id != init;
+  }
+  auto r = record();
+  auto* x = r.mutable_restored();
+  x->set_adopted(living > 0);
+  x->set_state(v.state);
+  if (living > 0)
+    x->set_what("adopted with " + std::to_string(execs) + " living execs, streams and log go on");
+  else if (v.state == v1::CREATING || v.state == v1::DELETING)
+    x->set_what("a command was under way and is finished now");
+  else
+    x->set_what("its init ended while the supervisor was away");
+  if (const auto* p = v.init())
+    r.set_pid(p->pid);
+  host->ledger.record(r);
+}
+
+} // namespace gantry::actors

@@ -1,0 +1,190 @@
+#include <spdlog/spdlog.h>
+
+#include "actors/container.hpp"
+#include "io/file_ops.hpp"
+#include "runtime/bundle.hpp"
+
+// Exec: another process in a running container.
+
+namespace gantry::actors {
+
+caf::result<v1::ExecReply> container_state::exec(const v1::By& by, const v1::ExecRequest& req) {
+  auto promise = self->make_response_promise<v1::ExecReply>();
+  attempt<v1::ExecReply>(event::exec, promise, [this, by, req, promise](const rule&) {
+    begin_exec(by, req, promise);
+  });
+  return promise;
+}
+
+void container_state::begin_exec(const v1::By& by, const v1::ExecRequest& req,
+                                 pending<v1::ExecReply> p) {
+  auto id = req.process();
+  if (auto checked = runtime::check_process(req.spec()); !checked) {
+    p.deliver(to_caf(checked.why()));
+    return;
+  }
+  const auto serial = host->ledger.now().take_serial();
+  if (id.empty())
+    id = "exec-" + std::to_string(serial);
+  const auto* v = view();
+  if (processes_.contains(id) || (v != nullptr && v->process(id) != nullptr)) {
+    p.deliver(to_caf({ec::already_exists,
+                      "container \"" + who.id + "\" has a process \"" + id + "\" already",
+                      "choose another name"}));
+    return;
+  }
+  if (auto room = host->room_for_process(who); !room) {
+    p.deliver(to_caf(room.why()));
+    return;
+  }
+  auto work = std::make_unique<exec_making>();
+  work->request = req;
+  work->by = by;
+  work->promise = std::move(p);
+  work->op = host->next_op++;
+  auto r = record(by, req.request_id());
+  r.set_process(id);
+  auto* e = r.mutable_exec_adding();
+  *e->mutable_spec() = req.spec();
+  e->set_process_serial(serial);
+  e->set_op(work->op);
+  host->ledger.record(r);
+  processes_[id].serial = serial;
+  execs_[id] = std::move(work);
+  ++execs_making_;
+  prepare_exec(id);
+}
+
+void container_state::prepare_exec(const std::string& id) {
+  auto logs = std::make_shared<io::path_op>(host->loop);
+  const auto dir = host->log_dir(processes_[id].serial);
+  logs->mkdir(dir, 0700, [me = container_actor{self}, logs, dir, id](int32_t n) {
+    outcome x;
+    if (n != 0 && n != -EEXIST)
+      x.failed = from_errno(-n, "make the log directory", dir);
+    caf::anon_send(me, atom::exec_ready::value, id, x);
+  });
+}
+
+void container_state::on_exec_ready(const std::string& id, const outcome& x) {
+  auto& work = *execs_.at(id);
+  if (x.failed) {
+    fail_exec(id, *x.failed);
+    return;
+  }
+  const auto& spec = work.request.spec();
+  const auto bundle = host->bundle_dir(instance_);
+  std::string text;
+  if (const auto rc = host->loop.sys().read_small(bundle + "/config.json", text, 4u << 20); rc < 0) {
+    fail_exec(id, from_errno(-rc, "read", bundle + "/config.json"));
+    return;
+  }
+  const auto config = nlohmann::json::parse(text, nullptr, false);
+  auto process_json = config.is_discarded()
+                        ? result<nlohmann::json>{error{ec::data_loss, bundle + "/config.json is damaged", {}}}
+                        : runtime::exec_process(config, spec);
+  if (!process_json) {
+    fail_exec(id, process_json.why());
+    return;
+  }
+  const auto serial = processes_[id].serial;
+  io::discard_slot(host->keeper.memory(), host->blocks, serial);
+  auto streams = make_streams(*host, names(id, serial), spec.with_stdin(), spec.log());
+  if (!streams) {
+    fail_exec(id, streams.why());
+    return;
+  }
+  work.streams = std::move(*streams);
+  spawn_process(id, serial, std::move(work.streams.ours), !spec.with_stdin());
+  runtime::exec_command c{runtime_, runtime::runtime_id(who), process_json->dump(), bundle,
+                          hex16(serial), work.streams.numbers(), work.op};
+  host->engine.exec(std::move(c),
+                    [me = container_actor{self}, id](result<runtime::made_process> made) {
+                      outcome out;
+                      if (made)
+                        out = {.failed = {}, .pid = made->key.pid,
+                               .start_ticks = made->key.start_ticks};
+                      else
+                        out.failed = made.why();
+                      caf::anon_send(me, atom::exec_made::value, id, out);
+                    });
+}
+
+void container_state::on_exec_made(const std::string& id, const outcome& x) {
+  auto& work = *execs_.at(id);
+  for (auto& theirs : work.streams.theirs)
+    theirs.reset();
+  if (x.failed) {
+    auto why = *x.failed;
+    // The runtime's words for a container that is gone are of no use to a client.
+    if (at_ != phase::running && at_ != phase::paused && why.code == ec::runtime_failed)
+      why = {ec::wrong_state, "container \"" + who.id + "\" ended before the process ran", {}};
+    fail_exec(id, std::move(why));
+    return;
+  }
+  auto& entry = processes_[id];
+  entry.key = {x.pid, x.start_ticks};
+  entry.made = true;
+  auto r = record(work.by, work.request.request_id());
+  r.set_process(id);
+  r.set_pid(x.pid);
+  if (const auto* p = view() != nullptr ? view()->process(id) : nullptr)
+    r.set_cause(p->intent_seq);
+  r.mutable_exec_started()->set_start_ticks(x.start_ticks);
+  v1::ExecReply reply;
+  reply.set_seq(host->ledger.record(r));
+  reply.set_process(id);
+  reply.set_pid(x.pid);
+  reply.set_instance(instance_);
+  self->send(entry.actor, atom::made::value, x.pid, x.start_ticks, true);
+  host->finish_request(work.request.request_id(), reply);
+  if (work.promise)
+    work.promise->deliver(reply);
+  done_making_exec(id);
+}
+
+void container_state::fail_exec(const std::string& id, error why) {
+  auto& work = *execs_.at(id);
+  for (auto& theirs : work.streams.theirs)
+    theirs.reset();
+  auto& entry = processes_[id];
+  const auto serial = entry.serial;
+  if (entry.actor)
+    self->send(entry.actor, atom::release::value);
+  auto r = record(work.by, work.request.request_id());
+  r.set_process(id);
+  if (const auto* p = view() != nullptr ? view()->process(id) : nullptr)
+    r.set_cause(p->intent_seq);
+  auto* f = r.mutable_exec_failed();
+  f->set_code(std::string{name_of(why.code)});
+  f->set_message(why.message);
+  f->set_cure(why.cure);
+  host->ledger.record(r);
+  host->fail_request(work.request.request_id(), why);
+  if (work.promise)
+    work.promise->deliver(to_caf(why));
+  if (entry.actor) {
+    entry.ended = true;
+    entry.discard = true; // Its log goes once the pump is at rest.
+  } else {
+    processes_.erase(id);
+    remove_logs(*host, serial, [] {});
+  }
+  done_making_exec(id);
+}
+
+void container_state::done_making_exec(const std::string& id) {
+  execs_.erase(id);
+  GANTRY_CHECK(execs_making_ > 0);
+  if (--execs_making_ > 0)
+    return;
+  // A pause or a removal waited for the runtime to be out of the cgroup.
+  auto again = std::move(waiting_);
+  waiting_.clear();
+  for (auto& f : again)
+    f();
+  if (removing_)
+    continue_remove();
+}
+
+} // namespace gantry::actors

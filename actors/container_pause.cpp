@@ -1,0 +1,167 @@
+#include <spdlog/spdlog.h>
+
+#include "actors/container.hpp"
+#include "runtime/bundle.hpp"
+
+// Pause, resume and update.
+
+namespace gantry::actors {
+
+namespace {
+constexpr auto freeze_patience = std::chrono::seconds(10);
+constexpr auto freeze_look = std::chrono::milliseconds(1);
+} // namespace
+
+caf::result<v1::PauseReply> container_state::pause(const v1::By& by, const v1::PauseRequest& req) {
+  auto promise = self->make_response_promise<v1::PauseReply>();
+  attempt<v1::PauseReply>(event::pause, promise, [this, by, req, promise](const rule& r) {
+    if (r.what == verdict::done) {
+      pending<v1::PauseReply>{promise}.deliver(v1::PauseReply{});
+      return;
+    }
+    if (execs_making_ > 0) {
+      // A runtime command inside a frozen cgroup would hang: the pause waits for it.
+      waiting_.push_back([this, by, req, promise] {
+        attempt<v1::PauseReply>(event::pause, promise, [this, by, req, promise](const rule& again) {
+          begin_pause(by, req, promise, again);
+        });
+      });
+      return;
+    }
+    begin_pause(by, req, promise, r);
+  });
+  return promise;
+}
+
+void container_state::begin_pause(const v1::By& by, const v1::PauseRequest& req,
+                                  pending<v1::PauseReply> p, const rule& r) {
+  if (r.what == verdict::done) {
+    p.deliver(v1::PauseReply{});
+    return;
+  }
+  auto intent = record(by, req.request_id());
+  intent.mutable_pausing();
+  pause_seq_ = host->ledger.record(intent);
+  pause_request_ = req.request_id();
+  pause_by_ = by;
+  pause_ = std::move(p);
+  pause_deadline_ = host->loop.now() + freeze_patience;
+  enter(phase::pausing);
+  if (auto asked = group().freeze(); !asked) {
+    fail_pause(asked.why());
+    return;
+  }
+  on_frozen_tick();
+}
+
+void container_state::on_frozen_tick() {
+  if (at_ != phase::pausing)
+    return; // Overtaken by its end.
+  auto g = group();
+  if (g.frozen()) {
+    auto r = record(pause_by_, pause_request_);
+    r.set_cause(pause_seq_);
+    r.mutable_paused();
+    v1::PauseReply reply;
+    reply.set_seq(host->ledger.record(r));
+    host->finish_request(pause_request_, reply);
+    if (auto p = std::exchange(pause_, std::nullopt))
+      p->deliver(reply);
+    enter(phase::paused);
+    return;
+  }
+  if (host->loop.now() > pause_deadline_) {
+    fail_pause({ec::deadline_exceeded,
+                "container \"" + who.id + "\": pause: a process did not freeze in 10 s",
+                "a process in state D cannot freeze: gantry top " + who.id});
+    return;
+  }
+  if (auto again = g.freeze(); !again) // v1: FREEZING may stick, asking again helps.
+    spdlog::debug("container={}: {}", who.id, again.why().text());
+  self->delayed_send(self, freeze_look, atom::frozen::value);
+}
+
+void container_state::fail_pause(error why) {
+  if (auto thawed = group().thaw(); !thawed)
+    spdlog::warn("container={}: {}", who.id, thawed.why().text());
+  auto r = record();
+  r.set_cause(pause_seq_);
+  r.mutable_state_restored()->set_state(v1::RUNNING);
+  r.mutable_state_restored()->set_reason(why.message);
+  host->ledger.record(r);
+  host->fail_request(pause_request_, why);
+  if (auto p = std::exchange(pause_, std::nullopt))
+    p->deliver(to_caf(why));
+  enter(phase::running);
+}
+
+caf::result<v1::ResumeReply> container_state::resume(const v1::By& by,
+                                                     const v1::ResumeRequest& req) {
+  auto promise = self->make_response_promise<v1::ResumeReply>();
+  attempt<v1::ResumeReply>(event::resume, promise, [this, by, req, promise](const rule& r) {
+    auto answer = promise;
+    auto intent = record(by, req.request_id());
+    intent.mutable_resuming();
+    const auto cause = host->ledger.record(intent);
+    if (auto thawed = group().thaw(); !thawed) {
+      auto back = record();
+      back.set_cause(cause);
+      back.mutable_state_restored()->set_state(v1::PAUSED);
+      back.mutable_state_restored()->set_reason(thawed.why().message);
+      host->ledger.record(back);
+      answer.deliver(to_caf(thawed.why()));
+      return;
+    }
+    auto done = record(by, req.request_id());
+    done.set_cause(cause);
+    done.mutable_resumed();
+    v1::ResumeReply reply;
+    reply.set_seq(host->ledger.record(done));
+    answer.deliver(reply);
+    enter(r.next);
+  });
+  return promise;
+}
+
+caf::result<v1::UpdateReply> container_state::update(const v1::By& by,
+                                                     const v1::UpdateRequest& req) {
+  auto promise = self->make_response_promise<v1::UpdateReply>();
+  if (auto checked = runtime::check_resources(req.resources()); !checked) {
+    promise.deliver(to_caf(checked.why()));
+    return promise;
+  }
+  attempt<v1::UpdateReply>(event::update, promise, [this, by, req, promise](const rule&) {
+    auto answer = promise;
+    if (updating_) {
+      answer.deliver(to_caf({ec::wrong_state,
+                             "container \"" + who.id + "\": another update is under way",
+                             "try again when it is done"}));
+      return;
+    }
+    updating_ = std::make_unique<updating>(updating{promise, by, req});
+    host->engine.update(runtime_, runtime::runtime_id(who),
+                        runtime::resources_json(req.resources()).dump(), host->next_op++,
+                        [me = container_actor{self}](result<void> x) {
+                          outcome out;
+                          if (!x)
+                            out.failed = x.why();
+                          caf::anon_send(me, atom::updated::value, out);
+                        });
+  });
+  return promise;
+}
+
+void container_state::on_updated(const outcome& x) {
+  auto work = std::move(updating_);
+  if (x.failed) {
+    work->promise->deliver(to_caf(*x.failed));
+    return;
+  }
+  auto r = record(work->by, work->request.request_id());
+  *r.mutable_updated()->mutable_resources() = work->request.resources();
+  v1::UpdateReply reply;
+  reply.set_seq(host->ledger.record(r));
+  work->promise->deliver(reply);
+}
+
+} // namespace gantry::actors

@@ -1,0 +1,193 @@
+#include <csignal>
+#include <spdlog/spdlog.h>
+
+#include "actors/container.hpp"
+#include "runtime/bundle.hpp"
+
+// Removal, step by step: end, runtime, processes, logs, cgroup, bundle. Each step can be
+// done twice: a removal that a crash cut short begins again at the first.
+
+namespace gantry::actors {
+
+namespace {
+const std::string init{runtime::init_id};
+constexpr int cgroup_patience = 500; ///< Tries, 10 ms apart.
+} // namespace
+
+caf::result<v1::RemoveReply> container_state::remove(const v1::By& by,
+                                                     const v1::RemoveRequest& req) {
+  auto promise = self->make_response_promise<v1::RemoveReply>();
+  const auto e = req.force() ? event::remove_force : event::remove;
+  attempt<v1::RemoveReply>(e, promise, [this, by, req, promise](const rule&) {
+    if (removing_) {
+      removing_->waiters.push_back(promise);
+      return;
+    }
+    begin_remove(by, req.request_id(), req.force(), 0);
+    removing_->waiters.push_back(promise);
+  });
+  return promise;
+}
+
+void container_state::begin_remove(const v1::By& by, const std::string& request_id, bool force,
+                                   uint64_t cause) {
+  const bool was_frozen = at_ == phase::paused || at_ == phase::pausing;
+  removing_ = std::make_unique<removing>();
+  removing_->by = by;
+  removing_->request_id = request_id;
+  auto r = record(by, request_id);
+  r.set_cause(cause);
+  r.mutable_deleting()->set_force(force);
+  r.mutable_deleting()->set_op(host->next_op++);
+  removing_->cause = host->ledger.record(r);
+  enter(phase::deleting);
+  const auto& entry = processes_[init];
+  if (entry.made && !entry.ended) {
+    killed_at_ = host->loop.now();
+    kill_everything(removing_->cause);
+    if (was_frozen)
+      if (auto thawed = group().thaw(); !thawed)
+        spdlog::warn("container={}: {}", who.id, thawed.why().text());
+    self->delayed_send(self, host->options.kill_patience, atom::stuck::value, ++stop_number_);
+  }
+  self->send(self, atom::sweep::value);
+}
+
+void container_state::on_sweep() {
+  if (removing_)
+    continue_remove();
+}
+
+void container_state::continue_remove() {
+  using step = removing::step;
+  switch (removing_->at) {
+    case step::end: {
+      const auto& entry = processes_[init];
+      if ((entry.made && !entry.ended) || execs_making_ > 0)
+        return; // `settled`, `unstarted` or the last exec goes on.
+      removing_->at = step::runtime;
+      host->engine.remove(runtime_, runtime::runtime_id(who), true, host->next_op++,
+                          [me = container_actor{self}](result<void> x) {
+                            outcome out;
+                            if (!x)
+                              out.failed = x.why();
+                            caf::anon_send(me, atom::deleted::value, out);
+                          });
+      return;
+    }
+    case step::runtime:
+      return; // `deleted` goes on.
+    case step::processes: {
+      bool living = false;
+      for (auto& [id, p] : processes_)
+        if (p.actor) {
+          living = true;
+          self->send(p.actor, atom::release::value);
+        }
+      if (living)
+        return; // `released` goes on.
+      removing_->at = step::logs;
+      if (const auto* v = view())
+        for (const auto& p : v->processes)
+          removing_->logs.push_back(p.serial);
+      remove_next_log();
+      return;
+    }
+    case step::logs:
+    case step::cgroup:
+    case step::bundle:
+      if (removing_->at == step::cgroup)
+        remove_cgroup();
+      return;
+  }
+}
+
+void container_state::on_deleted(const outcome& x) {
+  if (!removing_)
+    return;
+  if (x.failed) {
+    fail_remove(*x.failed);
+    return;
+  }
+  removing_->at = removing::step::processes;
+  continue_remove();
+}
+
+void container_state::fail_remove(error why) {
+  auto work = std::move(removing_);
+  auto r = record();
+  r.set_cause(work->cause);
+  r.mutable_state_restored()->set_state(v1::STOPPED);
+  r.mutable_state_restored()->set_reason(why.message);
+  host->ledger.record(r);
+  host->fail_request(work->request_id, why);
+  happen(event::delete_failed, [this] { enter(phase::stopped); });
+  for (auto& p : work->waiters)
+    p.deliver(to_caf(why));
+}
+
+void container_state::remove_next_log() {
+  if (removing_->logs.empty()) {
+    removing_->at = removing::step::cgroup;
+    remove_cgroup();
+    return;
+  }
+  const auto serial = removing_->logs.back();
+  removing_->logs.pop_back();
+  io::discard_slot(host->keeper.memory(), host->blocks, serial);
+  remove_logs(*host, serial, [this, me = container_actor{self}] { remove_next_log(); });
+}
+
+void container_state::remove_cgroup() {
+  auto g = group();
+  if (g.populated()) {
+    if (auto killed = g.kill_all(); !killed)
+      spdlog::warn("container={}: {}", who.id, killed.why().text());
+  }
+  if (!g.remove() && ++removing_->cgroup_tries < cgroup_patience) {
+    self->delayed_send(self, std::chrono::milliseconds(10), atom::sweep::value);
+    return;
+  }
+  if (removing_->cgroup_tries >= cgroup_patience)
+    spdlog::warn("container={}: its cgroup {} cannot be removed", who.id, g.path());
+  removing_->at = removing::step::bundle;
+  auto rest = [this, me = container_actor{self}] {
+    runtime::remove_bundle(host->loop, host->bundle_dir(instance_),
+                           [this, me] { finish_remove(); });
+  };
+  if (!oom_watch_) {
+    rest();
+    return;
+  }
+  oom_watch_->stop([this, rest] {
+    oom_watch_.reset();
+    rest();
+  });
+}
+
+void container_state::finish_remove() {
+  auto work = std::shared_ptr<removing>(std::move(removing_));
+  auto r = record(work->by, work->request_id);
+  r.set_cause(work->cause);
+  r.mutable_deleted();
+  v1::RemoveReply reply;
+  reply.set_seq(host->ledger.record(r));
+  happen(event::deleted, [this] { enter(phase::gone); });
+  // A delete must survive a power cut before anybody relies on it.
+  host->ledger.file().durable([this, me = container_actor{self}, work, reply](result<void> x) {
+    if (!x)
+      spdlog::warn("container={}: its removal is not on the disk: {}", who.id, x.why().text());
+    host->finish_request(work->request_id, reply);
+    for (auto& p : work->waiters)
+      p.deliver(reply);
+    for (auto& p : std::exchange(stops_, {}))
+      p.deliver(v1::StopReply{});
+    self->quit();
+  });
+  ended_ = true;
+  host->stuck.erase(who);
+  caf::anon_send(caf::actor_cast<supervisor_actor>(host->supervisor), atom::gone::value, who.ns,
+                 who.id);
+}
+
+} // namespace gantry::actors

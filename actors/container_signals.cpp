@@ -1,0 +1,214 @@
+#include <csignal>
+#include <spdlog/spdlog.h>
+
+#include "actors/container.hpp"
+
+// Kill and stop: every signal goes through a pidfd or the cgroup, and is an event.
+
+namespace gantry::actors {
+
+namespace {
+const std::string init{runtime::init_id};
+}
+
+uint64_t container_state::record_kill(const std::string& process_id, int sig, bool all,
+                                      const v1::By* by, const std::string& request_id,
+                                      uint64_t cause) {
+  auto r = by != nullptr ? record(*by, request_id) : record();
+  r.set_process(process_id);
+  r.set_cause(cause);
+  if (auto at = processes_.find(process_id); at != processes_.end())
+    r.set_pid(at->second.key.pid);
+  r.mutable_killed()->set_signal(sig);
+  r.mutable_killed()->set_all(all);
+  return host->ledger.record(r);
+}
+
+result<void> container_state::signal_process(const process_entry& p, int sig) {
+  const auto pidfd = host->reaper.pidfd_of(p.key);
+  if (pidfd < 0)
+    return error{ec::wrong_state, "the process has ended already", {}};
+  const auto rc = host->loop.sys().pidfd_signal(pidfd, sig);
+  if (rc == -ESRCH)
+    return error{ec::wrong_state, "the process has ended already", {}};
+  if (rc < 0)
+    return from_errno(-rc, "send " + runtime::signal_name(sig) + " to", "the process");
+  // Frozen by the v1 freezer, a SIGKILL stays pending until the thaw.
+  if (sig == SIGKILL && at_ == phase::paused && host->cgroups.mode != runtime::cgroup_mode::v2)
+    thaw_for_end(nullptr, 0);
+  return {};
+}
+
+void container_state::kill_everything(uint64_t cause) {
+  record_kill(init, SIGKILL, true, nullptr, {}, cause);
+  if (auto killed = group().kill_all(); !killed)
+    spdlog::warn("container={}: {}", who.id, killed.why().text());
+  // Init may not be in its cgroup yet, or not any more: it is told by its pidfd as well.
+  (void)signal_process(processes_[init], SIGKILL);
+}
+
+void container_state::thaw_for_end(const v1::By* by, uint64_t cause) {
+  if (auto thawed = group().thaw(); !thawed)
+    spdlog::warn("container={}: {}", who.id, thawed.why().text());
+  auto r = by != nullptr ? record(*by, {}) : record();
+  r.set_cause(cause);
+  r.mutable_resumed();
+  host->ledger.record(r);
+  if (at_ == phase::paused)
+    enter(phase::running);
+}
+
+caf::result<v1::KillReply> container_state::kill(const v1::By& by, const v1::KillRequest& req) {
+  auto promise = self->make_response_promise<v1::KillReply>();
+  auto sig = runtime::parse_signal(req.signal().empty() ? "KILL" : req.signal());
+  if (!sig) {
+    promise.deliver(to_caf(sig.why()));
+    return promise;
+  }
+  attempt<v1::KillReply>(
+    event::kill, promise, [this, by, req, promise, sig = *sig](const rule&) {
+      auto answer = promise;
+      const auto id = req.process().empty() ? init : req.process();
+      const auto at = processes_.find(id);
+      if (at == processes_.end() || !at->second.made) {
+        answer.deliver(to_caf({ec::not_found,
+                               "container \"" + who.id + "\" has no living process \"" + id + "\"",
+                               "gantry inspect " + who.id + " lists them"}));
+        return;
+      }
+      if (at->second.ended && !req.all()) {
+        answer.deliver(to_caf({ec::wrong_state,
+                               "process \"" + id + "\" of \"" + who.id + "\" has ended already", {}}));
+        return;
+      }
+      v1::KillReply reply;
+      reply.set_seq(record_kill(id, sig, req.all(), &by, req.request_id(), 0));
+      result<void> sent;
+      if (!req.all())
+        sent = signal_process(at->second, sig);
+      else if (sig == SIGKILL)
+        sent = group().kill_all();
+      else
+        sent = signal_all(sig);
+      if (sent)
+        answer.deliver(reply);
+      else
+        answer.deliver(to_caf({sent.why().code, "container \"" + who.id + "\", process \"" + id
+                                                  + "\": " + sent.why().message,
+                               sent.why().cure}));
+    });
+  return promise;
+}
+
+result<void> container_state::signal_all(int sig) {
+  auto& sys = host->loop.sys();
+  auto g = group();
+  for (auto pid : g.pids()) {
+    // The number is looked at again through the pidfd: it must still be in this cgroup.
+    const io::fd pidfd{sys, sys.pidfd_open(pid)};
+    if (!pidfd)
+      continue;
+    const auto now = g.pids();
+    if (std::find(now.begin(), now.end(), pid) != now.end())
+      sys.pidfd_signal(pidfd.get(), sig);
+  }
+  return {};
+}
+
+caf::result<v1::StopReply> container_state::stop(const v1::By& by, const v1::StopRequest& req) {
+  auto promise = self->make_response_promise<v1::StopReply>();
+  if (!req.signal().empty())
+    if (auto sig = runtime::parse_signal(req.signal()); !sig) {
+      promise.deliver(to_caf(sig.why()));
+      return promise;
+    }
+  attempt<v1::StopReply>(event::stop, promise, [this, by, req, promise](const rule& r) {
+    if (r.what == verdict::done) {
+      v1::StopReply reply;
+      if (auto x = host->ledger.now().exit_of(who, instance_, init))
+        *reply.mutable_exit() = x->exit;
+      pending<v1::StopReply>{promise}.deliver(reply);
+      return;
+    }
+    stops_.push_back(promise);
+    if (at_ != phase::stopping) {
+      begin_stop(by, req);
+      return;
+    }
+    if (req.has_timeout_ns())
+      arm_grace(io::nanoseconds{req.timeout_ns()}); // The later word counts.
+  });
+  return promise;
+}
+
+void container_state::begin_stop(const v1::By& by, const v1::StopRequest& req) {
+  v1::ContainerSpec spec;
+  spec.ParseFromString(view()->spec);
+  auto text = req.signal().empty() ? spec.stop_signal() : req.signal();
+  auto parsed = runtime::parse_signal(text.empty() ? "TERM" : text);
+  const int sig = parsed ? *parsed : SIGTERM;
+  auto grace = spec.stop_timeout_ns() > 0 ? io::nanoseconds{spec.stop_timeout_ns()}
+                                          : host->options.stop_timeout;
+  if (req.has_timeout_ns())
+    grace = io::nanoseconds{req.timeout_ns()};
+  if (at_ == phase::paused)
+    thaw_for_end(&by, 0); // A frozen process cannot hear the signal.
+  auto r = record(by, req.request_id());
+  r.mutable_stopping()->set_signal(sig);
+  r.mutable_stopping()->set_timeout_ns(grace.count());
+  stop_seq_ = host->ledger.record(r);
+  stop_request_ = req.request_id();
+  enter(phase::stopping);
+  record_kill(init, sig, false, nullptr, {}, stop_seq_);
+  if (auto sent = signal_process(processes_[init], sig); !sent && sent.why().code != ec::wrong_state)
+    spdlog::warn("container={}: {}", who.id, sent.why().text());
+  arm_grace(grace);
+}
+
+void container_state::arm_grace(io::nanoseconds after) {
+  self->delayed_send(self, std::max(after, io::nanoseconds{0}), atom::grace::value,
+                     ++stop_number_);
+}
+
+void container_state::on_grace(uint64_t stop_number) {
+  if (stop_number != stop_number_ || at_ != phase::stopping)
+    return;
+  killed_at_ = host->loop.now();
+  kill_everything(stop_seq_);
+  self->delayed_send(self, host->options.kill_patience, atom::stuck::value, stop_number_);
+}
+
+void container_state::on_stuck(uint64_t stop_number) {
+  if (stop_number != stop_number_ || (at_ != phase::stopping && at_ != phase::deleting))
+    return;
+  const auto& key = processes_[init].key;
+  const auto seconds =
+    std::chrono::duration_cast<std::chrono::seconds>(host->loop.now() - killed_at_).count();
+  std::string stat;
+  host->loop.sys().read_small("/proc/" + std::to_string(key.pid) + "/stat", stat);
+  const auto paren = stat.rfind(')');
+  const auto state = paren != std::string::npos && paren + 2 < stat.size()
+                       ? stat.substr(paren + 2, 1) : std::string{"?"};
+  const auto text = "SIGKILL has not ended pid " + std::to_string(key.pid) + " (state " + state
+                    + ") in " + std::to_string(seconds) + " s";
+  host->stuck[who] = text;
+  const error why{ec::deadline_exceeded, "container \"" + who.id + "\": " + text,
+                  "state D waits for a device or a file server: look at its disk and mounts"};
+  host->fail_request(stop_request_, why);
+  for (auto& p : std::exchange(stops_, {}))
+    p.deliver(to_caf(why));
+  if (removing_)
+    for (auto& p : std::exchange(removing_->waiters, {}))
+      p.deliver(to_caf(why));
+}
+
+void container_state::answer_stops(const v1::Exit& x) {
+  v1::StopReply reply;
+  *reply.mutable_exit() = x;
+  if (at_ == phase::stopping)
+    host->finish_request(stop_request_, reply);
+  for (auto& p : std::exchange(stops_, {}))
+    p.deliver(reply);
+}
+
+} // namespace gantry::actors

@@ -1,0 +1,253 @@
+#include "actors/gate.hpp"
+
+#include <caf/all.hpp>
+
+#include "io/scheduler.hpp"
+
+namespace gantry::actors {
+
+using errand_atom = caf::atom_constant<caf::atom("errand")>;
+
+} // namespace gantry::actors
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::function<void(caf::event_based_actor*)>)
+
+namespace gantry::actors {
+
+namespace {
+
+/// Sends what it is given and hands the answers back: a request needs an actor to send it.
+caf::behavior errands(caf::event_based_actor* self) {
+  io::abort_on_surprise(*self);
+  return {[self](errand_atom, const std::function<void(caf::event_based_actor*)>& f) { f(self); }};
+}
+
+template <class Reply>
+result<Reply> parsed(const result<std::string>& outcome) {
+  if (!outcome)
+    return outcome.why();
+  Reply reply;
+  if (!reply.ParseFromString(*outcome))
+    return error{ec::data_loss, "the remembered answer to this request id is damaged",
+                 "use a new request id"};
+  return reply;
+}
+
+} // namespace
+
+struct gate::waiter {
+  runtime::container_name who;
+  uint64_t instance = 0;
+  std::string process;
+  answer<v1::WaitReply> f;
+};
+
+gate::gate(caf::actor_system& sys, services& host, supervisor_actor to)
+  : sys_(sys), host_(host), to_(std::move(to)), errands_(sys.spawn(errands)) {
+  host_.on_request = [this](const std::string& id, result<std::string> outcome) {
+    if (auto at = requests_.find(id); at != requests_.end() && at->second.earlier_life)
+      settle(id, outcome);
+  };
+}
+
+gate::~gate() {
+  host_.on_request = nullptr;
+}
+
+void gate::close() {
+  caf::anon_send_exit(errands_, caf::exit_reason::user_shutdown);
+  errands_ = nullptr;
+  to_ = nullptr;
+  waiters_.clear();
+  exits_.reset();
+}
+
+template <class T>
+void gate::later(answer<T> f, result<T> value) {
+  host_.loop.post([f = std::move(f), value = std::move(value)]() mutable { f(std::move(value)); });
+}
+
+template <class Reply, class Request>
+void gate::send(const v1::By& by, Request req, answer<Reply> f) {
+  errand job = [to = to_, by, req = std::move(req), f = std::move(f)](caf::event_based_actor* me) {
+    me->request(to, caf::infinite, by, req)
+      .then([f](Reply& reply) { f(std::move(reply)); },
+            [f](caf::error& why) { f(from_caf(why)); });
+  };
+  if (!errands_) {
+    later<Reply>(std::move(f), error{ec::unavailable, "gantryd is going away", "ask again"});
+    return;
+  }
+  caf::anon_send(errands_, errand_atom::value, std::move(job));
+}
+
+template <class Reply, class Request>
+void gate::change(std::string_view method, const v1::By& by, Request req, answer<Reply> f) {
+  const auto id = req.request_id();
+  if (id.empty()) {
+    send<Reply>(by, std::move(req), std::move(f));
+    return;
+  }
+  if (const auto* known = host_.ledger.now().answer(id)) {
+    if (known->method() != method)
+      later<Reply>(std::move(f), error{ec::invalid_argument,
+                                       "request id \"" + id + "\" was used for " + known->method(),
+                                       "choose a new request id for each request"});
+    else if (!known->code().empty())
+      later<Reply>(std::move(f), error{code_named(known->code()), known->message(), known->cure()});
+    else
+      later<Reply>(std::move(f), parsed<Reply>(known->reply()));
+    return;
+  }
+  auto& entry = requests_[id];
+  const bool first = entry.method.empty();
+  if (!first && entry.method != method) {
+    later<Reply>(std::move(f), error{ec::invalid_argument,
+                                     "request id \"" + id + "\" is in use for " + entry.method,
+                                     "choose a new request id for each request"});
+    return;
+  }
+  entry.method = method;
+  entry.listeners.push_back(
+    [f = std::move(f)](const result<std::string>& x) { f(parsed<Reply>(x)); });
+  if (!first)
+    return; // Under way: a repeat hears the first one's outcome.
+  send<Reply>(by, std::move(req), answer<Reply>{[this, id](result<Reply> x) {
+                settle(id, x ? result<std::string>{x->SerializeAsString()}
+                             : result<std::string>{x.why()});
+              }});
+}
+
+void gate::expect(const std::string& request_id, std::string method) {
+  if (request_id.empty() || host_.ledger.now().answer(request_id) != nullptr)
+    return;
+  auto& entry = requests_[request_id];
+  entry.method = std::move(method);
+  entry.earlier_life = true;
+}
+
+void gate::remember(const std::string& request_id, const std::string& method,
+                    const result<std::string>& outcome) {
+  journal::Record r;
+  r.set_request_id(request_id);
+  auto* a = r.mutable_answered();
+  a->set_method(method);
+  if (outcome) {
+    a->set_reply(*outcome);
+  } else {
+    a->set_code(std::string{name_of(outcome.why().code)});
+    a->set_message(outcome.why().message);
+    a->set_cure(outcome.why().cure);
+  }
+  host_.ledger.record(r);
+}
+
+void gate::settle(const std::string& request_id, const result<std::string>& outcome) {
+  auto at = requests_.find(request_id);
+  if (at == requests_.end())
+    return;
+  auto entry = std::move(at->second);
+  requests_.erase(at);
+  // An answer that only says "not now" is not the last word on a request.
+  if (outcome || outcome.why().code != ec::unavailable)
+    remember(request_id, entry.method, outcome);
+  for (auto& f : entry.listeners)
+    f(outcome);
+}
+
+void gate::call(const v1::By& by, v1::CreateRequest req, answer<v1::CreateReply> f) {
+  change<v1::CreateReply>("Create", by, std::move(req), std::move(f));
+}
+void gate::call(const v1::By& by, v1::StartRequest req, answer<v1::StartReply> f) {
+  change<v1::StartReply>("Start", by, std::move(req), std::move(f));
+}
+void gate::call(const v1::By& by, v1::KillRequest req, answer<v1::KillReply> f) {
+  change<v1::KillReply>("Kill", by, std::move(req), std::move(f));
+}
+void gate::call(const v1::By& by, v1::StopRequest req, answer<v1::StopReply> f) {
+  change<v1::StopReply>("Stop", by, std::move(req), std::move(f));
+}
+void gate::call(const v1::By& by, v1::PauseRequest req, answer<v1::PauseReply> f) {
+  change<v1::PauseReply>("Pause", by, std::move(req), std::move(f));
+}
+void gate::call(const v1::By& by, v1::ResumeRequest req, answer<v1::ResumeReply> f) {
+  change<v1::ResumeReply>("Resume", by, std::move(req), std::move(f));
+}
+void gate::call(const v1::By& by, v1::UpdateRequest req, answer<v1::UpdateReply> f) {
+  change<v1::UpdateReply>("Update", by, std::move(req), std::move(f));
+}
+void gate::call(const v1::By& by, v1::RemoveRequest req, answer<v1::RemoveReply> f) {
+  change<v1::RemoveReply>("Remove", by, std::move(req), std::move(f));
+}
+void gate::call(const v1::By& by, v1::ExecRequest req, answer<v1::ExecReply> f) {
+  change<v1::ExecReply>("Exec", by, std::move(req), std::move(f));
+}
+void gate::call(const v1::By& by, v1::WriteStdinRequest req, answer<v1::WriteStdinReply> f) {
+  send<v1::WriteStdinReply>(by, std::move(req), std::move(f));
+}
+void gate::call(const v1::By& by, v1::CloseStdinRequest req, answer<v1::CloseStdinReply> f) {
+  change<v1::CloseStdinReply>("CloseStdin", by, std::move(req), std::move(f));
+}
+
+// -- wait: answered from the world, no actor is asked ---------------------------------------
+
+void gate::call(const v1::By&, v1::WaitRequest req, answer<v1::WaitReply> f) {
+  auto name = runtime::checked_name(req.ref());
+  if (!name) {
+    later<v1::WaitReply>(std::move(f), name.why());
+    return;
+  }
+  const auto process = req.process().empty() ? std::string{runtime::init_id} : req.process();
+  if (auto x = host_.ledger.now().exit_of(*name, req.instance(), process)) {
+    v1::WaitReply reply;
+    *reply.mutable_exit() = x->exit;
+    reply.set_instance(x->instance);
+    reply.set_run(x->run);
+    later<v1::WaitReply>(std::move(f), std::move(reply));
+    return;
+  }
+  const auto* c = host_.ledger.now().find(*name);
+  if (c == nullptr || c->process(process) == nullptr
+      || (req.instance() != 0 && req.instance() != c->instance)) {
+    later<v1::WaitReply>(
+      std::move(f),
+      error{ec::not_found, "no such process \"" + process + "\" of container \"" + name->id + "\"",
+            "gantry ps -a lists what is there; exits of removed containers are kept for an hour"});
+    return;
+  }
+  const auto number = next_waiter_++;
+  waiters_[number] = std::make_shared<waiter>(waiter{*name, c->instance, process, std::move(f)});
+  if (exits_)
+    return;
+  exits_ = host_.ledger.on_record([this](const journal::Record& r) {
+    if (!r.has_exited() && !r.has_deleted() && !r.has_exec_failed() && !r.has_create_failed()
+        && !r.has_start_failed())
+      return;
+    std::vector<std::shared_ptr<waiter>> told;
+    for (auto at = waiters_.begin(); at != waiters_.end();) {
+      const auto& w = *at->second;
+      const bool mine = w.instance == r.instance()
+                        && (r.has_deleted() || r.has_create_failed() || r.has_start_failed()
+                            || w.process == r.process());
+      if (mine)
+        told.push_back(at->second);
+      at = mine ? waiters_.erase(at) : std::next(at);
+    }
+    for (const auto& w : told) {
+      if (!r.has_exited()) {
+        later<v1::WaitReply>(w->f, error{ec::cancelled,
+                                         "process \"" + w->process + "\" of container \"" + w->who.id
+                                           + "\" went away and never ran", {}});
+        continue;
+      }
+      v1::WaitReply reply;
+      *reply.mutable_exit() = r.exited().exit();
+      reply.mutable_exit()->set_seq(r.seq());
+      reply.set_instance(r.instance());
+      reply.set_run(r.run());
+      later<v1::WaitReply>(w->f, std::move(reply));
+    }
+  });
+}
+
+} // namespace gantry::actors

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <caf/actor.hpp>
+#include <caf/actor_system.hpp>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "actors/front.hpp"
+#include "actors/services.hpp"
+#include "messages/actors.hpp"
+
+namespace gantry::actors {
+
+/// The front of a running supervisor: sends requests to the actors, answers questions from
+/// the world, remembers the first answer to each request id.
+class gate final : public front {
+public:
+  gate(caf::actor_system& sys, services& host, supervisor_actor to);
+  ~gate() override;
+
+  /// A request of an earlier life is still under way: a repeat waits for its outcome.
+  void expect(const std::string& request_id, std::string method);
+
+  /// Ends the actor behind it. Call before the actor system goes.
+  void close();
+
+  void call(const v1::By& by, v1::VersionRequest req, answer<v1::VersionReply> f) override;
+  void call(const v1::By& by, v1::InfoRequest req, answer<v1::InfoReply> f) override;
+  void call(const v1::By& by, v1::CreateRequest req, answer<v1::CreateReply> f) override;
+  void call(const v1::By& by, v1::StartRequest req, answer<v1::StartReply> f) override;
+  void call(const v1::By& by, v1::KillRequest req, answer<v1::KillReply> f) override;
+  void call(const v1::By& by, v1::StopRequest req, answer<v1::StopReply> f) override;
+  void call(const v1::By& by, v1::PauseRequest req, answer<v1::PauseReply> f) override;
+  void call(const v1::By& by, v1::ResumeRequest req, answer<v1::ResumeReply> f) override;
+  void call(const v1::By& by, v1::UpdateRequest req, answer<v1::UpdateReply> f) override;
+  void call(const v1::By& by, v1::RemoveRequest req, answer<v1::RemoveReply> f) override;
+  void call(const v1::By& by, v1::WaitRequest req, answer<v1::WaitReply> f) override;
+  void call(const v1::By& by, v1::ListRequest req, answer<v1::ListReply> f) override;
+  void call(const v1::By& by, v1::InspectRequest req, answer<v1::ContainerDetail> f) override;
+  void call(const v1::By& by, v1::StatsRequest req, answer<v1::StatsReply> f) override;
+  void call(const v1::By& by, v1::TopRequest req, answer<v1::TopReply> f) override;
+  void call(const v1::By& by, v1::ExecRequest req, answer<v1::ExecReply> f) override;
+  void call(const v1::By& by, v1::WriteStdinRequest req, answer<v1::WriteStdinReply> f) override;
+  void call(const v1::By& by, v1::CloseStdinRequest req, answer<v1::CloseStdinReply> f) override;
+
+  result<std::unique_ptr<event_source>> follow(v1::FollowRequest req) override;
+  result<std::unique_ptr<log_follower>> read_log(const v1::ReadLogRequest& req) override;
+
+private:
+  /// What an actor of its own does for us: requests need a sender.
+  using errand = std::function<void(caf::event_based_actor*)>;
+  /// Whoever waits for the outcome of a request id.
+  using listener = std::function<void(const result<std::string>&)>;
+  struct under_way {
+    std::string method;
+    bool earlier_life = false;
+    std::vector<listener> listeners;
+  };
+
+  template <class Reply, class Request>
+  void send(const v1::By& by, Request req, answer<Reply> f);
+  template <class Reply, class Request>
+  void change(std::string_view method, const v1::By& by, Request req, answer<Reply> f);
+  template <class T>
+  void later(answer<T> f, result<T> value);
+  void remember(const std::string& request_id, const std::string& method,
+                const result<std::string>& outcome);
+  void settle(const std::string& request_id, const result<std::string>& outcome);
+
+  caf::actor_system& sys_;
+  services& host_;
+  supervisor_actor to_;
+  caf::actor errands_;
+  std::map<std::string, under_way> requests_;
+  struct waiter;
+  std::map<uint64_t, std::shared_ptr<waiter>> waiters_;
+  std::unique_ptr<runtime::ledger::watch> exits_;
+  uint64_t next_waiter_ = 1;
+};
+
+} // namespace gantry::actors

@@ -1,0 +1,180 @@
+#include "actors/process.hpp"
+
+#include <csignal>
+#include <poll.h>
+
+#include "io/scheduler.hpp"
+
+namespace gantry::actors {
+
+void process_state::take_up() {
+  if (setup.key.pid == 0)
+    return;
+  if (setup.death) {
+    key_ = setup.key;
+    started_ = setup.started;
+    on_died(*setup.death);
+  } else {
+    made(setup.key, setup.started);
+  }
+}
+
+void process_state::made(io::process_key key, bool running) {
+  key_ = key;
+  started_ = running;
+  auto* host = setup.host;
+  process_actor me{self};
+  // The record comes before the reaper gives the keeper's entry back: a death is never only
+  // in our memory. The handle keeps the actor until then; `forget` lets it go.
+  const bool fresh = host->reaper.watch(key, [host, me, who = setup.who](const io::death& d) {
+    auto r = record_for(who);
+    r.set_pid(d.who.pid);
+    auto* died = r.mutable_died();
+    died->set_known(d.status.known);
+    died->set_code(d.status.code);
+    died->set_signal(d.status.signal);
+    died->set_core(d.status.core);
+    died->set_at_ns(d.realtime_ns);
+    const auto seq = host->ledger.record(r);
+    caf::anon_send(me, atom::died::value,
+                   ended{d.status.known, d.status.code, d.status.signal, d.status.core,
+                         d.realtime_ns, seq});
+  });
+  GANTRY_CHECK(fresh);
+}
+
+void process_state::started() {
+  started_ = true;
+  if (drained_)
+    settle(io_open_);
+}
+
+void process_state::on_died(const ended& e) {
+  death_ = e;
+  end_stdin();
+  if (!setup.streams.pump) {
+    on_drained(false);
+    return;
+  }
+  setup.streams.pump->drain([me = process_actor{self}](bool io_open) {
+    caf::anon_send(me, atom::drained::value, io_open);
+  });
+}
+
+void process_state::on_drained(bool io_open) {
+  drained_ = true;
+  io_open_ = io_open;
+  if (started_)
+    settle(io_open);
+  else
+    self->send(setup.parent, atom::unstarted::value, setup.who.process, *death_);
+}
+
+v1::Exit process_state::make_exit(bool io_open) {
+  v1::Exit x;
+  x.set_signal(death_->signal);
+  x.set_core_dumped(death_->core);
+  x.set_exited_at_ns(death_->at_ns);
+  x.set_status_unknown(!death_->known);
+  x.set_io_open(io_open);
+  if (death_->known && death_->signal == 0)
+    x.set_exit_code(death_->code);
+  if (death_->signal == SIGKILL) {
+    setup.oom->check(setup.who.run);
+    if (auto level = setup.oom->claim(); !level.empty()) {
+      x.set_oom(true);
+      x.set_oom_level(std::move(level));
+    }
+  }
+  if (setup.streams.pump) {
+    const auto totals = setup.streams.pump->totals();
+    x.set_stdout_bytes(totals.bytes[0]);
+    x.set_stderr_bytes(totals.bytes[1]);
+  }
+  return x;
+}
+
+void process_state::settle(bool io_open) {
+  if (settled_)
+    return;
+  settled_ = true;
+  auto x = make_exit(io_open);
+  auto r = record_for(setup.who);
+  r.set_pid(key_.pid);
+  *r.mutable_exited()->mutable_exit() = x;
+  if (const auto* c = setup.host->ledger.now().find(setup.who.container))
+    if (const auto* p = c->process(setup.who.process))
+      r.set_cause(p->cause);
+  x.set_seq(setup.host->ledger.record(r));
+  setup.host->logs.notify(setup.who.serial);
+  self->send(setup.parent, atom::settled::value, setup.who.process, x);
+  if (!io_open)
+    release();
+}
+
+void process_state::release() {
+  if (releasing_)
+    return;
+  releasing_ = true;
+  end_stdin();
+  if (!setup.streams.pump) {
+    on_released();
+    return;
+  }
+  setup.streams.pump->finish(
+    [me = process_actor{self}] { caf::anon_send(me, atom::released::value); });
+}
+
+void process_state::on_released() {
+  setup.streams.pump.reset();
+  drop_streams(*setup.host, setup.who.serial);
+  setup.host->logs.notify(setup.who.serial);
+  if (key_.pid > 0)
+    setup.host->reaper.forget(key_);
+  self->send(setup.parent, atom::released::value, setup.who.process);
+  self->quit();
+}
+
+caf::result<atom::shutdown> process_state::shutdown() {
+  if (key_.pid > 0)
+    setup.host->reaper.forget(key_);
+  end_stdin();
+  auto promise = self->make_response_promise<atom::shutdown>();
+  if (!setup.streams.pump || releasing_) {
+    promise.deliver(atom::shutdown::value);
+    self->quit();
+    return promise;
+  }
+  setup.streams.pump->stop([me = process_actor{self}, this, promise]() mutable {
+    setup.streams.pump.reset();
+    promise.deliver(atom::shutdown::value);
+    self->quit();
+  });
+  return promise;
+}
+
+process_actor::behavior_type process(process_actor::stateful_pointer<process_state> self,
+                                     std::shared_ptr<process_setup> setup) {
+  io::abort_on_surprise(*self);
+  self->state.self = self;
+  self->state.setup = std::move(*setup);
+  self->state.take_up();
+  return {
+    [self](atom::made, int32_t pid, uint64_t ticks, bool running) {
+      self->state.made({pid, ticks}, running);
+    },
+    [self](atom::started) { self->state.started(); },
+    [self](atom::died, const ended& e) { self->state.on_died(e); },
+    [self](atom::drained, bool io_open) { self->state.on_drained(io_open); },
+    [self](atom::release) { self->state.release(); },
+    [self](atom::released) { self->state.on_released(); },
+    [self](const v1::WriteStdinRequest& req) { return self->state.write_stdin(req); },
+    [self](const v1::By& by, const v1::CloseStdinRequest& req) {
+      return self->state.close_stdin(by, req);
+    },
+    [self](atom::writable, int32_t) { self->state.on_writable(); },
+    [self](atom::shutdown) { return self->state.shutdown(); },
+  };
+}
+
+} // namespace gantry::actors

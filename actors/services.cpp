@@ -1,0 +1,95 @@
+#include "actors/services.hpp"
+
+#include <cstdio>
+
+namespace gantry::actors {
+
+void log_hub::remove(uint64_t serial, std::function<void()>* f) {
+  if (auto at = readers_.find(serial); at != readers_.end()) {
+    at->second.erase(f);
+    if (at->second.empty())
+      readers_.erase(at);
+  }
+}
+
+void log_hub::notify(uint64_t serial) {
+  auto at = readers_.find(serial);
+  if (at == readers_.end())
+    return;
+  const auto readers = at->second; // A reader may leave while it is told.
+  for (auto* f : readers)
+    if (watched(serial) && readers_[serial].contains(f))
+      (*f)();
+}
+
+std::string services::cgroup_path(const runtime::container_name& name) const {
+  return "/" + options.cgroup_parent + "/" + name.ns + "/" + name.id;
+}
+
+std::string services::bundle_dir(uint64_t instance) const {
+  return options.state_dir + "/bundles/" + hex16(instance);
+}
+
+std::string services::log_dir(uint64_t serial) const {
+  return options.root_dir + "/logs/" + hex16(serial);
+}
+
+result<void> services::room_for_process(const runtime::container_name& name) const {
+  const auto what = "container \"" + name.id + "\": no room for another process: ";
+  if (auto room = ledger.file().room(); !room)
+    return error{room.why().code, what + room.why().message, room.why().cure};
+  // The lowest free number tells how many are in use, without reading a directory.
+  const io::fd probe{loop.sys(), loop.sys().eventfd()};
+  const auto used = probe ? uint32_t(probe.get()) : options.fd_limit;
+  if (uint64_t{used} * 10 >= uint64_t{options.fd_limit} * 9)
+    return error{ec::resource_exhausted,
+                 what + std::to_string(used) + " of " + std::to_string(options.fd_limit)
+                   + " file descriptors are in use",
+                 "raise LimitNOFILE of gantryd (ulimit -n)"};
+  return {};
+}
+
+std::string hex16(uint64_t x) {
+  char text[17];
+  std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(x));
+  return text;
+}
+
+uint32_t open_fds(io::kernel& k) {
+  std::vector<std::string> names;
+  return k.list("/proc/self/fd", names) < 0 ? 0 : uint32_t(names.size());
+}
+
+oom_account::oom_account(services& host, runtime::container_name name, uint64_t instance,
+                         uint64_t kills)
+  : host_(host), name_(std::move(name)), instance_(instance) {
+  seen_.kills = kills;
+}
+
+void oom_account::check(uint32_t run) {
+  const runtime::cgroup group{host_.loop.sys(), host_.cgroups, host_.cgroup_path(name_)};
+  auto now = group.oom();
+  if (now.kills > seen_.kills) {
+    level_ = runtime::oom_level(host_.cgroups.mode, seen_, now);
+    unclaimed_ += now.kills - seen_.kills;
+    journal::Record r;
+    r.set_namespace_(name_.ns);
+    r.set_container(name_.id);
+    r.set_instance(instance_);
+    r.set_run(run);
+    r.mutable_oom()->set_level(level_);
+    r.mutable_oom()->set_kills(now.kills);
+    host_.ledger.record(r);
+  }
+  if (now.kills >= seen_.kills)
+    seen_ = now;
+}
+
+std::string oom_account::claim() {
+  if (unclaimed_ == 0)
+    return {};
+  --unclaimed_;
+  return level_;
+}
+
+} // namespace gantry::actors

@@ -1,0 +1,118 @@
+#pragma once
+
+#include <caf/actor_control_block.hpp>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "io/loop.hpp"
+#include "io/pump.hpp"
+#include "io/reaper.hpp"
+#include "io/shelf.hpp"
+#include "runtime/cgroup.hpp"
+#include "runtime/engine.hpp"
+#include "runtime/ledger.hpp"
+
+namespace gantry::actors {
+
+/// Where a supervisor keeps its things, and its limits: policy, plain data.
+struct supervisor_options {
+  std::string state_dir = "/run/gantry";   ///< Sockets, bundles, the runtime's root; may vanish at boot.
+  std::string root_dir = "/var/lib/gantry"; ///< Journal and logs.
+  std::string runtime;                     ///< Default runtime, absolute.
+  std::string cgroup_parent = "gantry";    ///< Containers live in /PARENT/NS/ID.
+  std::string version = "0.1.0";
+  io::nanoseconds stop_timeout = std::chrono::seconds(10); ///< Where the spec says nothing.
+  io::nanoseconds kill_patience = std::chrono::seconds(10); ///< After SIGKILL a stop gives up waiting.
+  uint32_t fd_limit = 1024;                ///< RLIMIT_NOFILE: create is refused at 90 % of it.
+  io::nanoseconds reader_patience = std::chrono::seconds(10); ///< Log files wait so long for their readers.
+};
+
+/// Tells the readers of a log that it has grown or is complete.
+class log_hub {
+public:
+  /// Registers a reader of the log of this process serial.
+  void add(uint64_t serial, std::function<void()>* f) { readers_[serial].insert(f); }
+  void remove(uint64_t serial, std::function<void()>* f);
+  void notify(uint64_t serial);
+  [[nodiscard]] bool watched(uint64_t serial) const { return readers_.contains(serial); }
+
+private:
+  std::map<uint64_t, std::set<std::function<void()>*>> readers_;
+};
+
+/// What all actors of one supervisor share. Plain objects of the loop's thread; they outlive
+/// the actors.
+struct services {
+  io::loop& loop;
+  io::shelf& keeper;
+  io::reaper& reaper;
+  io::block_pool& blocks;
+  runtime::ledger& ledger;
+  runtime::engine& engine;
+  const runtime::cgroup_host& cgroups;
+  supervisor_options options;
+  log_hub logs;
+  /// What was on the shelf when this life began: stdio by process serial.
+  std::map<uint64_t, io::shelf_entry> shelved;
+  std::map<uint64_t, io::shelf_entry> shelved_stdin;
+  /// Runtime commands of an earlier life that still run, by GANTRY_OP.
+  std::map<uint64_t, runtime::orphan_command> orphans;
+  /// Steps that take too long, by container: shown by list.
+  std::map<runtime::container_name, std::string> stuck;
+  bool had_keeper = false;      ///< This life began under a keeper.
+  int64_t started_at_ns = 0;    ///< When this life began.
+  std::function<uint64_t()> own_log_dropped; ///< Lines that gantryd's own log dropped.
+  /// Told the outcome of every request that was made by an earlier life (see gate).
+  std::function<void(const std::string& request_id, result<std::string> reply)> on_request;
+  caf::strong_actor_ptr supervisor; ///< Told when a container is gone.
+  uint64_t next_op = 1; ///< GANTRY_OP of the next runtime command; unique on this host's boot.
+
+  template <class Reply>
+  void finish_request(const std::string& request_id, const Reply& reply) {
+    if (!request_id.empty() && on_request)
+      on_request(request_id, reply.SerializeAsString());
+  }
+  void fail_request(const std::string& request_id, const error& why) {
+    if (!request_id.empty() && on_request)
+      on_request(request_id, why);
+  }
+
+  [[nodiscard]] std::string cgroup_path(const runtime::container_name& name) const;
+  [[nodiscard]] std::string bundle_dir(uint64_t instance) const;
+  [[nodiscard]] std::string log_dir(uint64_t serial) const;
+  /// Refuses new processes when fds, log slots or the journal run short.
+  [[nodiscard]] result<void> room_for_process(const runtime::container_name& name) const;
+};
+
+/// A number as 16 hex digits: directory names that sort.
+std::string hex16(uint64_t x);
+
+/// Open descriptors of this process. A read of /proc/self/fd.
+uint32_t open_fds(io::kernel& k);
+
+/// What is known of a container's OOM kills; shared by the container and its processes.
+class oom_account {
+public:
+  /// @param kills What the records know already (after an adoption).
+  oom_account(services& host, runtime::container_name name, uint64_t instance, uint64_t kills);
+
+  /// Reads the counters again; records an `oom` event if they grew.
+  void check(uint32_t run);
+
+  /// Takes one kill that no exit has claimed yet; its level, or empty if there is none.
+  std::string claim();
+
+private:
+  services& host_;
+  runtime::container_name name_;
+  uint64_t instance_;
+  runtime::oom_counters seen_;
+  std::string level_;
+  uint64_t unclaimed_ = 0;
+};
+
+} // namespace gantry::actors

@@ -1,0 +1,201 @@
+#include "actors/stdio.hpp"
+
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+
+#include "io/file_ops.hpp"
+
+namespace gantry::actors {
+
+namespace {
+
+/// What the owner of a log does not decide: followers hear of growth, the journal of a disk
+/// that refuses.
+io::pump::events log_events(services& host, const process_names& who) {
+  auto blocked = [&host, who](bool is_blocked, std::string why) {
+    auto r = record_for(who);
+    r.mutable_log_blocked()->set_blocked(is_blocked);
+    r.mutable_log_blocked()->set_message(std::move(why));
+    host.ledger.record(r);
+  };
+  const auto serial = who.serial;
+  return {.grown = [&host, serial] { host.logs.notify(serial); },
+          .closed = [&host, serial](int) { host.logs.notify(serial); },
+          .blocked = [blocked](const error& why) { blocked(true, why.text()); },
+          .unblocked = [blocked] { blocked(false, "the log disk takes bytes again"); }};
+}
+
+result<io::fd> null_input(services& host) {
+  auto& sys = host.loop.sys();
+  const auto n = sys.open("/dev/null", O_RDONLY);
+  if (n < 0)
+    return from_errno(-n, "open", "/dev/null");
+  return io::fd{sys, n};
+}
+
+result<std::array<io::fd, 2>> make_pipe(services& host, int ours) {
+  auto& sys = host.loop.sys();
+  int ends[2];
+  if (const auto rc = sys.pipe(ends, ours); rc < 0)
+    return from_errno(-rc, "make", "a pipe for the container's streams");
+  return std::array{io::fd{sys, ends[0]}, io::fd{sys, ends[1]}};
+}
+
+} // namespace
+
+io::log_policy policy_of(const v1::LogOptions& options) {
+  io::log_policy out;
+  if (options.max_file_bytes() > 0)
+    out.max_file_bytes = options.max_file_bytes();
+  if (options.max_files() > 0)
+    out.max_files = options.max_files();
+  if (options.max_line_bytes() > 0)
+    out.max_line_bytes = std::min(options.max_line_bytes(), out.max_line_bytes);
+  out.drop_when_full = options.drop_when_full();
+  return out;
+}
+
+journal::Record record_for(const process_names& who) {
+  journal::Record r;
+  r.set_namespace_(who.container.ns);
+  r.set_container(who.container.id);
+  r.set_instance(who.instance);
+  r.set_run(who.run);
+  r.set_process(who.process);
+  return r;
+}
+
+result<new_streams> make_streams(services& host, const process_names& who, bool with_stdin,
+                                 const v1::LogOptions& log) {
+  new_streams out;
+  std::array<io::fd, 2> reads;
+  for (int i = 0; i < 2; ++i) {
+    auto made = make_pipe(host, 0);
+    if (!made)
+      return std::move(made).why();
+    reads[size_t(i)] = std::move((*made)[0]);
+    out.theirs[size_t(i) + 1] = std::move((*made)[1]);
+  }
+  if (with_stdin) {
+    auto made = make_pipe(host, 1);
+    if (!made)
+      return std::move(made).why();
+    out.theirs[0] = std::move((*made)[0]);
+    out.ours.stdin_pipe = std::move((*made)[1]);
+    const int fds[] = {out.ours.stdin_pipe.get()};
+    if (auto put = host.keeper.put({shelf_stdin, who.serial}, {}, fds); !put)
+      return std::move(put).why();
+  } else {
+    auto null = null_input(host);
+    if (!null)
+      return std::move(null).why();
+    out.theirs[0] = std::move(*null);
+  }
+  const int fds[] = {reads[0].get(), reads[1].get()};
+  if (auto put = host.keeper.put({io::shelf_kind::stdio, who.serial}, {}, fds); !put)
+    return std::move(put).why();
+  out.ours.pump = std::make_unique<io::pump>(host.loop, host.keeper, host.blocks, policy_of(log));
+  auto begun = out.ours.pump->begin(who.serial, host.log_dir(who.serial), std::move(reads),
+                                    log_events(host, who));
+  if (!begun) {
+    drop_streams(host, who.serial);
+    return std::move(begun).why();
+  }
+  return out;
+}
+
+process_streams adopt_streams(services& host, const process_names& who,
+                              const v1::LogOptions& log) {
+  process_streams out;
+  if (auto at = host.shelved.find(who.serial); at != host.shelved.end()) {
+    auto entry = std::move(at->second);
+    host.shelved.erase(at);
+    std::array<io::fd, 2> reads;
+    for (size_t i = 0; i < reads.size() && i < entry.fds.size(); ++i)
+      reads[i] = std::move(entry.fds[i]);
+    auto pump = std::make_unique<io::pump>(host.loop, host.keeper, host.blocks, policy_of(log));
+    auto resumed = pump->resume(who.serial, host.log_dir(who.serial), std::move(reads),
+                                log_events(host, who));
+    if (resumed)
+      out.pump = std::move(pump);
+    else
+      spdlog::error("container={} process={}: its log cannot go on: {}", who.container.id,
+                    who.process, resumed.why().text());
+  }
+  if (auto at = host.shelved_stdin.find(who.serial); at != host.shelved_stdin.end()) {
+    if (!at->second.fds.empty())
+      out.stdin_pipe = std::move(at->second.fds.front());
+    host.shelved_stdin.erase(at);
+  }
+  return out;
+}
+
+namespace {
+
+void drop_kind(services& host, uint64_t kind, uint64_t serial) {
+  if (auto dropped = host.keeper.drop({kind, serial}); !dropped && host.keeper.alive())
+    spdlog::warn("the keeper's shelf: {}", dropped.why().text());
+}
+
+} // namespace
+
+void drop_stdin(services& host, uint64_t serial) {
+  drop_kind(host, shelf_stdin, serial);
+}
+
+void drop_streams(services& host, uint64_t serial) {
+  drop_kind(host, io::shelf_kind::stdio, serial);
+  drop_kind(host, shelf_stdin, serial);
+}
+
+namespace {
+
+/// Unlinks the files of one log directory, one op after the other, then the directory.
+class log_removal : public std::enable_shared_from_this<log_removal> {
+public:
+  log_removal(services& host, uint64_t serial, std::function<void()> f)
+    : host_(host), serial_(serial), dir_(host.log_dir(serial)), done_(std::move(f)),
+      deadline_(host.loop.now() + host.options.reader_patience), op_(host.loop),
+      wait_(host.loop) {}
+
+  void run() {
+    if (host_.logs.watched(serial_) && host_.loop.now() < deadline_) {
+      // Its readers are served to the end before the files go.
+      wait_.start(std::chrono::milliseconds(20), [self = shared_from_this()] { self->run(); });
+      return;
+    }
+    // One cached directory block: the ring has no operation for it.
+    if (host_.loop.sys().list(dir_, names_) < 0)
+      names_.clear();
+    step();
+  }
+
+private:
+  void step() {
+    auto next = [self = shared_from_this()](int32_t) { self->step(); };
+    if (!names_.empty()) {
+      auto path = dir_ + "/" + names_.back();
+      names_.pop_back();
+      op_.unlink(std::move(path), std::move(next));
+      return;
+    }
+    op_.rmdir(dir_, [self = shared_from_this()](int32_t) { self->done_(); });
+  }
+
+  services& host_;
+  uint64_t serial_;
+  std::string dir_;
+  std::vector<std::string> names_;
+  std::function<void()> done_;
+  io::nanoseconds deadline_;
+  io::path_op op_;
+  io::timer wait_;
+};
+
+} // namespace
+
+void remove_logs(services& host, uint64_t serial, std::function<void()> f) {
+  std::make_shared<log_removal>(host, serial, std::move(f))->run();
+}
+
+} // namespace gantry::actors

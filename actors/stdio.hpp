@@ -1,0 +1,63 @@
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+
+#include "actors/services.hpp"
+#include "messages/gantry.pb.h"
+
+namespace gantry::actors {
+
+/// Kind of the shelf entry that holds the write end of a process's stdin: by itself, so that
+/// CloseStdin can drop it alone.
+inline constexpr uint64_t shelf_stdin = io::shelf_kind::stdio + 1;
+
+/// Whose streams they are: for records and paths.
+struct process_names {
+  runtime::container_name container;
+  uint64_t instance = 0;
+  uint32_t run = 0;
+  std::string process;
+  uint64_t serial = 0;
+};
+
+/// Gantry's side of a process's streams.
+struct process_streams {
+  std::unique_ptr<io::pump> pump; ///< Null where nothing is left to read.
+  io::fd stdin_pipe;              ///< Write end; empty without stdin.
+};
+
+/// Both sides of a new process's streams.
+struct new_streams {
+  process_streams ours;
+  std::array<io::fd, 3> theirs; ///< stdin, stdout, stderr: for the runtime, closed afterwards.
+
+  [[nodiscard]] std::array<int, 3> numbers() const noexcept {
+    return {theirs[0].get(), theirs[1].get(), theirs[2].get()};
+  }
+};
+
+/// Makes pipes, lays our ends on the shelf and begins the log. The log directory exists.
+/// Cost: three pipes or two and /dev/null, one or two messages to the keeper.
+result<new_streams> make_streams(services& host, const process_names& who, bool with_stdin,
+                                 const v1::LogOptions& log);
+
+/// Takes the streams of an adopted process from the shelf and goes on with its log.
+process_streams adopt_streams(services& host, const process_names& who, const v1::LogOptions& log);
+
+/// Ends a process's stdin for good, on our side and on the shelf.
+void drop_stdin(services& host, uint64_t serial);
+
+/// Drops what the shelf holds of a process.
+void drop_streams(services& host, uint64_t serial);
+
+/// Removes the log files of a process once their readers have left, or lost patience.
+void remove_logs(services& host, uint64_t serial, std::function<void()> f);
+
+io::log_policy policy_of(const v1::LogOptions& options);
+
+/// A record with the names of a process filled in.
+journal::Record record_for(const process_names& who);
+
+} // namespace gantry::actors

@@ -1,0 +1,77 @@
+#include "actors/terminator.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include "io/scheduler.hpp"
+
+namespace gantry::actors {
+
+namespace {
+/// Longer than any stop may take: its own grace and the patience after SIGKILL.
+constexpr auto all_stops = std::chrono::seconds(90);
+} // namespace
+
+caf::result<atom::shutdown> terminator_state::shutdown(bool stop_containers) {
+  promise_ = self->make_response_promise<atom::shutdown>();
+  if (stop_containers)
+    for (const auto& [name, c] : host->ledger.now().all()) {
+      if (c->state == v1::STOPPED)
+        continue;
+      v1::StopRequest req;
+      req.mutable_ref()->set_namespace_(name.ns);
+      req.mutable_ref()->set_id(name.id);
+      ++stopping_;
+      self->request(supervisor, caf::infinite, v1::By{}, req)
+        .then([this](const v1::StopReply&) { stopped_one(); },
+              [this, id = name.id](caf::error& why) {
+                spdlog::warn("container={}: {}", id, from_caf(why).text());
+                stopped_one();
+              });
+    }
+  if (stopping_ == 0)
+    end_actors();
+  else
+    self->delayed_send(self, all_stops, atom::grace::value);
+  return *promise_;
+}
+
+void terminator_state::stopped_one() {
+  if (--stopping_ == 0)
+    end_actors();
+}
+
+void terminator_state::on_grace() {
+  if (stopping_ > 0)
+    spdlog::error("{} containers did not stop in time and are left as they are", stopping_);
+  end_actors();
+}
+
+void terminator_state::end_actors() {
+  if (std::exchange(ending_, true))
+    return;
+  self->request(supervisor, caf::infinite, atom::shutdown::value)
+    .then(
+      [this](atom::shutdown) {
+        self->request(recorder, caf::infinite, atom::shutdown::value)
+          .then([this](atom::shutdown) {
+            promise_->deliver(atom::shutdown::value);
+            self->quit();
+          });
+      });
+}
+
+terminator_actor::behavior_type terminator(terminator_actor::stateful_pointer<terminator_state> self,
+                                           services* host, supervisor_actor supervisor,
+                                           recorder_actor recorder) {
+  io::abort_on_surprise(*self);
+  self->state.self = self;
+  self->state.host = host;
+  self->state.supervisor = std::move(supervisor);
+  self->state.recorder = std::move(recorder);
+  return {
+    [self](atom::shutdown, bool stop_containers) { return self->state.shutdown(stop_containers); },
+    [self](atom::grace) { self->state.on_grace(); },
+  };
+}
+
+} // namespace gantry::actors
