@@ -191,7 +191,7 @@ struct child_log {
     p.drain(*again);
   }
   while (!to_end || left != 0)
-    the_loop.turn(!to_end);
+    the_loop.turn(true);
   ::_exit(pool.used() == 0 ? 0 : 6);
 }
 
