@@ -44,6 +44,8 @@ public:
   [[nodiscard]] io::dead_entry* dead(pid_t pid) const;
 
   pid_t pid = -1;
+  [[nodiscard]] int arena_fd() const noexcept { return arena_fd_; }
+
   int socket = -1, news_fd = -1;
   io::arena memory;
 
