@@ -59,6 +59,9 @@ public:
     return out;
   }
 
+  /// Goes back to what it was when `from` was copied.
+  void restore(const arena_memory& from) { std::memcpy(memory_, from.memory_, size_); }
+
 private:
   [[nodiscard]] std::span<std::byte> bytes() const {
     return {static_cast<std::byte*>(memory_), size_};
