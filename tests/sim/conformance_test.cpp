@@ -134,8 +134,12 @@ ON_BOTH("a waiting request ends early when it is cancelled") {
   io::read_op r(x.loop);
   char into[8];
   int done = 0;
-  p.start(fds[0], POLLIN, [&](int32_t res) { CHECK(res == -ECANCELED), ++done; });
-  r.start(fds[0], into, uint64_t(-1), [&](int32_t res) { CHECK(res == -ECANCELED), ++done; });
+  auto check = [&](int32_t res) {
+    CHECK(res == -ECANCELED);
+    ++done;
+  };
+  p.start(fds[0], POLLIN, check);
+  r.start(fds[0], into, uint64_t(-1), check);
   x.loop.turn(false);
   CHECK(done == 0);
   p.cancel();

@@ -63,7 +63,7 @@ bool cgroup_tree::locate(const std::string& raw, place& out) const {
       continue;
     std::string rest = path.substr(mount.size());
     if (rest.empty())
-      rest = "/";
+      rest.assign(1, '/'); // `= "/"` makes g++ 12 warn for no reason.
     out.mount = mount;
     if (dirs.contains(rest)) {
       out.path = rest;

@@ -29,7 +29,11 @@ keeper::keeper(machine& m, const io::arena_shape& shape)
 keeper::~keeper() { ::munmap(bytes_.data(), bytes_.size()); }
 
 bool keeper::record(process& p) {
-  for (auto& e : arena_.dead()) {
+  // As apps/keeper does it: the next free place behind the last one.
+  auto& position = arena_.header().dead_position;
+  const auto table = arena_.dead();
+  for (uint64_t i = 0; i < table.size(); ++i) {
+    auto& e = table[(position + i) % table.size()];
     if (e.full.load(std::memory_order_acquire))
       continue;
     e.pid = p.pid;
@@ -37,6 +41,7 @@ bool keeper::record(process& p) {
     e.status = p.wait_status;
     e.realtime_ns = host_.time.realtime().count();
     e.full.store(1, std::memory_order_release);
+    position += i + 1;
     return true;
   }
   arena_.header().dead_overflow = 1;

@@ -149,7 +149,6 @@ void incarnation::deliver(std::vector<io::completion>& out) {
     std::swap(ready[i], ready.back());
     auto* r = ready.back();
     ready.pop_back();
-    io::op_access::set_in_flight(*r->what, false);
     out.push_back({r->what, r->res, 0});
     requests_.erase(r->what);
   }
@@ -157,7 +156,6 @@ void incarnation::deliver(std::vector<io::completion>& out) {
 
 void incarnation::cancel_all(std::vector<io::completion>& out) {
   for (auto& [what, r] : requests_) {
-    io::op_access::set_in_flight(*what, false);
     out.push_back({what, -ECANCELED, 0});
   }
   requests_.clear();

@@ -27,6 +27,7 @@ public:
   machine& operator=(const machine&) = delete;
 
   machine_options options;
+  std::string boot_id = "7d0c9e3a-0000-4000-8000-000000000001";
   dice rng;
   clock time;
   file_tree files;
@@ -67,7 +68,6 @@ public:
     return path == "/proc" || path.starts_with("/proc/");
   }
 
-  std::string boot_id = "7d0c9e3a-0000-4000-8000-000000000001";
 
 private:
   void become_zombie(process& p);

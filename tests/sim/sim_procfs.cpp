@@ -50,8 +50,15 @@ int machine::list(const std::string& path, std::vector<std::string>& out) const 
     return groups.list(path, out);
   if (!in_proc(path))
     return files.list(path, out);
-  if (path != "/proc" && path != "/proc/")
-    return -ENOENT;
+  if (path != "/proc" && path != "/proc/") {
+    pid_t pid = 0;
+    const std::string_view rest = std::string_view(path).substr(6);
+    const auto end = std::from_chars(rest.data(), rest.data() + rest.size(), pid);
+    if (!find(pid) || std::string_view(end.ptr) != "/task")
+      return -ENOENT;
+    out.push_back(std::to_string(pid));
+    return 0;
+  }
   for (const auto& [pid, p] : table_)
     out.push_back(std::to_string(pid));
   out.insert(out.end(), {"self", "mounts", "sys", "meminfo"});
@@ -77,6 +84,12 @@ int machine::read_proc(const std::string& path, std::string& out) const {
     return out = gone ? "" : joined(p->env), 0;
   if (rest == "/cmdline")
     return out = gone ? "" : joined(p->argv), 0;
+  if (rest == "/task/" + std::to_string(pid) + "/children") {
+    for (const auto& [number, other] : table_)
+      if (other->parent.lock() == p)
+        out += std::to_string(number) + " ";
+    return 0;
+  }
   if (rest == "/comm")
     return out = name_of(*p) + "\n", 0;
   if (rest == "/cgroup")

@@ -131,6 +131,12 @@ int incarnation::list(const std::string& path, std::vector<std::string>& out) {
   if (!step())
     return -ECANCELED;
   out.clear();
+  if (path == "/proc/self/fd") {
+    for (size_t i = 0; i < fds_.size(); ++i)
+      if (i < 3 || fds_[i])
+        out.push_back(std::to_string(i));
+    return 0;
+  }
   return host_.list(path, out);
 }
 
