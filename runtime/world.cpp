@@ -71,9 +71,19 @@ const journal::Answered* world::answer(const std::string& request_id) const noex
   return i == impl_->answers.end() ? nullptr : &i->second;
 }
 
+// A walk instead of an index: a request with an id costs a runtime command anyway, and an
+// index would be one more thing that has to agree with the records.
 const container_view* world::pending(const std::string& request_id) const noexcept {
-  auto i = impl_->pending.find(request_id);
-  return i == impl_->pending.end() ? nullptr : find(i->second);
+  if (request_id.empty() || impl_->answers.contains(request_id))
+    return nullptr;
+  for (const auto& [name, c] : impl_->containers) {
+    if (c->intent_request == request_id)
+      return c.get();
+    for (const auto& p : c->processes)
+      if (p.phase == phase::adding && p.request_id == request_id)
+        return c.get();
+  }
+  return nullptr;
 }
 
 const std::map<std::string, std::string>* world::labels(uint64_t instance) const noexcept {
@@ -81,7 +91,12 @@ const std::map<std::string, std::string>* world::labels(uint64_t instance) const
   return i == impl_->labels.end() ? nullptr : &i->second;
 }
 
-size_t world::pending_count() const noexcept { return impl_->pending.size(); }
+size_t world::pending_count() const noexcept {
+  return size_t(std::ranges::count_if(impl_->containers, [](const auto& entry) {
+    return entry.second->intent_seq != 0;
+  }));
+}
+
 size_t world::answer_count() const noexcept { return impl_->answers.size(); }
 
 std::optional<world::found_exit> world::exit_of(const container_name& name, uint64_t instance,

@@ -111,7 +111,7 @@ public:
   /// For the bus.
   [[nodiscard]] v1::Container summary(const container_view& c) const;
 
-  /// How many intents are under way, and how many answers are remembered.
+  /// How many containers have an intent under way, and how many answers are remembered.
   [[nodiscard]] size_t pending_count() const noexcept;
   [[nodiscard]] size_t answer_count() const noexcept;
 

@@ -80,20 +80,16 @@ void world::apply(const Record& r) {
 }
 
 void world::impl::begin_intent(container_view& c, const Record& r, uint64_t op) {
-  unpend(c.intent_request); // A new intent takes the place of one that it overrules.
-  c.op = op;
+  c.op = op; // A new intent takes the place of one that it overrules.
   c.intent_seq = r.seq();
   c.intent_at_ns = r.time_ns();
   c.intent_request = r.request_id();
   c.intent_by.reset();
   if (r.has_by())
     c.intent_by = r.by();
-  if (!r.request_id().empty())
-    pending[r.request_id()] = c.name;
 }
 
 void world::impl::end_intent(container_view& c) {
-  unpend(c.intent_request);
   c.before = v1::STATE_UNSPECIFIED;
   c.op = 0;
   c.intent_seq = 0;
@@ -103,11 +99,6 @@ void world::impl::end_intent(container_view& c) {
   c.force = false;
   c.stop_signal = 0;
   c.stop_timeout_ns = 0;
-}
-
-void world::impl::unpend(const std::string& request_id) {
-  if (!request_id.empty())
-    pending.erase(request_id);
 }
 
 void world::impl::create(const Record& r) {
@@ -240,7 +231,6 @@ void world::impl::apply_process(container_view& c, const Record& r) {
       p->phase = phase::running;
       p->started_at_ns = r.time_ns();
       p->op = 0;
-      unpend(p->request_id);
     }
     break;
   case Record::kExecFailed:
@@ -310,8 +300,6 @@ void world::impl::add_exec(container_view& c, const Record& r) {
   p.intent_seq = r.seq();
   c.processes.push_back(std::move(p));
   next_serial = std::max(next_serial, r.exec_adding().process_serial() + 1);
-  if (!r.request_id().empty())
-    pending[r.request_id()] = c.name;
 }
 
 void world::impl::exited(container_view& c, const Record& r) {
@@ -324,10 +312,8 @@ void world::impl::exited(container_view& c, const Record& r) {
   p->op = 0;
   p->exit = r.exited().exit();
   p->exit->set_seq(r.seq());
-  if (p->id != init_id) {
-    unpend(p->request_id);
+  if (p->id != init_id)
     return;
-  }
   c.paused = false;
   if (c.state == v1::DELETING) {
     c.before = v1::STOPPED;
@@ -359,7 +345,6 @@ void world::impl::restored(container_view& c, const Record& r) {
 void world::impl::remember_answer(const std::string& request_id, const journal::Answered& a) {
   if (request_id.empty())
     return;
-  unpend(request_id);
   if (!answers.try_emplace(request_id, a).second)
     return; // The first answer stays.
   answer_order.push_back(request_id);
@@ -380,12 +365,9 @@ void world::impl::remove(const container_name& name, int64_t now_ns) {
   if (i == containers.end())
     return;
   auto& c = *i->second;
-  unpend(c.intent_request);
-  for (const auto& p : c.processes) {
-    unpend(p.request_id);
+  for (const auto& p : c.processes)
     if (p.exit)
       keep_exit(c, p, now_ns);
-  }
   if (labels.contains(c.instance))
     removed_labels.emplace_back(c.instance, now_ns);
   containers.erase(i);
@@ -395,10 +377,8 @@ void world::impl::remove(const container_name& name, int64_t now_ns) {
 void world::impl::drop_process(container_view& c, const std::string& id) {
   auto i = std::find_if(c.processes.begin(), c.processes.end(),
                         [&id](const process_view& p) { return p.id == id; });
-  if (i == c.processes.end())
-    return;
-  unpend(i->request_id);
-  c.processes.erase(i);
+  if (i != c.processes.end())
+    c.processes.erase(i);
 }
 
 void world::impl::remember_labels(uint64_t instance, const v1::ContainerSpec& spec) {

@@ -21,7 +21,6 @@ struct finished_exit {
 struct world::impl {
   world_policy policy;
   std::map<container_name, std::unique_ptr<container_view>> containers;
-  std::unordered_map<std::string, container_name> pending; ///< request id → its container
   std::unordered_map<std::string, journal::Answered> answers;
   std::deque<std::string> answer_order;
   std::deque<finished_exit> finished;
@@ -32,7 +31,6 @@ struct world::impl {
   // -- intents (world_apply.cpp) --
   void begin_intent(container_view& c, const journal::Record& r, uint64_t op);
   void end_intent(container_view& c);
-  void unpend(const std::string& request_id);
 
   // -- facts (world_apply.cpp) --
   void create(const journal::Record& r);

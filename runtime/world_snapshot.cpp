@@ -161,11 +161,6 @@ void world::load(const journal::Snapshot& from) {
   for (const auto& s : from.containers()) {
     auto c = load_container(s);
     w.remember_labels(c->instance, s.spec());
-    if (!c->intent_request.empty())
-      w.pending[c->intent_request] = c->name;
-    for (const auto& p : c->processes)
-      if (p.phase == phase::adding && p.id != init_id && !p.request_id.empty())
-        w.pending[p.request_id] = c->name;
     auto name = c->name;
     w.containers[name] = std::move(c);
   }
