@@ -182,6 +182,11 @@ void bus_client::reset(int32_t id, uint32_t code) {
   GANTRY_CHECK(nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, code) == 0);
 }
 
+void bus_client::forget(int32_t id) {
+  answers_.erase(id);
+  bodies_.erase(id);
+}
+
 void bus_client::ping() {
   GANTRY_CHECK(nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr) == 0);
 }
@@ -198,8 +203,10 @@ void bus_client::step() {
   if (fd_ < 0 || gone_)
     return;
   write_some();
-  if (reads)
-    read_some();
+  if (!reads)
+    return;
+  read_some();
+  write_some(); // acknowledgements and windows, which the server may wait for
 }
 
 void bus_client::write_some() {
@@ -215,8 +222,8 @@ void bus_client::write_some() {
   const auto n = ::send(fd_, raw_.data(), raw_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   if (n > 0)
     raw_.erase(0, size_t(n));
-  else if (errno != EAGAIN)
-    gone_ = !reads; // what the server still said may be there to be read
+  else if (errno != EAGAIN && !reads)
+    gone_ = true; // otherwise what the server still said may be there to be read
 }
 
 void bus_client::read_some() {

@@ -67,6 +67,8 @@ public:
   void step();
 
   bus_answer& at(int32_t id) { return answers_[id]; }
+  void forget(int32_t id); ///< A call that is closed.
+  [[nodiscard]] int fd() const noexcept { return fd_; }
   [[nodiscard]] bool gone() const noexcept { return gone_; } ///< The server has closed.
   [[nodiscard]] bool told_to_go() const noexcept { return goaway_; }
   [[nodiscard]] size_t bytes_read() const noexcept { return bytes_read_; }
