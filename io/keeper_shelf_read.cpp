@@ -21,6 +21,10 @@ void close_all(const keeper_packet& x) noexcept {
     ::close(x.fds[i]);
 }
 
+std::string text_of(const wire::message& refusal) {
+  return {refusal.note, ::strnlen(refusal.note, sizeof(refusal.note))};
+}
+
 } // namespace
 
 // Only the start waits like this: the loop does not run yet.

@@ -8,18 +8,18 @@ namespace gantry::io {
 
 namespace wire = keeper_wire;
 
-keeper_packet receive_packet(int from) noexcept {
+keeper_packet receive_packet(int from, std::span<char> rest) noexcept {
   keeper_packet out;
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(out.fds))];
-  iovec part{&out.what, sizeof(out.what)};
+  iovec parts[2] = {{&out.what, sizeof(out.what)}, {rest.data(), rest.size()}};
   msghdr m{};
-  m.msg_iov = &part;
-  m.msg_iovlen = 1;
+  m.msg_iov = parts;
+  m.msg_iovlen = rest.empty() ? 1 : 2;
   m.msg_control = control;
   m.msg_controllen = sizeof(control);
   do
     out.size = ::recvmsg(from, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  while (out.size < 0 && (errno == EINTR || errno == ECONNRESET));
+  while (out.size < 0 && (errno == EINTR || errno == ECONNRESET)); // said once, then the queue
   if (out.size < 0) {
     out.size = -errno;
     return out;
@@ -34,7 +34,7 @@ keeper_packet receive_packet(int from) noexcept {
 }
 
 int send_packet(int to, const wire::message& what, std::span<const int> fds,
-                const std::string& strings) noexcept {
+                std::span<const char> strings) noexcept {
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * wire::max_fds)] = {};
   iovec parts[2] = {{const_cast<wire::message*>(&what), sizeof(what)},
                     {const_cast<char*>(strings.data()), strings.size()}};
@@ -54,10 +54,6 @@ int send_packet(int to, const wire::message& what, std::span<const int> fds,
     if (errno != EINTR)
       return -errno;
   return 0;
-}
-
-std::string text_of(const wire::message& refusal) {
-  return {refusal.note, strnlen(refusal.note, sizeof(refusal.note))};
 }
 
 } // namespace gantry::io

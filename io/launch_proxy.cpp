@@ -52,6 +52,10 @@ result<std::string> strings_of(const std::string& program, int argc, char** argv
   return out;
 }
 
+std::string text_of(const wire::message& refusal) {
+  return {refusal.note, ::strnlen(refusal.note, sizeof(refusal.note))};
+}
+
 error refused(const wire::message& m) {
   if (wire::refusal(m.value) == wire::refusal::busy)
     return {ec::already_exists,

@@ -19,58 +19,14 @@ namespace {
 /// A `start` is taken apart where it was received: two places, so that one that is refused
 /// does not spoil the program that is in use.
 struct request {
-  char packet[wire::max_packet];
+  char strings[wire::max_packet];
   program what;
 };
 request requests[2];
 size_t spare = 0;
 
-struct received {
-  ssize_t size = -1; ///< As recvmsg: 0 at the end, -1 with errno.
-  bool cut = false;
-  int fds[wire::max_fds];
-  size_t count = 0;
-};
-
-received receive(int from, void* into, size_t room) noexcept {
-  received out;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(out.fds))];
-  iovec part{into, room};
-  msghdr m{};
-  m.msg_iov = &part;
-  m.msg_iovlen = 1;
-  m.msg_control = control;
-  m.msg_controllen = sizeof(control);
-  do
-    out.size = ::recvmsg(from, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  while (out.size < 0 && (errno == EINTR || errno == ECONNRESET)); // reset: the queue stays
-  if (out.size < 0)
-    return out;
-  out.cut = (m.msg_flags & MSG_CTRUNC) != 0;
-  for (auto* c = CMSG_FIRSTHDR(&m); c != nullptr; c = CMSG_NXTHDR(&m, c))
-    if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
-      out.count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-      std::memcpy(out.fds, CMSG_DATA(c), out.count * sizeof(int));
-    }
-  return out;
-}
-
-bool send(int to, const wire::message& what, std::span<const int> fds) noexcept {
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * wire::max_fds)] = {};
-  iovec part{const_cast<wire::message*>(&what), sizeof(what)};
-  msghdr m{};
-  m.msg_iov = &part;
-  m.msg_iovlen = 1;
-  if (!fds.empty()) {
-    m.msg_control = control;
-    m.msg_controllen = CMSG_SPACE(fds.size_bytes());
-    auto* c = CMSG_FIRSTHDR(&m);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(fds.size_bytes());
-    std::memcpy(CMSG_DATA(c), fds.data(), fds.size_bytes());
-  }
-  return ::sendmsg(to, &m, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+bool send(int to, const wire::message& what, std::span<const int> fds = {}) noexcept {
+  return io::send_packet(to, what, fds) == 0;
 }
 
 void refuse(int to, refusal why, const wire::message& about, uint64_t serial,
@@ -78,7 +34,7 @@ void refuse(int to, refusal why, const wire::message& about, uint64_t serial,
   wire::message m{.what = word::error, .value = static_cast<uint32_t>(why),
                   .aux = wire::version, .kind = about.kind, .serial = serial};
   std::strncpy(m.note, text, sizeof(m.note) - 1);
-  send(to, m, {});
+  send(to, m);
 }
 
 const char* text_of(refusal why) noexcept {
@@ -129,16 +85,15 @@ bool keeper::open_control() noexcept {
 
 void keeper::take_messages() noexcept {
   while (socket_ >= 0 && !listing_) {
-    std::byte packet[sizeof(wire::message) + 1]; // one more, to see that it is too long
-    const auto got = receive(socket_, packet, sizeof(packet));
-    const std::span fds{got.fds, got.count};
+    char more = 0;
+    const auto got = io::receive_packet(socket_, {&more, 1});
     if (got.size > 0) {
-      obey(judge({packet, static_cast<size_t>(got.size)}, got.count, got.cut), fds);
+      obey(judge(got), {got.fds, got.count});
       continue;
     }
-    close_all(fds);
+    close_all({got.fds, got.count});
     // Of a gantryd that lives, an empty queue is no end.
-    if (got.size < 0 && errno == EAGAIN && pid_ > 0)
+    if (got.size == -EAGAIN && pid_ > 0)
       return;
     ::close(socket_);
     socket_ = -1;
@@ -155,7 +110,7 @@ void keeper::obey(const verdict& v, std::span<const int> fds) noexcept {
   switch (m.what) {
   case word::hello:
     send(socket_, {.what = word::welcome, .value = static_cast<uint32_t>(::getpid()),
-                   .serial = arena_.header().generation.load()}, {});
+                   .serial = arena_.header().generation.load()});
     return;
   case word::ready:
     ready_ = ever_ready_ = true;
@@ -194,13 +149,13 @@ void keeper::list_on() noexcept {
     wire::message m{.what = word::entry, .kind = shelf_.kind(listed_),
                     .serial = shelf_.serial(listed_)};
     std::memcpy(m.note, slot.note, sizeof(m.note));
-    if (!send(socket_, m, {slot.fds, slot.count})) {
-      listing_ = errno == EAGAIN;
+    if (const int res = io::send_packet(socket_, m, {slot.fds, slot.count}); res < 0) {
+      listing_ = res == -EAGAIN;
       return;
     }
   }
   const wire::message last{.what = word::end, .value = size, .aux = size};
-  listing_ = listing_ && !send(socket_, last, {}) && errno == EAGAIN;
+  listing_ = listing_ && io::send_packet(socket_, last, {}) == -EAGAIN;
 }
 
 void keeper::take_launcher() noexcept {
@@ -222,19 +177,17 @@ void keeper::take_launcher() noexcept {
 }
 
 void keeper::take_request() noexcept {
-  auto& r = requests[spare];
-  const auto got = receive(launcher_, r.packet, sizeof(r.packet));
+  const auto got = io::receive_packet(launcher_, requests[spare].strings);
   const std::span fds{got.fds, got.count};
   if (got.size > 0) {
-    const auto size = static_cast<size_t>(got.size);
-    const auto v = judge_control(std::as_bytes(std::span{r.packet, size}), got.count, got.cut);
+    const auto v = judge_control(got);
     if (!v.ok)
       refuse(launcher_, v.why, v.what, 0, text_of(v.why));
     else if (v.what.what == word::signal && pid_ > 0)
       forward(static_cast<int>(v.what.value));
     else if (v.what.what == word::start)
-      run_request(v.what, size, fds);
-  } else if (got.size == 0 || errno != EAGAIN) {
+      run_request(v.what, static_cast<size_t>(got.size) - sizeof(v.what), fds);
+  } else if (got.size != -EAGAIN) {
     ::close(launcher_);
     launcher_ = -1;
   }
@@ -244,8 +197,7 @@ void keeper::take_request() noexcept {
 void keeper::run_request(const wire::message& what, size_t size,
                          std::span<const int> fds) noexcept {
   auto& r = requests[spare];
-  const std::span strings{r.packet + sizeof(what), size - sizeof(what)};
-  if (pid_ > 0 || !take_apart(what, strings, r.what)) {
+  if (pid_ > 0 || !take_apart(what, {r.strings, size}, r.what)) {
     refuse(launcher_, pid_ > 0 ? refusal::busy : refusal::malformed, what,
            static_cast<uint64_t>(pid_), "not now, or not a program");
     return;
@@ -260,7 +212,7 @@ void keeper::run_request(const wire::message& what, size_t size,
 
 void keeper::tell_launcher(word what, int value) noexcept {
   if (launcher_ >= 0)
-    send(launcher_, {.what = what, .value = static_cast<uint32_t>(value)}, {});
+    send(launcher_, {.what = what, .value = static_cast<uint32_t>(value)});
 }
 
 } // namespace gantry::keeper

@@ -1,6 +1,7 @@
 #include "apps/keeper/protocol.hpp"
 
 #include <csignal>
+#include <cstddef>
 #include <cstring>
 
 namespace gantry::keeper {
@@ -11,20 +12,15 @@ using wire::word;
 namespace {
 
 /// The part that both sockets share: is it a message of our version at all.
-verdict read(std::span<const std::byte> packet) noexcept {
+verdict read(const io::keeper_packet& x) noexcept {
   verdict out;
-  constexpr size_t stable = offsetof(wire::message, value);
-  if (packet.size() < stable)
+  out.what = x.what;
+  if (x.size < static_cast<ssize_t>(offsetof(wire::message, value)) || x.what.magic != wire::magic)
     return out;
-  auto size = packet.size() < sizeof(out.what) ? packet.size() : sizeof(out.what);
-  std::memcpy(&out.what, packet.data(), size);
-  if (out.what.magic != wire::magic)
-    return out;
-  if (out.what.version != wire::version) {
+  if (x.what.version != wire::version)
     out.why = refusal::version;
-    return out;
-  }
-  out.ok = packet.size() >= sizeof(out.what);
+  else
+    out.ok = x.size >= static_cast<ssize_t>(sizeof(x.what));
   return out;
 }
 
@@ -41,55 +37,46 @@ bool is_variable(const char* text, const char* name) noexcept {
 
 } // namespace
 
-verdict judge(std::span<const std::byte> packet, size_t fds, bool cut) noexcept {
+verdict judge(const io::keeper_packet& packet) noexcept {
   auto v = read(packet);
+  const bool bare = packet.count == 0 && !packet.cut;
   if (!v.ok)
     return v;
-  if (packet.size() != sizeof(wire::message))
+  if (packet.size != sizeof(wire::message))
     return refuse(v, refusal::malformed);
   switch (v.what.what) {
   case word::put:
-    if (cut)
+    if (packet.cut)
       return refuse(v, refusal::fds_lost);
-    return fds <= wire::max_fds ? v : refuse(v, refusal::malformed);
+    return packet.count <= wire::max_fds ? v : refuse(v, refusal::malformed);
   case word::farewell:
-    return fds == 0 && !cut && v.what.value <= 1 ? v : refuse(v, refusal::malformed);
+    return bare && v.what.value <= 1 ? v : refuse(v, refusal::malformed);
   case word::hello:
   case word::ready:
   case word::drop:
   case word::list:
   case word::freed:
-    return fds == 0 && !cut ? v : refuse(v, refusal::malformed);
+    return bare ? v : refuse(v, refusal::malformed);
   default:
     return refuse(v, refusal::malformed);
   }
 }
 
-verdict judge_control(std::span<const std::byte> packet, size_t fds, bool cut) noexcept {
+verdict judge_control(const io::keeper_packet& packet) noexcept {
   auto v = read(packet);
   if (!v.ok)
     return v;
-  auto whole = packet.size() == sizeof(wire::message);
-  switch (v.what.what) {
-  case word::start:
-    if (cut)
+  const bool alone = packet.size == sizeof(wire::message);
+  if (v.what.what == word::start) {
+    if (packet.cut)
       return refuse(v, refusal::fds_lost);
-    return !whole && fds == 3 ? v : refuse(v, refusal::malformed);
-  case word::signal:
-    switch (v.what.value) {
-    case SIGTERM:
-    case SIGINT:
-    case SIGHUP:
-    case SIGQUIT:
-    case SIGUSR1:
-    case SIGUSR2:
-      return whole && fds == 0 && !cut ? v : refuse(v, refusal::malformed);
-    default:
-      return refuse(v, refusal::malformed);
-    }
-  default:
-    return refuse(v, refusal::malformed);
+    return !alone && packet.count == 3 ? v : refuse(v, refusal::malformed);
   }
+  if (v.what.what == word::signal && alone && packet.count == 0 && !packet.cut)
+    for (int sig : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2})
+      if (v.what.value == static_cast<uint32_t>(sig))
+        return v;
+  return refuse(v, refusal::malformed);
 }
 
 bool take_apart(const wire::message& start, std::span<char> strings, program& out) noexcept {

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <span>
 
-#include "io/keeper_wire.hpp"
+#include "io/keeper_socket.hpp"
 
 /// The keeper: holds what must outlive gantryd, reaps its orphans, starts it again. It knows
 /// nothing of containers. No allocation after start, no exceptions, one thread.
@@ -18,13 +18,12 @@ struct verdict {
   wire::message what;                           ///< When ok; the key also for `fds_lost`.
 };
 
-/// Judges a packet from gantryd. Pure.
-/// @param fds Number of descriptors that came with it.
-/// @param cut Whether the packet or its descriptors were cut off on arrival.
-verdict judge(std::span<const std::byte> packet, size_t fds, bool cut) noexcept;
+/// Judges a packet from gantryd. Pure: it looks only at `size`, `cut`, `count` and `what`,
+/// of which no more than `size` bytes have arrived.
+verdict judge(const io::keeper_packet& packet) noexcept;
 
 /// Judges a packet that came by the control socket: `start` or `signal`. Pure.
-verdict judge_control(std::span<const std::byte> packet, size_t fds, bool cut) noexcept;
+verdict judge_control(const io::keeper_packet& packet) noexcept;
 
 /// A program to run: pointers into memory of somebody else.
 struct program {

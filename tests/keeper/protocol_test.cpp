@@ -17,12 +17,18 @@ using wire::word;
 
 namespace {
 
-std::span<const std::byte> bytes_of(const wire::message& m) {
-  return std::as_bytes(std::span{&m, 1});
+io::keeper_packet packet(const wire::message& m, size_t fds = 0, bool cut = false,
+                         ssize_t size = sizeof(wire::message)) {
+  io::keeper_packet out;
+  out.size = size;
+  out.cut = cut;
+  out.what = m;
+  out.count = fds;
+  return out;
 }
 
 verdict judged(const wire::message& m, size_t fds = 0, bool cut = false) {
-  return judge(bytes_of(m), fds, cut);
+  return judge(packet(m, fds, cut));
 }
 
 } // namespace
@@ -70,8 +76,8 @@ TEST_CASE("keeper protocol: a put whose descriptors were lost keeps its key for 
 TEST_CASE("keeper protocol: another version is told apart from nonsense") {
   wire::message m{.version = 2, .what = word::hello};
   CHECK(judged(m).why == refusal::version);
-  CHECK(judge(bytes_of(m).first(8), 0, false).why == refusal::version);
-  CHECK(judge(bytes_of(m).first(7), 0, false).why == refusal::malformed);
+  CHECK(judge(packet(m, 0, false, 8)).why == refusal::version);
+  CHECK(judge(packet(m, 0, false, 7)).why == refusal::malformed);
   m.magic = 7;
   CHECK(judged(m).why == refusal::malformed);
 }
@@ -81,7 +87,7 @@ TEST_CASE("keeper protocol: words of the other direction or socket are refused")
                     word::start, word::signal, word(0), word(999)})
     CHECK_FALSE(judged({.what = what}).ok);
   for (auto what : {word::hello, word::put, word::farewell, word::freed})
-    CHECK_FALSE(judge_control(bytes_of({.what = what}), 0, false).ok);
+    CHECK_FALSE(judge_control(packet({.what = what})).ok);
 }
 
 TEST_CASE("keeper protocol: only signals that ask are passed on") {
@@ -89,7 +95,7 @@ TEST_CASE("keeper protocol: only signals that ask are passed on") {
     bool asks = sig == SIGTERM || sig == SIGINT || sig == SIGHUP || sig == SIGQUIT
                 || sig == SIGUSR1 || sig == SIGUSR2;
     wire::message m{.what = word::signal, .value = uint32_t(sig)};
-    CHECK(judge_control(bytes_of(m), 0, false).ok == asks);
+    CHECK(judge_control(packet(m)).ok == asks);
   }
 }
 
@@ -126,25 +132,22 @@ TEST_CASE("keeper protocol: a start whose strings do not fit is refused") {
 
 TEST_CASE("keeper protocol: whatever bytes come, a verdict comes out") {
   std::mt19937 random(20'240'601);
-  std::vector<char> packet(4096);
+  std::vector<char> strings(64);
   size_t accepted = 0;
   static program p;
   for (int round = 0; round < 200'000; ++round) {
-    wire::message m{.what = word(random() % 40), .value = uint32_t(random() % 4),
-                    .aux = uint32_t(random() % 4)};
-    std::memcpy(packet.data(), &m, sizeof(m));
-    size_t size = random() % 3 == 0 ? random() % 200 : sizeof(m);
-    if (random() % 4 == 0) // strings, of short words
-      for (size = sizeof(m); size < sizeof(m) + random() % 40; ++size)
-        packet[size] = random() % 3 == 0 ? '\0' : "/GA=x"[random() % 5];
+    auto x = packet({.what = word(random() % 40), .value = uint32_t(random() % 4),
+                     .aux = uint32_t(random() % 4)},
+                    random() % 10, random() % 8 == 0);
     for (auto flips = random() % 3; flips > 0; --flips)
-      packet[random() % sizeof(m)] ^= char(1u << random() % 8);
-    auto bytes = std::as_bytes(std::span{packet}.first(size));
-    const size_t fds = random() % 10;
-    accepted += judge(bytes, fds, random() % 8 == 0).ok;
-    auto v = judge_control(bytes, fds, false);
-    if (v.ok && v.what.what == word::start)
-      accepted += take_apart(v.what, std::span{packet}.subspan(sizeof(m), size - sizeof(m)), p);
+      reinterpret_cast<char*>(&x.what)[random() % sizeof(x.what)] ^= char(1u << random() % 8);
+    const auto more = random() % 4 == 0 ? random() % strings.size() : 0;
+    for (size_t i = 0; i < more; ++i) // short words
+      strings[i] = random() % 3 == 0 ? '\0' : "/GA=x"[random() % 5];
+    x.size = random() % 4 == 0 ? ssize_t(random() % 96) : ssize_t(sizeof(x.what) + more);
+    accepted += judge(x).ok;
+    if (auto v = judge_control(x); v.ok && v.what.what == word::start)
+      accepted += take_apart(v.what, std::span{strings}.first(more), p);
   }
   CHECK(accepted > 1000); // else nothing was tried
 }
