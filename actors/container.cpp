@@ -6,6 +6,11 @@
 
 namespace gantry::actors {
 
+container_state::~container_state() {
+  if (host != nullptr)
+    host->actors.erase(self->id());
+}
+
 error container_state::refusal(std::string_view why) const {
   auto text = "container \"" + who.id + "\": ";
   text.append(why);
@@ -215,6 +220,7 @@ container_actor::behavior_type container(container_actor::stateful_pointer<conta
   st->self = self;
   st->host = host;
   st->who = std::move(who);
+  host->actors.emplace(self->id(), self->address());
   using std::string;
   return {
     [st](const v1::By& by, const v1::CreateRequest& r) { return st->create(by, r); },

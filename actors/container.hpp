@@ -38,6 +38,8 @@ public:
 
   static inline const char* name = "container";
 
+  ~container_state();
+
   // -- requests (container_create.cpp, container_exec.cpp, …) --
   caf::result<v1::CreateReply> create(const v1::By& by, const v1::CreateRequest& req);
   caf::result<v1::StartReply> start(const v1::By& by, const v1::StartRequest& req);

@@ -62,11 +62,6 @@ void gate::close() {
   exits_.reset();
 }
 
-template <class T>
-void gate::later(answer<T> f, result<T> value) {
-  host_.loop.post([f = std::move(f), value = std::move(value)]() mutable { f(std::move(value)); });
-}
-
 template <class Reply, class Request>
 void gate::send(const v1::By& by, Request req, answer<Reply> f) {
   errand job = [to = to_, by, req = std::move(req), f = std::move(f)](caf::event_based_actor* me) {

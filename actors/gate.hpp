@@ -80,4 +80,9 @@ private:
   uint64_t next_waiter_ = 1;
 };
 
+template <class T>
+void gate::later(answer<T> f, result<T> value) {
+  host_.loop.post([f = std::move(f), value = std::move(value)]() mutable { f(std::move(value)); });
+}
+
 } // namespace gantry::actors

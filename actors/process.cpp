@@ -7,7 +7,13 @@
 
 namespace gantry::actors {
 
+process_state::~process_state() {
+  if (setup.host != nullptr)
+    setup.host->actors.erase(self->id());
+}
+
 void process_state::take_up() {
+  setup.host->actors.emplace(self->id(), self->address());
   if (setup.key.pid == 0)
     return;
   if (setup.death) {

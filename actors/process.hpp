@@ -34,6 +34,8 @@ public:
 
   static inline const char* name = "process";
 
+  ~process_state();
+
   /// An adopted process goes on where it was.
   void take_up();
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <caf/actor_addr.hpp>
 #include <caf/actor_control_block.hpp>
 #include <cstdint>
 #include <functional>
@@ -68,6 +69,8 @@ struct services {
   std::function<uint64_t()> own_log_dropped; ///< Lines that gantryd's own log dropped.
   /// Told the outcome of every request that was made by an earlier life (see gate).
   std::function<void(const std::string& request_id, result<std::string> reply)> on_request;
+  /// Living container and process actors: for an end without goodbye (simulation).
+  std::map<caf::actor_id, caf::actor_addr> actors;
   caf::strong_actor_ptr supervisor; ///< Told when a container is gone.
   uint64_t next_op = 1; ///< GANTRY_OP of the next runtime command; unique on this host's boot.
 

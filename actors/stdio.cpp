@@ -25,6 +25,10 @@ io::pump::events log_events(services& host, const process_names& who) {
           .unblocked = [blocked] { blocked(false, "the log disk takes bytes again"); }};
 }
 
+/// A put that failed although there is a keeper. Without one the containers still run; that
+/// they would not survive us was said when it went.
+bool lost(const result<void>& put) { return !put && put.why().code != ec::unavailable; }
+
 result<io::fd> null_input(services& host) {
   auto& sys = host.loop.sys();
   const auto n = sys.open("/dev/null", O_RDONLY);
@@ -83,7 +87,7 @@ result<new_streams> make_streams(services& host, const process_names& who, bool 
     out.theirs[0] = std::move((*made)[0]);
     out.ours.stdin_pipe = std::move((*made)[1]);
     const int fds[] = {out.ours.stdin_pipe.get()};
-    if (auto put = host.keeper.put({shelf_stdin, who.serial}, {}, fds); !put)
+    if (auto put = host.keeper.put({shelf_stdin, who.serial}, {}, fds); lost(put))
       return std::move(put).why();
   } else {
     auto null = null_input(host);
@@ -92,7 +96,7 @@ result<new_streams> make_streams(services& host, const process_names& who, bool 
     out.theirs[0] = std::move(*null);
   }
   const int fds[] = {reads[0].get(), reads[1].get()};
-  if (auto put = host.keeper.put({io::shelf_kind::stdio, who.serial}, {}, fds); !put)
+  if (auto put = host.keeper.put({io::shelf_kind::stdio, who.serial}, {}, fds); lost(put))
     return std::move(put).why();
   out.ours.pump = std::make_unique<io::pump>(host.loop, host.keeper, host.blocks, policy_of(log));
   auto begun = out.ours.pump->begin(who.serial, host.log_dir(who.serial), std::move(reads),

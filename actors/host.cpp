@@ -1,0 +1,257 @@
+#include "actors/host.hpp"
+
+#include <caf/all.hpp>
+#include <csignal>
+#include <spdlog/spdlog.h>
+#include <sys/wait.h>
+
+#include "actors/recorder.hpp"
+#include "actors/stdio.hpp"
+#include "actors/supervisor.hpp"
+#include "actors/terminator.hpp"
+#include "io/log_state.hpp"
+#include "runtime/bundle.hpp"
+
+namespace gantry::actors {
+
+namespace {
+
+constexpr auto end_patience = std::chrono::seconds(5);
+
+/// The request that an intent under way answers, by the state that it left.
+std::string_view method_of(v1::State state) {
+  switch (state) {
+    case v1::CREATING: return "Create";
+    case v1::STARTING: return "Start";
+    case v1::PAUSING: return "Pause";
+    case v1::STOPPING: return "Stop";
+    case v1::DELETING: return "Remove";
+    default: return {};
+  }
+}
+
+} // namespace
+
+supervisor_host::supervisor_host(io::loop& l, io::shelf& keeper,
+                                 const runtime::cgroup_host& cgroups)
+  : loop_(l), keeper_(keeper), cgroups_(cgroups) {}
+
+supervisor_host::~supervisor_host() {
+  GANTRY_CHECK(ended_ || !system_);
+}
+
+result<std::unique_ptr<supervisor_host>>
+supervisor_host::make(io::loop& l, io::shelf& keeper, const runtime::cgroup_host& cgroups,
+                      supervisor_options options, runtime::engine_policy policy) {
+  std::unique_ptr<supervisor_host> out{new supervisor_host(l, keeper, cgroups)};
+  if (auto done = out->recover(std::move(options), policy); !done)
+    return std::move(done).why();
+  return out;
+}
+
+result<void> supervisor_host::make_directories(const supervisor_options& o) {
+  auto& sys = loop_.sys();
+  for (const auto& dir : {o.state_dir, o.state_dir + "/bundles", o.state_dir + "/runtime",
+                          o.root_dir, o.root_dir + "/journal", o.root_dir + "/logs"})
+    if (const auto rc = sys.mkdir(dir, 0700); rc < 0 && rc != -EEXIST)
+      return from_errno(-rc, "make the directory", dir);
+  return {};
+}
+
+result<void> supervisor_host::take_shelf() {
+  auto entries = keeper_.list();
+  if (!entries)
+    return std::move(entries).why();
+  shelf_ = std::move(*entries);
+  return {};
+}
+
+result<void> supervisor_host::recover(supervisor_options options, runtime::engine_policy policy) {
+  auto& sys = loop_.sys();
+  if (auto made = make_directories(options); !made)
+    return made;
+  if (auto taken = take_shelf(); !taken)
+    return taken;
+  sys.read_small("/proc/sys/kernel/random/boot_id", boot_id_);
+  while (!boot_id_.empty() && boot_id_.back() == '\n')
+    boot_id_.pop_back();
+  auto world = std::make_unique<runtime::world>();
+  auto* w = world.get();
+  auto file = runtime::journal_file::open(
+    loop_, keeper_.memory(), options.root_dir + "/journal", boot_id_, {},
+    [w](journal::Snapshot s) { w->load(s); }, [w](const journal::Record& r) { w->apply(r); },
+    report_);
+  if (!file)
+    return std::move(file).why();
+  first_start_ = (*file)->last_seq() == 0;
+  ledger_ = std::make_unique<runtime::ledger>(loop_, std::move(*file), std::move(world));
+  ledger_->file().on_snapshot([l = ledger_.get()] { return l->now().save(); });
+  blocks_ = std::make_unique<io::block_pool>(keeper_.memory());
+  reaper_ = std::make_unique<io::reaper>(loop_, keeper_);
+  const auto parent = options.cgroup_parent;
+  engine_ = runtime::make_oci_engine(
+    loop_, *reaper_, options.state_dir + "/runtime", policy, [parent](const std::string& id) {
+      const auto dot = id.find('.'); // A namespace has none.
+      return "/" + parent + "/" + id.substr(0, dot) + "/" + id.substr(dot + 1);
+    });
+  services_.reset(new services{.loop = loop_, .keeper = keeper_, .reaper = *reaper_,
+                               .blocks = *blocks_, .ledger = *ledger_, .engine = *engine_,
+                               .cgroups = cgroups_, .options = std::move(options), .logs = {},
+                               .shelved = {}, .shelved_stdin = {}, .orphans = {}, .stuck = {},
+                               .had_keeper = keeper_.news_fd() >= 0,
+                               .started_at_ns = sys.realtime().count(), .own_log_dropped = {},
+                               .on_request = {}, .actors = {}, .supervisor = {}, .next_op = 1});
+  // Unique among all lives of this boot: a command of an earlier life keeps its own.
+  services_->next_op = (ledger_->file().last_seq() + 1) << 16;
+  for (auto& o : runtime::find_orphans(sys, services_->options.state_dir + "/runtime"))
+    services_->orphans.emplace(o.op, o);
+  clear_leftovers();
+  reaper_->start();
+  say_started();
+  keeper_.on_lost([this] { on_keeper_lost(); });
+  spawn_actors();
+  return {};
+}
+
+void supervisor_host::say_started() {
+  for (const auto& note : report_.notes)
+    spdlog::warn("journal: {}", note);
+  if (report_.cut_bytes > 0)
+    spdlog::warn("journal: a torn tail of {} bytes was cut off at {}", report_.cut_bytes,
+                 report_.cut_where);
+  auto gap = [this](uint64_t from, uint64_t to, std::string reason) {
+    journal::Record r;
+    r.mutable_gap()->set_from_seq(from);
+    r.mutable_gap()->set_to_seq(to);
+    r.mutable_gap()->set_reason(std::move(reason));
+    ledger_->record(r);
+  };
+  if (report_.new_epoch && !first_start_)
+    gap(0, 0, report_.lost_arena ? "the keeper was lost: the newest records may be missing"
+                                 : "the host has booted");
+  if (report_.missing_from != 0)
+    gap(report_.missing_from, report_.missing_to, "the journal was repaired");
+  journal::Record r;
+  auto* s = r.mutable_supervisor_started();
+  s->set_version(services_->options.version);
+  s->set_boot_id(boot_id_);
+  const auto memory = keeper_.memory();
+  const auto status = memory ? memory.header().last_status.load() : -1;
+  s->set_generation(memory ? memory.header().generation.load() : 0);
+  if (status != -1 && WIFSIGNALED(status))
+    s->set_previous_signal(WTERMSIG(status));
+  if (status != -1 && WIFEXITED(status))
+    s->set_previous_code(WEXITSTATUS(status));
+  s->set_cause(first_start_          ? "first"
+               : report_.new_epoch   ? "boot"
+               : status > 0          ? "crash"
+                                     : "start");
+  ledger_->record(r);
+  spdlog::info("gantryd {} serves epoch {} from record {}, cause={}, {} containers known",
+               services_->options.version, ledger_->file().epoch(), ledger_->file().last_seq(),
+               s->cause(), ledger_->now().all().size());
+}
+
+void supervisor_host::clear_leftovers() {
+  std::set<uint64_t> serials;
+  std::set<std::string> bundles;
+  for (const auto& [name, c] : ledger_->now().all()) {
+    bundles.insert(hex16(c->instance));
+    for (const auto& p : c->processes)
+      serials.insert(p.serial);
+  }
+  for (auto& e : shelf_) {
+    const bool streams = e.key.kind == io::shelf_kind::stdio;
+    const bool input = e.key.kind == shelf_stdin;
+    if (!streams && !input)
+      continue;
+    if (!serials.contains(e.key.serial)) {
+      drop_streams(*services_, e.key.serial); // Nobody's: its container is gone.
+      continue;
+    }
+    const auto serial = e.key.serial;
+    (streams ? services_->shelved : services_->shelved_stdin).emplace(serial, std::move(e));
+  }
+  shelf_.clear();
+  if (const auto memory = keeper_.memory()) {
+    const auto slots = memory.logs().first(io::log_state::slots_used(memory));
+    for (const auto& slot : slots)
+      if (const auto serial = slot.serial.load(); serial != 0 && !serials.contains(serial))
+        io::discard_slot(memory, *blocks_, serial);
+  }
+  std::vector<std::string> names;
+  if (loop_.sys().list(services_->options.state_dir + "/bundles", names) >= 0)
+    for (const auto& n : names)
+      if (!bundles.contains(n))
+        runtime::remove_bundle(loop_, services_->options.state_dir + "/bundles/" + n, [] {});
+}
+
+void supervisor_host::spawn_actors() {
+  config_ = std::make_unique<io::loop_config>(loop_);
+  system_ = std::make_unique<caf::actor_system>(*config_);
+  supervisor_ = system_->spawn(supervisor, services_.get());
+  services_->supervisor = caf::actor_cast<caf::strong_actor_ptr>(supervisor_);
+  recorder_ = system_->spawn(recorder, services_.get());
+  gate_ = std::make_unique<gate>(*system_, *services_, supervisor_);
+  expect_intents();
+  caf::anon_send(supervisor_, atom::adopt::value);
+}
+
+void supervisor_host::expect_intents() {
+  for (const auto& [name, c] : ledger_->now().all()) {
+    const auto fresh = c->state == v1::CREATING && c->run > 1;
+    if (const auto method = fresh ? "Start" : method_of(c->state); !method.empty())
+      gate_->expect(c->intent_request, std::string{method});
+    for (const auto& p : c->processes)
+      if (p.phase == runtime::process_view::phase_t::adding && p.id != runtime::init_id)
+        gate_->expect(p.request_id, "Exec");
+  }
+}
+
+void supervisor_host::on_keeper_lost() {
+  spdlog::error("the keeper is gone: containers go on, but would not survive this process; "
+                "restart gantryd when that is convenient");
+  journal::Record r;
+  r.mutable_keeper_lost();
+  ledger_->record(r);
+}
+
+void supervisor_host::shutdown(bool stop_containers, std::string cause, std::function<void()> f) {
+  journal::Record r;
+  r.mutable_supervisor_stopping()->set_leaves_running(!stop_containers);
+  r.mutable_supervisor_stopping()->set_cause(std::move(cause));
+  ledger_->record(r);
+  auto end = system_->spawn(terminator, services_.get(), supervisor_, recorder_);
+  auto done = [this, f = std::move(f)] {
+    gate_->close();
+    services_->supervisor = nullptr;
+    supervisor_ = nullptr;
+    recorder_ = nullptr;
+    ended_ = true;
+    ledger_->stop(f);
+  };
+  // The answer needs an actor to receive it.
+  system_->spawn([end, stop_containers, done](caf::event_based_actor* self) {
+    self->request(end, caf::infinite, atom::shutdown::value, stop_containers)
+      .then([self, done](atom::shutdown) {
+        done();
+        self->quit();
+      });
+  });
+}
+
+void supervisor_host::abandon() {
+  ended_ = true;
+  gate_->close();
+  services_->supervisor = nullptr;
+  const auto living = services_->actors;
+  for (const auto& [id, address] : living)
+    if (auto actor = caf::actor_cast<caf::actor>(address))
+      caf::anon_send_exit(actor, caf::exit_reason::kill);
+  caf::anon_send_exit(supervisor_, caf::exit_reason::kill);
+  caf::anon_send_exit(recorder_, caf::exit_reason::kill);
+  supervisor_ = nullptr;
+  recorder_ = nullptr;
+}
+
+} // namespace gantry::actors

@@ -1,0 +1,246 @@
+#include "daemon.hpp"
+
+#include <csignal>
+#include <fcntl.h>
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "io/keeper_shelf.hpp"
+#include "io/local_shelf.hpp"
+#include "notify.hpp"
+
+namespace gantry::daemon {
+
+namespace {
+
+constexpr io::shelf_key bus_listener{io::shelf_kind::listener, 1};
+constexpr auto bus_grace = std::chrono::seconds(2);
+constexpr auto longest_turn = std::chrono::seconds(10);
+
+/// All descriptors that we may have, we want: a container takes a few.
+uint32_t raise_fd_limit() {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  return uint32_t(std::min<rlim_t>(limit.rlim_cur, 1u << 20));
+}
+
+sockaddr_un address_of(const std::string& path) {
+  sockaddr_un out{};
+  out.sun_family = AF_UNIX;
+  path.copy(out.sun_path, sizeof(out.sun_path) - 1);
+  return out;
+}
+
+/// Whether the listener still stands at this path.
+bool listens_at(int fd, const std::string& path) {
+  sockaddr_un at{};
+  socklen_t length = sizeof(at);
+  struct stat seen{};
+  return ::getsockname(fd, reinterpret_cast<sockaddr*>(&at), &length) == 0
+         && path == at.sun_path && ::stat(path.c_str(), &seen) == 0;
+}
+
+} // namespace
+
+daemon::daemon(daemon_options options, std::shared_ptr<io::log_sink> log)
+  : options_(std::move(options)), log_(std::move(log)) {}
+
+daemon::~daemon() = default;
+
+result<void> daemon::take_state() {
+  const auto path = options_.supervisor.state_dir + "/gantryd.lock";
+  if (::mkdir(options_.supervisor.state_dir.c_str(), 0700) != 0 && errno != EEXIST)
+    return from_errno(errno, "make the state directory", options_.supervisor.state_dir);
+  lock_ = io::fd{*kernel_, ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
+  if (!lock_)
+    return from_errno(errno, "open", path);
+  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+    char pid[32] = {};
+    (void)::pread(lock_.get(), pid, sizeof(pid) - 1, 0);
+    return error{ec::already_exists,
+                 "a gantryd serves " + options_.supervisor.state_dir + " already, pid " + pid,
+                 "stop it, or give this one a --state and a --root of its own"};
+  }
+  const auto pid = std::to_string(::getpid());
+  if (::ftruncate(lock_.get(), 0) != 0
+      || ::pwrite(lock_.get(), pid.data(), pid.size(), 0) != ssize_t(pid.size()))
+    return from_errno(errno, "write", path);
+  return {};
+}
+
+result<void> daemon::open_shelf(const io::launched& how) {
+  if (how.what == io::launched::as::supervised) {
+    auto shelf = io::keeper_shelf::open(*loop_, how.fds);
+    if (!shelf)
+      return std::move(shelf).why();
+    (*shelf)->on_refused([](const io::shelf_key& key, const error& why) {
+      spdlog::error("the keeper refused shelf entry {}/{}: {}", key.kind, key.serial, why.text());
+    });
+    shelf_ = std::move(*shelf);
+    supervised_ = true;
+    return {};
+  }
+  auto shelf = io::local_shelf::make(*kernel_);
+  if (!shelf)
+    return std::move(shelf).why();
+  shelf_ = std::move(*shelf);
+  return {};
+}
+
+result<io::fd> daemon::make_socket() {
+  const auto& path = options_.socket;
+  io::fd out{*kernel_, ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+  if (!out)
+    return from_errno(errno, "make a socket for", path);
+  struct stat seen{};
+  if (::lstat(path.c_str(), &seen) == 0) {
+    if (!S_ISSOCK(seen.st_mode))
+      return error{ec::already_exists, path + " exists and is not a socket",
+                   "remove it, or name another path with --socket"};
+    ::unlink(path.c_str()); // We hold the state's lock: it is a leftover.
+  }
+  const auto address = address_of(path);
+  const auto old = ::umask(0117); // 0660 from its first moment.
+  const int bound = ::bind(out.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address));
+  const int why = errno;
+  ::umask(old);
+  if (bound != 0)
+    return from_errno(why, "bind the bus's socket to", path);
+  if (::listen(out.get(), 1024) != 0)
+    return from_errno(errno, "listen on", path);
+  const int fds[] = {out.get()};
+  if (auto put = shelf_->put(bus_listener, {}, fds); !put)
+    return std::move(put).why();
+  return out;
+}
+
+result<void> daemon::open_socket() {
+  auto entries = shelf_->list();
+  if (!entries)
+    return std::move(entries).why();
+  for (auto& e : *entries)
+    if (e.key == bus_listener && e.fds.size() == 1 && listens_at(e.fds[0].get(), options_.socket)) {
+      listener_ = std::move(e.fds[0]);
+      return {};
+    }
+  auto made = make_socket();
+  if (!made)
+    return std::move(made).why();
+  listener_ = std::move(*made);
+  return {};
+}
+
+result<void> daemon::listen_to_signals() {
+  sigset_t wanted;
+  sigemptyset(&wanted);
+  for (int s : {SIGTERM, SIGINT, SIGHUP, SIGUSR1})
+    sigaddset(&wanted, s);
+  ::sigprocmask(SIG_BLOCK, &wanted, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  signal_fd_ = io::fd{*kernel_, ::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK)};
+  if (!signal_fd_)
+    return from_errno(errno, "make", "a signalfd");
+  signals_ = std::make_unique<io::poll_op>(*loop_);
+  signals_->start(signal_fd_.get(), POLLIN, [this](int32_t n) { on_signal(n); });
+  return {};
+}
+
+void daemon::on_signal(int32_t ready) {
+  if (ready < 0)
+    return;
+  signalfd_siginfo info{};
+  while (::read(signal_fd_.get(), &info, sizeof(info)) == ssize_t(sizeof(info)))
+    if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+      stop(int(info.ssi_signo));
+  if (!at_rest_)
+    signals_->start(signal_fd_.get(), POLLIN, [this](int32_t n) { on_signal(n); });
+}
+
+result<void> daemon::start(const io::launched& how) {
+  auto kernel = io::linux_kernel::make();
+  if (!kernel)
+    return std::move(kernel).why();
+  kernel_ = std::move(*kernel);
+  loop_ = std::make_unique<io::loop>(*kernel_);
+  log_->open(*loop_);
+  if (auto taken = take_state(); !taken)
+    return taken;
+  if (auto opened = open_shelf(how); !opened)
+    return opened;
+  if (auto listening = listen_to_signals(); !listening)
+    return listening;
+  auto cgroups = runtime::detect_cgroups(*kernel_);
+  if (!cgroups)
+    return std::move(cgroups).why();
+  cgroups_ = std::move(*cgroups);
+  options_.supervisor.fd_limit = raise_fd_limit();
+  auto runtime = runtime::find_runtime(*kernel_, options_.supervisor.runtime,
+                                       cgroups_.mode == runtime::cgroup_mode::v2);
+  if (!runtime)
+    return std::move(runtime).why();
+  options_.supervisor.runtime = *runtime;
+  auto host = actors::supervisor_host::make(*loop_, *shelf_, cgroups_, options_.supervisor,
+                                            options_.engine);
+  if (!host)
+    return std::move(host).why();
+  host_ = std::move(*host);
+  host_->shared().own_log_dropped = [log = log_] { return log->dropped(); };
+  if (auto opened = open_socket(); !opened)
+    return opened;
+  bus_ = std::make_unique<bus::server>(*loop_, host_->door());
+  bus_->listen(listener_.get());
+  watchdog_ = std::make_unique<io::watchdog>(longest_turn);
+  loop_->set_watchdog(watchdog_.get());
+  shelf_->ready();
+  shelf_->on_lost([] { notify("STATUS=The keeper is gone: restart gantryd soon"); });
+  notify("READY=1\nSTATUS=Serving " + options_.socket);
+  return {};
+}
+
+void daemon::stop(int sig) {
+  if (std::exchange(stopping_, true))
+    return;
+  const bool stops = options_.stop_containers || !supervised_;
+  spdlog::info("signal {}: going away, containers are {}", sig, stops ? "stopped" : "left running");
+  notify(stops ? "STOPPING=1\nSTATUS=Stopping the containers"
+               : "STOPPING=1\nSTATUS=Going away, the containers stay");
+  bus_->stop(stops ? options_.supervisor.stop_timeout + bus_grace : bus_grace, [this, stops, sig] {
+    host_->shutdown(stops, "signal " + std::to_string(sig), [this] { rest(); });
+  });
+}
+
+void daemon::rest() {
+  at_rest_ = true;
+  const bool stops = options_.stop_containers || !supervised_;
+  if (stops)
+    shelf_->farewell();
+  else
+    shelf_->farewell_for_now();
+  signals_->cancel();
+  loop_->stop();
+}
+
+int daemon::run() {
+  loop_->run();
+  io::end_actors(host_->system(), *loop_, std::chrono::seconds(5));
+  bus_.reset();
+  host_.reset();
+  shelf_.reset();
+  if (!loop_->drain(std::chrono::seconds(2)))
+    spdlog::warn("some kernel requests did not come to rest");
+  log_->close(std::chrono::milliseconds(200));
+  loop_->set_watchdog(nullptr);
+  return 0;
+}
+
+} // namespace gantry::daemon

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <memory>
+
+#include "actors/host.hpp"
+#include "gateways/bus/server.hpp"
+#include "io/launch.hpp"
+#include "io/linux_kernel.hpp"
+#include "io/log_sink.hpp"
+#include "io/watchdog.hpp"
+#include "options.hpp"
+
+namespace gantry::daemon {
+
+/// gantryd, wired: kernel, loop, keeper, supervisor, bus.
+class daemon {
+public:
+  daemon(daemon_options options, std::shared_ptr<io::log_sink> log);
+  ~daemon();
+
+  /// Makes everything and begins to serve.
+  result<void> start(const io::launched& how);
+
+  /// Serves until a signal ends it; the process's exit code.
+  int run();
+
+private:
+  result<void> take_state(); ///< Refuses a second daemon on the same state.
+  result<void> open_shelf(const io::launched& how);
+  result<void> open_socket();
+  result<io::fd> make_socket();
+  result<void> listen_to_signals();
+  void on_signal(int32_t ready);
+  void stop(int sig);
+  void rest();
+
+  daemon_options options_;
+  std::shared_ptr<io::log_sink> log_;
+  std::unique_ptr<io::linux_kernel> kernel_;
+  std::unique_ptr<io::loop> loop_;
+  std::unique_ptr<io::watchdog> watchdog_;
+  std::unique_ptr<io::shelf> shelf_;
+  runtime::cgroup_host cgroups_;
+  std::unique_ptr<actors::supervisor_host> host_;
+  std::unique_ptr<bus::server> bus_;
+  std::unique_ptr<io::poll_op> signals_;
+  io::fd lock_;
+  io::fd listener_;
+  io::fd signal_fd_;
+  bool supervised_ = false;
+  bool stopping_ = false;
+  bool at_rest_ = false;
+};
+
+} // namespace gantry::daemon

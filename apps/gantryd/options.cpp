@@ -1,0 +1,154 @@
+#include "options.hpp"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <set>
+#include <toml++/toml.h>
+
+namespace gantry::daemon {
+
+namespace {
+
+constexpr const char* about =
+  "Supervises OCI containers: starts them through runc or crun, and keeps their output, their\n"
+  "exits and their events, whatever happens to itself.\n\n"
+  "Run as root. It places a small keeper above itself (gantry-keeper), which restarts it when it\n"
+  "dies; containers do not notice.";
+
+constexpr const char* footer =
+  "\nSignals: SIGTERM and SIGINT end it in order (see --on-stop).\n"
+  "Exit codes: 0 ended in order, 64 wrong usage, 69 cannot serve here, 78 wrong configuration.\n"
+  "Files: STATE/gantry.sock (the bus), ROOT/journal, ROOT/logs.\n"
+  "Example: gantryd --state /run/gantry --root /var/lib/gantry &\n"
+  "         gantry run --rootfs /srv/web -- /bin/httpd -f";
+
+/// Reads the file; an unknown key is an error that names it, not a surprise later.
+std::string read_config(daemon_options& o, const std::set<std::string>& given) {
+  toml::table table;
+  try {
+    table = toml::parse_file(o.config);
+  } catch (const toml::parse_error& e) {
+    return o.config + ":" + std::to_string(e.source().begin.line) + ": "
+           + std::string{e.description()};
+  }
+  auto text = [&](const std::string& key, std::string& into, const toml::node& node) {
+    const auto* s = node.as_string();
+    if (s == nullptr)
+      return o.config + ": " + key + " must be a string";
+    if (!given.contains(key))
+      into = s->get();
+    return std::string{};
+  };
+  for (auto&& [name, node] : table) {
+    const std::string key{name.str()};
+    std::string wrong;
+    std::string on_stop = o.stop_containers ? "stop" : "leave";
+    if (key == "state")
+      wrong = text(key, o.supervisor.state_dir, node);
+    else if (key == "root")
+      wrong = text(key, o.supervisor.root_dir, node);
+    else if (key == "socket")
+      wrong = text(key, o.socket, node);
+    else if (key == "runtime")
+      wrong = text(key, o.supervisor.runtime, node);
+    else if (key == "cgroup-parent")
+      wrong = text(key, o.supervisor.cgroup_parent, node);
+    else if (key == "log-level")
+      wrong = text(key, o.log_level, node);
+    else if (key == "on-stop") {
+      wrong = text(key, on_stop, node);
+      if (wrong.empty() && on_stop != "stop" && on_stop != "leave")
+        wrong = o.config + ": on-stop is \"" + on_stop + "\": use stop or leave";
+      o.stop_containers = on_stop == "stop";
+    } else if (key == "max-runtime-commands") {
+      const auto n = node.value<int64_t>();
+      if (!n || *n < 1 || *n > 1024)
+        wrong = o.config + ": max-runtime-commands must be a number from 1 to 1024";
+      else if (!given.contains(key))
+        o.engine.max_in_flight = size_t(*n);
+    } else
+      wrong = o.config + ": unknown key \"" + key + "\"";
+    if (!wrong.empty())
+      return wrong;
+  }
+  return {};
+}
+
+std::string wrong_paths(const daemon_options& o) {
+  for (const auto& [name, path] : {std::pair{"--state", o.supervisor.state_dir},
+                                   std::pair{"--root", o.supervisor.root_dir},
+                                   std::pair{"--socket", o.socket}})
+    if (path.empty() || path.front() != '/')
+      return std::string{name} + " \"" + path + "\" must be an absolute path";
+  if (o.socket.size() > 107) // sun_path, unix(7)
+    return "--socket \"" + o.socket + "\" is longer than 107 bytes, the limit of a unix socket";
+  if (o.supervisor.cgroup_parent.empty() || o.supervisor.cgroup_parent.find("..") != std::string::npos
+      || o.supervisor.cgroup_parent.front() == '/')
+    return "--cgroup-parent \"" + o.supervisor.cgroup_parent + "\" must be a relative path";
+  return {};
+}
+
+} // namespace
+
+parsed_options parse(int argc, char** argv) {
+  parsed_options out;
+  auto& o = out.options;
+  std::string on_stop = "leave";
+  bool no_keeper = false;
+  CLI::App app{about, "gantryd"};
+  app.footer(footer);
+  app.set_version_flag("--version", "gantryd " GANTRY_VERSION);
+  app.add_option("--state", o.supervisor.state_dir,
+                 "Directory for sockets and bundles; may vanish at boot [/run/gantry]");
+  app.add_option("--root", o.supervisor.root_dir,
+                 "Directory for the journal and the logs [/var/lib/gantry]");
+  app.add_option("--socket", o.socket, "The bus's unix socket [STATE/gantry.sock]");
+  app.add_option("--runtime", o.supervisor.runtime,
+                 "OCI runtime: a path, or runc or crun [crun on pure cgroup v2, else runc]");
+  app.add_option("--cgroup-parent", o.supervisor.cgroup_parent,
+                 "Containers live in the cgroup /PARENT/NAMESPACE/ID [gantry]");
+  app.add_option("--max-runtime-commands", o.engine.max_in_flight,
+                 "Runtime commands at a time; more wait in order [8]")
+    ->check(CLI::Range(1, 1024));
+  app.add_option("--on-stop", on_stop, "SIGTERM: leave the containers running, or stop them")
+    ->check(CLI::IsMember({"leave", "stop"}));
+  app.add_option("--log-level", o.log_level, "debug, info, warn or error [info]")
+    ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
+  app.add_option("--config", o.config, "A TOML file with the same names as these options");
+  app.add_flag("--no-keeper", no_keeper,
+               "Run without a keeper: containers then do not survive a crash of gantryd");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    out.done = true;
+    if (e.get_exit_code() == 0) {
+      out.exit_code = app.exit(e);
+      return out;
+    }
+    std::fprintf(stderr, "gantryd: %s (see gantryd --help)\n", e.what());
+    out.exit_code = exit_usage;
+    return out;
+  }
+  o.keeper = !no_keeper;
+  o.stop_containers = on_stop == "stop";
+  std::set<std::string> given;
+  for (const auto* option : app.get_options())
+    if (option->count() > 0 && !option->get_lnames().empty())
+      given.insert(option->get_lnames().front());
+  auto wrong = o.config.empty() ? std::string{} : read_config(o, given);
+  if (given.contains("on-stop"))
+    o.stop_containers = on_stop == "stop";
+  if (o.socket.empty())
+    o.socket = o.supervisor.state_dir + "/gantry.sock";
+  if (wrong.empty())
+    wrong = wrong_paths(o);
+  if (!wrong.empty()) {
+    std::fprintf(stderr, "gantryd: %s\n", wrong.c_str());
+    out.done = true;
+    out.exit_code = exit_config;
+  }
+  o.supervisor.version = GANTRY_VERSION;
+  return out;
+}
+
+} // namespace gantry::daemon

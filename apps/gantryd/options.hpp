@@ -1,0 +1,36 @@
+#pragma once
+
+#include <string>
+
+#include "actors/services.hpp"
+#include "messages/result.hpp"
+
+namespace gantry::daemon {
+
+/// Exit codes of gantryd (sysexits.h): the keeper does not restart it after these.
+inline constexpr int exit_usage = 64;
+inline constexpr int exit_unavailable = 69;
+inline constexpr int exit_config = 78;
+
+/// Everything that the command line and the configuration file can say.
+struct daemon_options {
+  actors::supervisor_options supervisor;
+  runtime::engine_policy engine;
+  std::string socket; ///< Default: STATE/gantry.sock.
+  std::string config;
+  std::string log_level = "info";
+  bool stop_containers = false; ///< On SIGTERM: stop them, or leave them running.
+  bool keeper = true;
+};
+
+/// What `parse` found out.
+struct parsed_options {
+  daemon_options options;
+  bool done = false; ///< --help or --version was answered, or the usage was wrong.
+  int exit_code = 0;
+};
+
+/// Reads the command line, and the file that --config names (TOML; the command line wins).
+parsed_options parse(int argc, char** argv);
+
+} // namespace gantry::daemon
