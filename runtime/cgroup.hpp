@@ -41,7 +41,7 @@ std::string_view name_of(cgroup_mode mode) noexcept;
 /// OOM counters of a container, as far as the host has them.
 struct oom_counters {
   uint64_t kills = 0;           ///< oom_kill of the container's cgroup (and below).
-  uint64_t limit_hits = 0;      ///< `oom` of the container's own limit (v2), or failcnt > 0 (v1).
+  uint64_t limit_hits = 0;      ///< `oom` of the own limit (v2); failcnt, or full once (v1).
   uint64_t ancestor_kills = 0;  ///< Times that a limit of `/gantry` or its namespace was hit (v2).
   bool has_limit = false;       ///< The container has a memory limit of its own.
 };

@@ -112,9 +112,9 @@ void read_more_v2(reader& read, const std::string& dir) {
 
 } // namespace
 
-// A file is three system calls (open, read, close; a fourth where the kernel's read_small
-// asks again for the end). v1: 12 files; v2: 11 files; pressure adds 3 where the unified
-// hierarchy has it: 45 to 60 calls, some 60 to 100 microseconds. `raw` adds 11 (v1) or 8.
+// A file is four system calls (open, read, the read that finds the end, close). v1: 12 files,
+// v2: 10 files, and 3 of pressure where the unified hierarchy has it: 52 to 60 calls. `raw`
+// adds 44 (v1) or 32 (v2).
 result<v1::Stats> cgroup::stats(bool raw) const {
   v1::Stats out;
   out.set_read_at_ns(kernel_.realtime().count());

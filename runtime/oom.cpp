@@ -3,6 +3,13 @@
 
 namespace gantry::runtime {
 
+namespace {
+
+/// The kernel charges up to 64 pages at once: a full group may lack so much.
+constexpr uint64_t charge_batch = 64 * 4096;
+
+} // namespace
+
 std::string_view oom_level(cgroup_mode mode, const oom_counters& before,
                            const oom_counters& now) noexcept {
   if (now.kills <= before.kills)
@@ -23,10 +30,20 @@ oom_counters cgroup::oom() const {
   if (host_.mode != cgroup_mode::v2) {
     if (kernel_.read_small(at + "/memory.oom_control", text) >= 0)
       out.kills = value_of(text, "oom_kill");
-    if (kernel_.read_small(at + "/memory.failcnt", text) >= 0)
-      out.limit_hits = number_in(text);
-    if (kernel_.read_small(at + "/memory.limit_in_bytes", text) >= 0)
-      out.has_limit = limit_or_none(number_in(text)) != 0;
+    // Memory and swap together are charged first: with both limits alike only memsw fails.
+    for (const char* counter : {"/memory.", "/memory.memsw."}) {
+      auto number = [this, &text, file = at + counter](const char* rest) {
+        return kernel_.read_small(file + rest, text) >= 0 ? number_in(text) : 0;
+      };
+      auto limit = limit_or_none(number("limit_in_bytes"));
+      if (limit == 0)
+        continue;
+      out.has_limit = true;
+      // Kernel 6.18 leaves failcnt at 0 when a limit kills (seen); the peak tells as well.
+      auto fails = number("failcnt");
+      bool full = number("max_usage_in_bytes") + charge_batch >= limit;
+      out.limit_hits += fails == 0 && full ? 1 : fails;
+    }
     return out;
   }
   if (kernel_.read_small(at + "/memory.events", text) >= 0) {

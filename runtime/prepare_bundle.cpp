@@ -95,6 +95,8 @@ private:
         why = {ec::not_found, file + ": has no config.json",
                "a bundle is a directory with config.json and a root filesystem: runc spec "
                "writes one to start from"};
+      if (why.cure.empty())
+        why.cure = "a bundle's config.json is a plain file of some KiB in the bundle itself";
       return finish(std::move(why));
     }
     auto parsed = parse_json(*text, req_.spec.bundle() + "/config.json");
