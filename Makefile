@@ -1,0 +1,58 @@
+# gantry: the commands of everyday. `make demo` and `make test` need nothing but Debian 12 and
+# root: each installs what is missing, builds, and runs.
+
+PRESET ?= release
+BUILD  := build/$(PRESET)
+
+.PHONY: help demo test test-all check build tidy fuzz vm bench deps deps-full clean
+
+help:
+	@echo "make demo      watch gantry run, kill, pause, and survive (about 20 s)"
+	@echo "make test      build and run every lane that this machine can run; what CI runs"
+	@echo "make test-all  the same, and ASan+UBSan, fuzzers, clang-tidy and the VM lane"
+	@echo "make check     before a commit: build, quick lanes, the tree's own rules"
+	@echo "make bench     the table of figures, with the peers that are installed"
+	@echo "make tidy      clang-tidy over the whole tree; make fuzz, make vm: one lane each"
+
+deps:
+	@scripts/install-packages
+
+deps-full:
+	@scripts/install-packages scripts/packages.txt scripts/packages-full.txt
+
+build: deps
+	@cmake --preset $(PRESET) >/dev/null
+	@cmake --build $(BUILD)
+
+demo: build
+	@scripts/demo $(BUILD)/bin
+
+test: build
+	@scripts/run-lanes $(BUILD)
+
+check: build
+	@scripts/run-lanes $(BUILD) --quick
+
+test-all: deps-full build
+	@scripts/run-lanes $(BUILD)
+	@$(MAKE) --no-print-directory asan fuzz tidy vm
+
+asan: deps
+	@cmake --preset asan >/dev/null
+	@cmake --build build/asan
+	@scripts/run-lanes build/asan
+
+fuzz: deps-full
+	@scripts/run-fuzzers
+
+tidy: deps-full build
+	@scripts/run-clang-tidy $(BUILD)
+
+vm: deps-full build
+	@scripts/run-vm $(BUILD)
+
+bench: deps build
+	@bench/run $(BUILD)
+
+clean:
+	rm -rf build
