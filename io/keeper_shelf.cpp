@@ -44,6 +44,8 @@ result<std::unique_ptr<keeper_shelf>> keeper_shelf::open(loop& l, const keeper_f
 }
 
 keeper_shelf::~keeper_shelf() {
+  // A reaper's poll on the news may be queued still: closed only behind the next turn.
+  loop_.post([news = std::make_shared<fd>(std::move(news_))] {});
   if (!memory_.empty())
     ::munmap(memory_.data(), memory_.size());
 }

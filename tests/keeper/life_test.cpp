@@ -83,12 +83,12 @@ TEST_CASE("keeper: what lies on the shelf outlives gantryd") {
 
 TEST_CASE("keeper: a put is durable although its sender is killed in the next instruction") {
   keeper_process k(running({FAKE_PROGRAM, "count", "1000", "self"}));
-  CHECK(is_exit(k.status(60s), 0));
+  CHECK(is_exit(k.status(240s), 0));
 }
 
 TEST_CASE("keeper: a put that returned is never lost to a kill at any moment") {
-  keeper_process k(running({FAKE_PROGRAM, "count", "1000", "timer"}));
-  CHECK(is_exit(k.status(60s), 0));
+  keeper_process k(running({FAKE_PROGRAM, "count", "300", "timer"}));
+  CHECK(is_exit(k.status(240s), 0));
 }
 
 TEST_CASE("keeper: a long list arrives whole, however slowly it is read") {
