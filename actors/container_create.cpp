@@ -318,6 +318,7 @@ void container_state::begin_fresh_run(const v1::By& by, const v1::StartRequest& 
   keep->op = host->next_op++;
   making_ = std::move(keep);
   ++run_;
+  remove_logs(*host, processes_[init].serial, [] {}); // A log belongs to one run.
   processes_.erase(init);
   processes_[init].serial = host->ledger.now().take_serial();
   auto r = record(by, req.request_id());

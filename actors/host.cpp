@@ -184,6 +184,12 @@ void supervisor_host::clear_leftovers() {
     for (const auto& n : names)
       if (!bundles.contains(n))
         runtime::remove_bundle(loop_, services_->options.state_dir + "/bundles/" + n, [] {});
+  names.clear();
+  if (loop_.sys().list(services_->options.root_dir + "/logs", names) >= 0)
+    for (const auto& n : names)
+      if (const auto serial = std::strtoull(n.c_str(), nullptr, 16);
+          hex16(serial) == n && !serials.contains(serial))
+        remove_logs(*services_, serial, [] {});
 }
 
 void supervisor_host::spawn_actors() {

@@ -140,6 +140,8 @@ bool world::impl::apply_intent(container_view& c, const Record& r) {
   };
   switch (r.body_case()) {
   case Record::kStarting:
+    if (r.starting().fresh() && !is_ending(c.state))
+      return begin_fresh_run(c, r);
     return is_ending(c.state) || begin(v1::STARTING, r.starting().op());
   case Record::kPausing:
     return is_ending(c.state) || begin(v1::PAUSING, 0);
@@ -283,6 +285,30 @@ void world::impl::started(container_view& c, const Record& r) {
   }
   c.state = v1::RUNNING;
   end_intent(c);
+}
+
+bool world::impl::begin_fresh_run(container_view& c, const Record& r) {
+  begin_intent(c, r, r.starting().op());
+  c.before = v1::STOPPED;
+  c.state = v1::CREATING;
+  c.start_wanted = true;
+  c.started_at_ns = 0;
+  auto* init = find_process(c, {});
+  if (init == nullptr)
+    return true;
+  if (init->exit)
+    keep_exit(c, *init, r.time_ns()); // The last run's end is kept apart.
+  c.run = r.run() != 0 ? r.run() : c.run + 1;
+  process_view next;
+  next.id = init->id;
+  next.serial = r.starting().process_serial();
+  next.with_stdin = init->with_stdin;
+  next.op = r.starting().op();
+  next.request_id = r.request_id();
+  next.intent_seq = r.seq();
+  *init = std::move(next);
+  next_serial = std::max(next_serial, r.starting().process_serial() + 1);
+  return true;
 }
 
 void world::impl::add_exec(container_view& c, const Record& r) {

@@ -36,6 +36,7 @@ struct world::impl {
   void create(const journal::Record& r);
   void apply_to(container_view& c, const journal::Record& r);
   bool apply_intent(container_view& c, const journal::Record& r);
+  bool begin_fresh_run(container_view& c, const journal::Record& r);
   void apply_process(container_view& c, const journal::Record& r);
   void started(container_view& c, const journal::Record& r);
   void add_exec(container_view& c, const journal::Record& r);
