@@ -259,6 +259,6 @@ TEST_CASE_METHOD(reader_rig, "log_reader: follows a pump across rotations, byte 
   CHECK_FALSE(drain(p));
   follow();
   CHECK((got == all));
-  CHECK(p.totals().file_seq > 5);
+  CHECK(p.totals().file_seq > 1);
   finish(p);
 }
