@@ -229,7 +229,9 @@ void oci_commands::launch(waiting w) {
   what.argv = call.argv;
   // Nothing of our own environment: NOTIFY_SOCKET, LISTEN_FDS and _LIBCONTAINER_* would
   // change what runc does. GOGC=off: a runc command ends before its heap is worth a
-  // collection; see the figures in oci_engine.cpp.
+  // collection. Create by runc 1.1.5, median (least) of 11 on a quiet machine of two cores:
+  // 20.8 (16.0) ms as it is, 19.2 (15.6) with GOGC=off, 21.5 (16.3) with GOMAXPROCS=1, 19.5
+  // (16.6) with both.
   what.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
               "GANTRY_OP=" + std::to_string(call.op), "GANTRY_ROOT=" + runtime_root_, "GOGC=off"};
   what.fds = {{call.stdio[0], 0}, {call.stdio[1], 1}, {call.stdio[2], 2}};

@@ -1,89 +1,20 @@
-#include <cerrno>
-#include <charconv>
-#include <fcntl.h>
-#include <map>
-#include <optional>
+#include "runtime/oci_driver.hpp"
 
-#include "runtime/cgroup.hpp"
-#include "runtime/engine.hpp"
-#include "runtime/oci_command.hpp"
-#include "runtime/runtime_errors.hpp"
+#include <cerrno>
+#include <cstdio>
 
 namespace gantry::runtime {
 
 namespace {
 
 constexpr size_t log_limit = 64u << 10;
-constexpr auto first_retry = std::chrono::milliseconds(10);
-constexpr auto last_retry = std::chrono::milliseconds(640);
 /// A process that died at once is gone from /proc a moment before the keeper's table has it.
 constexpr auto table_retry = std::chrono::milliseconds(1);
 constexpr int table_tries = 200;
 
-/// Everything of the engine that callbacks may outlive: they hold it weakly.
-class driver : public std::enable_shared_from_this<driver> {
-public:
-  driver(io::loop& l, io::reaper& r, std::string root, engine_policy policy,
-         std::function<std::string(const std::string&)> cgroup_of)
-    : loop_(l), reaper_(r), root_(std::move(root)), notes_(root_ + ".tmp"), policy_(policy),
-      cgroup_of_(std::move(cgroup_of)), commands_(l, r, root_, policy) {}
+} // namespace
 
-  void create(create_command c, std::function<void(result<made_process>)> f);
-  void start(const std::string& runtime, const std::string& id, const std::string& bundle,
-             uint64_t op, std::function<void(result<void>)> f);
-  void exec(exec_command c, std::function<void(result<made_process>)> f);
-  void remove(const std::string& runtime, const std::string& id, bool force, uint64_t op,
-              std::function<void(result<void>)> f);
-  void update(const std::string& runtime, const std::string& id, const std::string& resources,
-              uint64_t op, std::function<void(result<void>)> f);
-  void version(const std::string& runtime, std::function<void(result<std::string>)> f);
-  [[nodiscard]] engine_stats stats() const { return commands_.stats(); }
-
-private:
-  using made_answer = std::function<void(result<made_process>)>;
-  using plain_answer = std::function<void(result<void>)>;
-
-  /// One `remove` with its tries.
-  struct removal {
-    std::string runtime, id;
-    bool force = false;
-    uint64_t op = 0;
-    io::nanoseconds until{};
-    io::nanoseconds pause = first_retry;
-    plain_answer f;
-  };
-
-  oci_call call(std::string step, const std::string& runtime, const std::string& id,
-                std::string log, io::nanoseconds deadline, uint64_t op) const;
-  template <class Answer>
-  void run(oci_call c, std::shared_ptr<Answer> f, std::function<void(oci_end)> done);
-  std::optional<error> failure(const oci_call& c, const oci_end& end);
-  void take_made(const std::string& pid_file, int tries, const oci_end& end, made_answer f);
-  void clean_up(const oci_call& c, std::function<void()> f);
-  void empty_cgroup(const std::string& id);
-  void try_remove(std::shared_ptr<removal> r);
-  void make_notes();
-  void later(io::nanoseconds after, std::function<void()> f);
-  void unlink(const std::string& path) {
-    if (!path.empty())
-      loop_.sys().unlink(path);
-  }
-
-  io::loop& loop_;
-  io::reaper& reaper_;
-  std::string root_;
-  std::string notes_; ///< Where files of commands without a bundle go, beside the root.
-  bool has_notes_ = false;
-  engine_policy policy_;
-  std::function<std::string(const std::string&)> cgroup_of_;
-  std::optional<cgroup_host> cgroups_; ///< Looked at when it is first needed.
-  std::map<std::string, std::string> versions_;
-  std::map<uint64_t, std::unique_ptr<io::timer>> timers_;
-  uint64_t next_timer_ = 0;
-  oci_commands commands_;
-};
-
-oci_call driver::call(std::string step, const std::string& runtime, const std::string& id,
+oci_call oci_driver::call(std::string step, const std::string& runtime, const std::string& id,
                       std::string log, io::nanoseconds deadline, uint64_t op) const {
   oci_call c;
   c.argv = {runtime, "--root", root_, "--log", log, "--log-format", "json", step};
@@ -96,20 +27,8 @@ oci_call driver::call(std::string step, const std::string& runtime, const std::s
   return c;
 }
 
-/// Runs the call; `done` gets its end, unless the queue is full: then `f` gets that.
-template <class Answer>
-void driver::run(oci_call c, std::shared_ptr<Answer> f, std::function<void(oci_end)> done) {
-  auto who = "container \"" + display_name(c.id) + "\": " + c.step;
-  if (commands_.run(std::move(c), std::move(done)))
-    return;
-  error full{ec::resource_exhausted,
-             who + ": " + std::to_string(policy_.max_queued) + " runtime commands wait already",
-             "try again later"};
-  loop_.post([f = std::move(f), full] { (*f)(full); });
-}
-
 /// What went wrong with a command, in our words; nothing where it went well.
-std::optional<error> driver::failure(const oci_call& c, const oci_end& end) {
+std::optional<error> oci_driver::failure(const oci_call& c, const oci_end& end) {
   if (end.fine())
     return std::nullopt;
   commands_.count_failure();
@@ -135,7 +54,7 @@ std::optional<error> driver::failure(const oci_call& c, const oci_end& end) {
   return runtime_error(what);
 }
 
-void driver::create(create_command c, made_answer answer) {
+void oci_driver::create(create_command c, made_answer answer) {
   auto f = std::make_shared<made_answer>(std::move(answer));
   auto pid_file = create_pid_file(c.bundle);
   auto x = call(c.run ? "run" : "create", c.runtime, c.id, c.bundle + "/create.log",
@@ -147,7 +66,7 @@ void driver::create(create_command c, made_answer answer) {
                            c.id})
     x.argv.push_back(word);
   x.stdio = c.stdio;
-  std::weak_ptr<driver> weak = weak_from_this();
+  std::weak_ptr<oci_driver> weak = weak_from_this();
   x.on_overdue = [weak, id = c.id] {
     if (auto self = weak.lock())
       self->empty_cgroup(id);
@@ -171,12 +90,12 @@ void driver::create(create_command c, made_answer answer) {
 }
 
 /// Removes what a create left that did not come to its own end.
-void driver::clean_up(const oci_call& c, std::function<void()> f) {
+void oci_driver::clean_up(const oci_call& c, std::function<void()> f) {
   empty_cgroup(c.id);
   remove(c.runtime, c.id, true, c.op, [f = std::move(f)](result<void>) { f(); });
 }
 
-void driver::empty_cgroup(const std::string& id) {
+void oci_driver::empty_cgroup(const std::string& id) {
   if (!cgroup_of_)
     return;
   if (!cgroups_) {
@@ -189,7 +108,7 @@ void driver::empty_cgroup(const std::string& id) {
   [[maybe_unused]] bool killed = group.kill_all().ok();
 }
 
-void driver::start(const std::string& runtime, const std::string& id, const std::string& bundle,
+void oci_driver::start(const std::string& runtime, const std::string& id, const std::string& bundle,
                    uint64_t op, plain_answer answer) {
   auto f = std::make_shared<plain_answer>(std::move(answer));
   auto x = call("start", runtime, id, bundle + "/start.log", policy_.start_deadline, op);
@@ -205,7 +124,7 @@ void driver::start(const std::string& runtime, const std::string& id, const std:
   });
 }
 
-void driver::exec(exec_command c, made_answer answer) {
+void oci_driver::exec(exec_command c, made_answer answer) {
   auto f = std::make_shared<made_answer>(std::move(answer));
   auto base = c.dir + "/exec." + c.name;
   auto pid_file = exec_pid_file(c.dir, c.name);
@@ -241,7 +160,7 @@ void driver::exec(exec_command c, made_answer answer) {
 
 /// Answers with the process of the pid file, then takes the file away: whoever answers has
 /// recorded the process by then, so that a recovery knows it from one place or the other.
-void driver::take_made(const std::string& pid_file, int tries, const oci_end& end,
+void oci_driver::take_made(const std::string& pid_file, int tries, const oci_end& end,
                        made_answer f) {
   auto made = made_before(loop_.sys(), reaper_, pid_file);
   if (!made && made.why().code == ec::unknown_outcome && tries < table_tries) {
@@ -256,113 +175,7 @@ void driver::take_made(const std::string& pid_file, int tries, const oci_end& en
   commands_.settled(end);
 }
 
-void driver::make_notes() {
-  if (has_notes_)
-    return;
-  loop_.sys().mkdir(notes_, 0700);
-  has_notes_ = true;
-}
-
-void driver::remove(const std::string& runtime, const std::string& id, bool force, uint64_t op,
-                    plain_answer answer) {
-  make_notes();
-  auto r = std::make_shared<removal>();
-  r->runtime = runtime;
-  r->id = id;
-  r->force = force;
-  r->op = op;
-  r->until = loop_.sys().monotonic() + policy_.delete_deadline;
-  r->f = std::move(answer);
-  try_remove(std::move(r));
-}
-
-void driver::try_remove(std::shared_ptr<removal> r) {
-  auto x = call("delete", r->runtime, r->id, notes_ + "/" + r->id + ".delete.log",
-                policy_.delete_deadline, r->op);
-  if (r->force)
-    x.argv.emplace_back("--force");
-  x.argv.push_back(r->id);
-  auto f = std::shared_ptr<plain_answer>(r, &r->f);
-  run(x, f, [weak = weak_from_this(), x, r](oci_end end) {
-    auto self = weak.lock();
-    if (!self)
-      return;
-    auto why = self->failure(x, end);
-    self->unlink(x.log);
-    self->commands_.settled(end);
-    if (!why || why->code == ec::not_found)
-      return r->f({});
-    bool again = !end.overdue && is_not_stopped_yet(*why)
-                 && self->loop_.sys().monotonic() + r->pause < r->until;
-    if (!again)
-      return r->f(*std::move(why));
-    auto pause = std::exchange(r->pause, std::min<io::nanoseconds>(2 * r->pause, last_retry));
-    self->later(pause, [driver = self.get(), r] { driver->try_remove(r); });
-  });
-}
-
-void driver::update(const std::string& runtime, const std::string& id,
-                    const std::string& resources, uint64_t op, plain_answer answer) {
-  make_notes();
-  auto f = std::make_shared<plain_answer>(std::move(answer));
-  // A file, not "-": crun opens /dev/stdin for that, which must exist.
-  auto file = notes_ + "/" + id + "." + std::to_string(op) + ".update.json";
-  int rc = loop_.sys().create_small(file, resources, 0600);
-  if (rc < 0) {
-    loop_.post([f, why = from_errno(-rc, "write", file)] { (*f)(why); });
-    return;
-  }
-  auto x = call("update", runtime, id, file + ".log", policy_.update_deadline, op);
-  for (const auto& word : {std::string("--resources"), file, id})
-    x.argv.push_back(word);
-  auto answered = std::make_shared<plain_answer>(
-    [weak = weak_from_this(), f, file](result<void> r) {
-      if (auto self = weak.lock())
-        self->unlink(file);
-      (*f)(std::move(r));
-    });
-  run(x, answered, [weak = weak_from_this(), x, answered](oci_end end) {
-    auto self = weak.lock();
-    if (!self)
-      return;
-    auto why = self->failure(x, end);
-    self->unlink(x.log);
-    self->commands_.settled(end);
-    why ? (*answered)(*std::move(why)) : (*answered)({});
-  });
-}
-
-void driver::version(const std::string& runtime, std::function<void(result<std::string>)> f) {
-  using answer_t = std::function<void(result<std::string>)>;
-  auto answer = std::make_shared<answer_t>(std::move(f));
-  if (auto known = versions_.find(runtime); known != versions_.end()) {
-    loop_.post([answer, text = known->second] { (*answer)(text); });
-    return;
-  }
-  oci_call x;
-  x.step = "version";
-  x.runtime = runtime;
-  x.argv = {runtime, "--version"};
-  x.keep_output = true;
-  x.deadline = policy_.start_deadline;
-  run(x, answer, [weak = weak_from_this(), x, answer](oci_end end) {
-    auto self = weak.lock();
-    if (!self)
-      return;
-    self->commands_.settled(end);
-    auto line = end.output.substr(0, end.output.find('\n'));
-    if (end.fine() && !line.empty()) {
-      self->versions_[x.runtime] = line;
-      return (*answer)(std::move(line));
-    }
-    self->commands_.count_failure();
-    (*answer)(error{ec::runtime_missing,
-                    "the runtime " + x.runtime + " does not tell its version",
-                    "install it (apt-get install runc), or name another with --runtime"});
-  });
-}
-
-void driver::later(io::nanoseconds after, std::function<void()> f) {
+void oci_driver::later(io::nanoseconds after, std::function<void()> f) {
   auto number = next_timer_++;
   auto& place = timers_[number];
   place = std::make_unique<io::timer>(loop_);
@@ -373,10 +186,12 @@ void driver::later(io::nanoseconds after, std::function<void()> f) {
   });
 }
 
+namespace {
+
 /// What the seam shows of the driver.
 class oci_engine final : public engine {
 public:
-  explicit oci_engine(std::shared_ptr<driver> d) : driver_(std::move(d)) {}
+  explicit oci_engine(std::shared_ptr<oci_driver> d) : driver_(std::move(d)) {}
 
   void create(create_command c, std::function<void(result<made_process>)> f) override {
     driver_->create(std::move(c), std::move(f));
@@ -402,15 +217,15 @@ public:
   [[nodiscard]] engine_stats stats() const override { return driver_->stats(); }
 
 private:
-  std::shared_ptr<driver> driver_;
+  std::shared_ptr<oci_driver> driver_;
 };
 
 } // namespace
 
-std::unique_ptr<engine> make_oci_engine(io::loop& l, io::reaper& r, std::string runtime_root,
-                                        engine_policy policy,
-                                        std::function<std::string(const std::string& id)> cgroup_of) {
-  return std::make_unique<oci_engine>(std::make_shared<driver>(l, r, std::move(runtime_root),
+std::unique_ptr<engine>
+make_oci_engine(io::loop& l, io::reaper& r, std::string runtime_root, engine_policy policy,
+                std::function<std::string(const std::string& id)> cgroup_of) {
+  return std::make_unique<oci_engine>(std::make_shared<oci_driver>(l, r, std::move(runtime_root),
                                                                policy, std::move(cgroup_of)));
 }
 

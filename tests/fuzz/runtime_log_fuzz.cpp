@@ -12,7 +12,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace gantry;
   std::string_view text(reinterpret_cast<const char*>(data), size);
   size_t half = text.find('\0');
-  runtime::failed_command what{"create", "/usr/sbin/runc", "default.x", {true, 1, 0, false}, {}, {}};
+  runtime::failed_command what;
+  what.step = "create";
+  what.runtime = "/usr/sbin/runc";
+  what.id = "default.x";
+  what.status = {true, 1, 0, false};
   what.log = text.substr(0, half);
   if (half != std::string_view::npos)
     what.output = text.substr(half + 1);

@@ -4,7 +4,6 @@
 #include <catch2/catch.hpp>
 
 #include "host_rig.hpp"
-#include "runtime/runtime_errors.hpp"
 
 using namespace gantry;
 using namespace gantry::runtime;
@@ -183,55 +182,6 @@ TEST_CASE("a frozen container dies by kill_all", "[root][runc]") {
   CHECK(rig.remove("a", false).ok());
 }
 
-TEST_CASE("a bundle that is missing, unreadable or no OCI bundle is refused by name",
-          "[root][uring]") {
-  engine_rig rig;
-  auto refused = [&rig](const std::string& bundle) {
-    v1::ContainerSpec spec;
-    spec.set_bundle(bundle);
-    auto got = rig.prepare("a", spec);
-    REQUIRE_FALSE(got.ok());
-    CHECK_FALSE(got.why().cure.empty());
-    CHECK(got.why().message.find(bundle) != std::string::npos);
-    return got.why();
-  };
-  CHECK(refused("/nowhere/b").code == ec::not_found);
-  CHECK(refused("/bin/busybox").code == ec::invalid_argument);
-  auto dir = rig.dir + "/b";
-  std::filesystem::create_directories(dir);
-  CHECK(refused(dir).message == "bundle " + dir + ": has no config.json");
-  host_rig::spill(dir + "/config.json", "{\n oops");
-  CHECK(refused(dir).message.find("line 2") != std::string::npos);
-  host_rig::spill(dir + "/config.json", "{}");
-  CHECK(refused(dir).message == "bundle " + dir + ": config.json: process is missing");
-  host_rig::spill(dir + "/config.json",
-                  R"({"process": {"args": ["x"], "cwd": "/"}, "root": {"path": "none"}})");
-  auto why = refused(dir);
-  CHECK(why.message == "rootfs " + dir + "/none: does not exist");
-  host_rig::spill(dir + "/config.json", std::string(5u << 20, ' '));
-  CHECK(refused(dir).code == ec::resource_exhausted);
-  std::filesystem::remove(dir + "/config.json");
-  std::filesystem::create_symlink("/etc/passwd", dir + "/config.json");
-  CHECK_FALSE(refused(dir).code == ec::internal); // it leads out of the bundle
-  auto file = rig.spec({"/bin/true"});
-  file.set_rootfs("/bin/busybox");
-  CHECK(rig.prepare("a", file).why().message == "rootfs /bin/busybox: is not a directory");
-  CHECK_FALSE(std::filesystem::exists(rig.dir + "/state")); // nothing was made
-}
-
-TEST_CASE("a bundle is removed with all files in it", "[root][uring]") {
-  engine_rig rig;
-  auto made = rig.prepare("a", rig.spec({"/bin/true", "x"}));
-  REQUIRE(made.ok());
-  CHECK(made->args == std::vector<std::string>{"/bin/true", "x"});
-  CHECK(made->rootfs == rig.root);
-  host_rig::spill(made->dir + "/left.log", "x");
-  bool gone = false;
-  remove_bundle(*rig.loop, made->dir, [&gone] { gone = true; });
-  CHECK(rig.until([&gone] { return gone; }));
-  CHECK_FALSE(std::filesystem::exists(made->dir));
-}
-
 TEST_CASE("a missing runtime is told as such", "[root]") {
   engine_rig rig;
   rig.runtime = "/nowhere/runc";
@@ -266,7 +216,8 @@ TEST_CASE("a create over its deadline is killed with its children, and what it m
   auto group = rig.cgroup_path("default.a");
   auto at = "/sys/fs/cgroup/memory" + group;
   rig.runtime = script(rig, "stuck",
-                       "case \"$*\" in *delete*) echo \"$@\" >> " + rig.dir + "/deletes; exit 0;; esac\n"
+                       "case \"$*\" in *delete*) echo \"$@\" >> " + rig.dir
+                         + "/deletes; exit 0;; esac\n"
                        "mkdir -p " + at + "\n"
                        "setsid sleep 1000 & echo $! > " + at + "/cgroup.procs\n"
                        "echo $! > " + rig.dir + "/inside\n"
@@ -299,7 +250,8 @@ TEST_CASE("commands beyond the limit wait in order, and a queue that is full is 
   engine_rig rig(policy);
   auto order = rig.dir + "/order";
   rig.runtime = script(rig, "slow", "for last; do :; done; echo $last >> " + order
-                                      + "; while ! [ -e " + rig.dir + "/go ]; do sleep 0.01; done\n");
+                                      + "; while ! [ -e " + rig.dir
+                                      + "/go ]; do sleep 0.01; done\n");
   std::vector<std::string> done;
   std::optional<error> refused;
   for (const char* id : {"1", "2", "3", "4"})
@@ -405,54 +357,4 @@ TEST_CASE("a runtime is found by name or path, and crun is refused beside v1", "
   CHECK(find_runtime(*rig.kernel, "/x/runc", false).why().code == ec::runtime_missing);
   CHECK(find_runtime(*rig.kernel, "./runc", false).why().code == ec::invalid_argument);
   CHECK(find_runtime(*rig.kernel, "crun", false).why().code == ec::unsupported);
-}
-
-TEST_CASE("the words of both runtimes are mapped to our codes") {
-  struct row {
-    const char* words;
-    ec code;
-  };
-  for (const auto& [words, code] : std::vector<row>{
-         {"exec failed: unable to start container process: exec: \"/nope\": stat /nope: no such "
-          "file or directory",
-          ec::command_not_found},
-         {"exec: \"nope\": executable file not found in $PATH", ec::command_not_found},
-         {"executable file `/nope` not found in $PATH: No such file or directory",
-          ec::command_not_found},
-         {"exec: \"/etc\": permission denied", ec::not_executable},
-         {"open executable: Operation not permitted", ec::not_executable},
-         {"container with given ID already exists", ec::already_exists},
-         {"container `x` already exists", ec::already_exists},
-         {"cannot exec in a paused container (use --ignore-paused to override)", ec::wrong_state},
-         {"the container `x` is paused", ec::wrong_state},
-         {"the container `x` is not running", ec::wrong_state},
-         {"cannot start an already running container", ec::wrong_state},
-         {"cannot open `/r/x/exec.fifo`: No such file or directory", ec::wrong_state},
-         {"cannot delete container x that is not stopped: running", ec::wrong_state},
-         {"the container `x` is not in `created` or `stopped` state", ec::wrong_state},
-         {"container does not exist", ec::not_found},
-         {"error opening file `/r/x/status`: No such file or directory", ec::not_found},
-         {"cgroups in hybrid mode not supported, drop all controllers from cgroupv2",
-          ec::unsupported},
-         {"something quite new", ec::runtime_failed},
-       }) {
-    INFO(words);
-    failed_command what{"create", "/usr/bin/crun", "default.x", {true, 1, 0, false}, "", ""};
-    what.log = nlohmann::json{{"level", "error"}, {"msg", words}, {"time", "t"}}.dump() + "\n";
-    auto why = runtime_error(what);
-    CHECK(why.code == code);
-    CHECK(why.message == std::string("container \"x\": create by crun failed: ") + words);
-  }
-}
-
-TEST_CASE("the last error line of a log counts, whatever else stands there") {
-  CHECK(last_error_in_log("").empty());
-  CHECK(last_error_in_log("{\"level\":\"warning\",\"msg\":\"w\"}\n").empty());
-  CHECK(last_error_in_log("{\"level\":\"error\",\"msg\":\"a\"}\n{\"msg\":\"b\",\"level\":\"error\"}\n"
-                          "{\"level\":\"info\",\"msg\":\"c\"}\nrubbish\n[1]\n{\"level\":\"error\"}\n")
-        == "b");
-  CHECK(last_error_in_log("{\"level\":\"error\",\"msg\":\"a\\nb\"}") == "a b");
-  failed_command silent{"start", "/r/runc", "ns.x", {true, 0, 9, false}, "", ""};
-  CHECK(runtime_error(silent).message
-        == "container \"ns/x\": start by runc failed: it was ended by SIGKILL");
 }

@@ -1,0 +1,58 @@
+#include "runtime/bundle.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "host_rig.hpp"
+
+using namespace gantry;
+using namespace gantry::runtime;
+using namespace gantry::runtime::testing;
+
+TEST_CASE("a bundle that is missing, unreadable or no OCI bundle is refused by name",
+          "[root][uring]") {
+  engine_rig rig;
+  auto refused = [&rig](const std::string& bundle) {
+    v1::ContainerSpec spec;
+    spec.set_bundle(bundle);
+    auto got = rig.prepare("a", spec);
+    REQUIRE_FALSE(got.ok());
+    CHECK_FALSE(got.why().cure.empty());
+    CHECK(got.why().message.find(bundle) != std::string::npos);
+    return got.why();
+  };
+  CHECK(refused("/nowhere/b").code == ec::not_found);
+  CHECK(refused("/bin/busybox").code == ec::invalid_argument);
+  auto dir = rig.dir + "/b";
+  std::filesystem::create_directories(dir);
+  CHECK(refused(dir).message == "bundle " + dir + ": has no config.json");
+  host_rig::spill(dir + "/config.json", "{\n oops");
+  CHECK(refused(dir).message.find("line 2") != std::string::npos);
+  host_rig::spill(dir + "/config.json", "{}");
+  CHECK(refused(dir).message == "bundle " + dir + ": config.json: process is missing");
+  host_rig::spill(dir + "/config.json",
+                  R"({"process": {"args": ["x"], "cwd": "/"}, "root": {"path": "none"}})");
+  auto why = refused(dir);
+  CHECK(why.message == "rootfs " + dir + "/none: does not exist");
+  host_rig::spill(dir + "/config.json", std::string(5u << 20, ' '));
+  CHECK(refused(dir).code == ec::resource_exhausted);
+  std::filesystem::remove(dir + "/config.json");
+  std::filesystem::create_symlink("/etc/passwd", dir + "/config.json");
+  CHECK_FALSE(refused(dir).code == ec::internal); // it leads out of the bundle
+  auto file = rig.spec({"/bin/true"});
+  file.set_rootfs("/bin/busybox");
+  CHECK(rig.prepare("a", file).why().message == "rootfs /bin/busybox: is not a directory");
+  CHECK_FALSE(std::filesystem::exists(rig.dir + "/state")); // nothing was made
+}
+
+TEST_CASE("a bundle is removed with all files in it", "[root][uring]") {
+  engine_rig rig;
+  auto made = rig.prepare("a", rig.spec({"/bin/true", "x"}));
+  REQUIRE(made.ok());
+  CHECK(made->args == std::vector<std::string>{"/bin/true", "x"});
+  CHECK(made->rootfs == rig.root);
+  host_rig::spill(made->dir + "/left.log", "x");
+  bool gone = false;
+  remove_bundle(*rig.loop, made->dir, [&gone] { gone = true; });
+  CHECK(rig.until([&gone] { return gone; }));
+  CHECK_FALSE(std::filesystem::exists(made->dir));
+}
