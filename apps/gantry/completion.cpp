@@ -8,9 +8,9 @@ namespace {
 
 /// Verbs whose words are containers' ids.
 bool takes_ids(const std::string& verb) {
-  static const std::set<std::string> verbs{"start", "exec",    "kill", "stop", "pause", "resume",
-                                           "update", "rm",     "inspect", "logs", "wait", "top",
-                                           "stats"};
+  static const std::set<std::string> verbs{"start",  "exec",   "kill", "stop",    "pause",
+                                           "resume", "update", "rm",   "inspect", "logs",
+                                           "wait",   "top",    "stats"};
   return verbs.contains(verb);
 }
 
@@ -138,21 +138,23 @@ std::string for_fish(const std::vector<verb_words>& all) {
   std::string out = "# gantry's completion for fish.\nset -l verbs " + verb_names(all) +
                     "\ncomplete -c gantry -f\n";
   for (const auto& w : all) {
-    const std::string when = w.verb.empty() ? "" : " -n '__fish_seen_subcommand_from " + w.verb + "'";
+    const std::string when =
+      w.verb.empty() ? "" : " -n '__fish_seen_subcommand_from " + w.verb + "'";
     if (!w.verb.empty())
       out += "complete -c gantry -n \"not __fish_seen_subcommand_from $verbs\" -a " + w.verb +
              " -d " + quoted(w.summary) + "\n";
     for (const auto& o : w.options) {
       const bool is_long = o.name.starts_with("--");
-      out += "complete -c gantry" + when + (is_long ? " -l " : " -s ") +
-             o.name.substr(is_long ? 2 : 1);
+      out +=
+        "complete -c gantry" + when + (is_long ? " -l " : " -s ") + o.name.substr(is_long ? 2 : 1);
       out += o.takes_value ? o.name == "--rootfs" || o.name == "--bundle" ? " -r -F" : " -x" : "";
       out += " -d " + quoted(o.summary) + "\n";
     }
     if (takes_ids(w.verb))
       out += "complete -c gantry" + when + " -a '(gantry ps -aq 2>/dev/null)'\n";
   }
-  return out + "complete -c gantry -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n";
+  return out +
+         "complete -c gantry -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n";
 }
 
 } // namespace
@@ -166,8 +168,8 @@ int completion_command(session& s) {
   else if (s.opt.argument == "fish")
     print(for_fish(words));
   else {
-    say_error({ec::invalid_argument, "no completion for \"" + s.opt.argument + "\"",
-               "bash, zsh or fish"});
+    say_error(
+      {ec::invalid_argument, "no completion for \"" + s.opt.argument + "\"", "bash, zsh or fish"});
     return 1;
   }
   return 0;

@@ -87,8 +87,9 @@ void take_log_option(reader& in, const std::string& key, const std::string& valu
   else if (key == "when-full" && (value == "drop" || value == "block"))
     to.set_drop_when_full(value == "drop");
   else
-    in.fail("--log-opt", {ec::invalid_argument, "\"" + printable(key + "=" + value) + "\" is unknown",
-                          "max-size=64m, max-file=10, max-line=1m, when-full=block|drop"});
+    in.fail("--log-opt",
+            {ec::invalid_argument, "\"" + printable(key + "=" + value) + "\" is unknown",
+             "max-size=64m, max-file=10, max-line=1m, when-full=block|drop"});
 }
 
 void take_log_options(reader& in, const std::vector<std::string>& texts, v1::LogOptions& to) {
@@ -199,6 +200,8 @@ result<options> convert(raw_line raw) {
     return t == "all" ? result<int64_t>(int64_t{0}) : parse_number(t, 1, INT64_MAX);
   };
   in.take("--tail", raw.tail, lines, [&out](int64_t n) { out.tail = static_cast<uint64_t>(n); });
+  const auto seq = [](std::string_view t) { return parse_number(t, 0, INT64_MAX); };
+  in.take("--after", raw.after, seq, [&out](int64_t n) { out.after = static_cast<uint64_t>(n); });
   in.take("--since", out.since, parse_cursor, [](const cursor_text&) {});
   if (raw.format == "json")
     out.json = true;

@@ -85,8 +85,7 @@ void foreground::forward(int signal) {
   r.set_process(process_);
   r.set_signal(std::to_string(signal));
   r.set_request_id(fresh_request_id());
-  sent_.push_back(
-    std::make_unique<client::unary<v1::KillReply>>("/gantry.v1.Containers/Kill", r));
+  sent_.push_back(std::make_unique<client::unary<v1::KillReply>>("/gantry.v1.Containers/Kill", r));
   s_.way.start(*sent_.back());
 }
 
@@ -124,15 +123,15 @@ int foreground::follow(const v1::Ref& ref, const std::string& process, uint64_t 
   std::optional<stdin_copy> input;
   if (with_stdin)
     input.emplace(s_.way, ref, process);
-  while (leaving_ == 0 && (!exit.finished() || !log.finished() || out_.waiting() > 0 ||
-                           err_.waiting() > 0))
+  while (leaving_ == 0 &&
+         (!exit.finished() || !log.finished() || out_.waiting() > 0 || err_.waiting() > 0))
     step(-1, input ? &*input : nullptr);
   if (leaving_ != 0) {
     s_.way.drop(log);
     s_.way.drop(exit);
     const std::string what = process.empty() ? ref.id() : ref.id() + " " + process;
-    say_note("left " + what + " running (end it: gantry " +
-             (process.empty() ? "stop " : "kill ") + what + ")");
+    say_note("left " + what + " running (end it: gantry " + (process.empty() ? "stop " : "kill ") +
+             what + ")");
     return 128 + leaving_;
   }
   if (!log.end() && !(exit.finished() && log.end().why().code == ec::unavailable))

@@ -53,8 +53,9 @@ std::string environment(const char* name, std::string otherwise) {
 }
 
 void add_global(CLI::App& app, raw_line& to) {
-  app.add_option("--socket", to.out.socket,
-                 "gantryd's socket (or GANTRY_SOCKET; default /run/gantry/gantry.sock)")
+  app
+    .add_option("--socket", to.out.socket,
+                "gantryd's socket (or GANTRY_SOCKET; default /run/gantry/gantry.sock)")
     ->type_name("PATH");
   app.add_option("-n,--namespace", to.out.ns, "Namespace of the containers (or GANTRY_NAMESPACE)")
     ->type_name("NAME");
@@ -62,7 +63,9 @@ void add_global(CLI::App& app, raw_line& to) {
   app.add_flag("--no-color", to.out.no_color, "No colours (or NO_COLOR)");
 }
 
-void add_ids(CLI::App& sub, raw_line& to) { sub.add_option("ID", to.out.ids)->required(); }
+void add_ids(CLI::App& sub, raw_line& to) {
+  sub.add_option("ID", to.out.ids)->required();
+}
 
 void add_one_process(CLI::App& sub, raw_line& to) {
   sub.add_option("ID", to.one)->required();
@@ -88,7 +91,8 @@ void add_steer_options(CLI::App& sub, const std::string& verb, raw_line& to) {
 }
 
 void add_events_options(CLI::App& sub, raw_line& to) {
-  sub.add_option("--since", to.out.since, "Begin behind this place: EPOCH:SEQ, SEQ, or 0: all kept")
+  sub
+    .add_option("--since", to.out.since, "Begin behind this place: EPOCH:SEQ, SEQ, or 0: all kept")
     ->type_name("CURSOR");
   sub.add_flag("-f,--follow", to.out.follow, "Go on with what comes");
   sub.add_flag("--list", to.out.list, "Begin with the containers as they are");
@@ -125,6 +129,8 @@ void add_look_options(CLI::App& sub, const std::string& verb, raw_line& to) {
     sub.add_option("ID", to.one)->required();
     sub.add_flag("--no-trunc", to.out.full, "Cut nothing short");
   } else if (verb == "journal") {
+    sub.add_option("--after", to.after, "Only records behind this one")->type_name("SEQ");
+    sub.add_flag("--repair", to.out.repair, "Cut damage out; gantryd must be stopped");
     sub.add_option("DIR", to.out.argument);
   } else if (verb == "completion") {
     sub.add_option("SHELL", to.out.argument)->required();
@@ -168,13 +174,16 @@ size_t find_verb(const CLI::App& app, const std::vector<std::string>& args) {
   return args.size() - cut.command.size();
 }
 
-bool makes(std::string_view verb) { return verb == "run" || verb == "create" || verb == "exec"; }
+bool makes(std::string_view verb) {
+  return verb == "run" || verb == "create" || verb == "exec";
+}
 
 usage_error wrong(std::string_view verb, std::string message, std::string cure = {}) {
   const std::string name = verb.empty() ? "" : std::string(verb) + ": ";
   if (cure.empty())
     cure = "see: gantry " + (verb.empty() ? "" : std::string(verb) + " ") + "--help";
-  return {{ec::invalid_argument, name + std::move(message), std::move(cure)}, makes(verb) ? 125 : 1};
+  return {{ec::invalid_argument, name + std::move(message), std::move(cure)},
+          makes(verb) ? 125 : 1};
 }
 
 /// How many letters must change to make `b` of `a`: for "did you mean".

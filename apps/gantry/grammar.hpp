@@ -17,7 +17,7 @@ struct raw_line {
 
   std::string bundle, rootfs, workdir, user, hostname, network, runtime, stop_signal, stop_timeout;
   std::string memory, memory_swap, memory_reservation, cpus, cpu_shares, cpuset_cpus, cpuset_mems;
-  std::string pids_limit, timeout, tail, format;
+  std::string pids_limit, timeout, tail, format, after;
   std::string one; ///< The id of a verb that takes exactly one.
   std::vector<std::string> env, labels, annotations, log_opts, filters;
   bool read_only = false, interactive = false, remove = false, version = false;

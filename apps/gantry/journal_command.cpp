@@ -28,6 +28,10 @@ int journal_command(session& s) {
     std::vector<std::string> words{"gantry-journal"};
     if (s.opt.json)
       words.emplace_back("--json");
+    if (s.opt.repair)
+      words.emplace_back("--repair");
+    if (s.opt.after > 0)
+      words.insert(words.end(), {"--after", std::to_string(s.opt.after)});
     if (!s.opt.argument.empty())
       words.push_back(s.opt.argument);
     std::vector<char*> argv;

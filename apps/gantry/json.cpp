@@ -9,7 +9,9 @@ namespace gantry::cli {
 
 namespace {
 
-uint8_t byte_at(std::string_view text, size_t i) { return static_cast<uint8_t>(text[i]); }
+uint8_t byte_at(std::string_view text, size_t i) {
+  return static_cast<uint8_t>(text[i]);
+}
 
 /// Length of the UTF-8 character at `i`, 0 if there is no valid one.
 size_t utf8_length(std::string_view text, size_t i) noexcept {

@@ -30,8 +30,7 @@ public:
   json_object& null(std::string_view key) { return raw(key, "null"); }
 
   template <std::integral T>
-    requires(!std::same_as<T, bool>)
-  json_object& number(std::string_view key, T value) {
+  requires(!std::same_as<T, bool>) json_object& number(std::string_view key, T value) {
     return raw(key, std::to_string(value));
   }
 

@@ -21,7 +21,9 @@ constexpr uint32_t stderr_stream = 2;
 log_copy::log_copy(v1::ReadLogRequest request, log_form form, sink& out, sink& err)
   : call("/gantry.v1.Logs/Read"), request_(std::move(request)), form_(form), out_(out), err_(err) {}
 
-std::string log_copy::request() const { return request_.SerializeAsString(); }
+std::string log_copy::request() const {
+  return request_.SerializeAsString();
+}
 
 void log_copy::message(std::string_view bytes) {
   v1::LogChunk chunk;

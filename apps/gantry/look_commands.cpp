@@ -38,14 +38,13 @@ std::string stats_table(const v1::StatsReply& reply) {
   table t({"ID", "CPU TIME", "THROTTLED", "MEMORY", "LIMIT", "PEAK", "PIDS", "READ", "WRITTEN",
            "OOM KILLS"});
   for (const auto& x : reply.stats())
-    t.add({x.id(), short_duration(x.cpu_usage_ns()), short_duration(x.throttled_ns()),
-           size_text(x.memory_bytes()),
-           x.memory_limit_bytes() > 0 ? size_text(x.memory_limit_bytes()) : "-",
-           size_text(x.memory_peak_bytes()),
-           std::to_string(x.pids()) +
-             (x.pids_limit() > 0 ? "/" + std::to_string(x.pids_limit()) : ""),
-           size_text(x.io_read_bytes()), size_text(x.io_write_bytes()),
-           std::to_string(x.oom_kills())});
+    t.add(
+      {x.id(), short_duration(x.cpu_usage_ns()), short_duration(x.throttled_ns()),
+       size_text(x.memory_bytes()),
+       x.memory_limit_bytes() > 0 ? size_text(x.memory_limit_bytes()) : "-",
+       size_text(x.memory_peak_bytes()),
+       std::to_string(x.pids()) + (x.pids_limit() > 0 ? "/" + std::to_string(x.pids_limit()) : ""),
+       size_text(x.io_read_bytes()), size_text(x.io_write_bytes()), std::to_string(x.oom_kills())});
   return t.text();
 }
 

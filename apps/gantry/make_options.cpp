@@ -44,9 +44,10 @@ void add_process(CLI::App& sub, raw_line& to) {
     ->type_name("DIR");
   sub.add_option("-u,--user", to.user, "User, numeric")->type_name("UID[:GID]");
   sub.add_flag("-i,--interactive", to.interactive, "Pass our stdin to the process");
-  sub.add_option("--log-opt", to.log_opts,
-                 "max-size=64m, max-file=10, max-line=1m, when-full=block|drop; or several, "
-                 "with commas")
+  sub
+    .add_option("--log-opt", to.log_opts,
+                "max-size=64m, max-file=10, max-line=1m, when-full=block|drop; or several, "
+                "with commas")
     ->type_name("K=V")
     ->allow_extra_args(false);
 }

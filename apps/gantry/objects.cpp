@@ -118,8 +118,8 @@ std::string process_json(const v1::Process& p) {
 } // namespace
 
 std::string state_text(v1::State s) {
-  constexpr std::array names{"unspecified", "creating", "created",  "starting",   "running",
-                             "pausing",     "paused",   "stopping", "stopped",    "restarting",
+  constexpr std::array names{"unspecified", "creating", "created",  "starting", "running",
+                             "pausing",     "paused",   "stopping", "stopped",  "restarting",
                              "deleting",    "dead",     "unknown"};
   const auto i = static_cast<size_t>(s);
   return i < names.size() ? names[i] : "state " + std::to_string(i);

@@ -49,6 +49,8 @@ struct options {
   std::string since;
   v1::EventFilter filter;
 
+  uint64_t after = 0;   ///< Of `journal`: a sequence number.
+  bool repair = false;  ///< Of `journal`.
   std::string argument; ///< Of `journal` (a directory) and `completion` (a shell).
 };
 

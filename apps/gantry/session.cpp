@@ -25,9 +25,13 @@ std::string random_hex(size_t digits) {
 
 } // namespace
 
-std::string fresh_request_id() { return random_hex(32); }
+std::string fresh_request_id() {
+  return random_hex(32);
+}
 
-std::string fresh_container_id() { return random_hex(12); }
+std::string fresh_container_id() {
+  return random_hex(12);
+}
 
 int failed(const error& why) {
   say_error(why);

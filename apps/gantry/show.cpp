@@ -19,8 +19,11 @@ std::string aligned(const lines& all) {
   for (const auto& [name, value] : all)
     width = std::max(width, name.size());
   std::string out;
-  for (const auto& [name, value] : all)
-    out += name + std::string(width - name.size() + 2, ' ') + printable(value) + "\n";
+  for (const auto& [name, value] : all) {
+    out += name + std::string(width - name.size() + 2, ' ') + printable(value);
+    out.erase(out.find_last_not_of(' ') + 1);
+    out += "\n";
+  }
   return out;
 }
 
@@ -43,14 +46,14 @@ std::string command_text(const google::protobuf::RepeatedPtrField<std::string>& 
 }
 
 std::string end_text(const v1::Exit& x) {
-  std::string out = x.has_exit_code()  ? std::to_string(x.exit_code())
-                    : x.signal() > 0   ? signal_text(x.signal())
-                                       : std::string("unknown");
+  std::string out = x.has_exit_code() ? std::to_string(x.exit_code())
+                    : x.signal() > 0  ? signal_text(x.signal())
+                                      : std::string("unknown");
   if (x.core_dumped())
     out += ", core dumped";
   if (x.oom())
-    out += x.oom_level().empty() || x.oom_level() == "container" ? ", OOM"
-                                                                 : ", OOM " + x.oom_level();
+    out +=
+      x.oom_level().empty() || x.oom_level() == "container" ? ", OOM" : ", OOM " + x.oom_level();
   return out;
 }
 
@@ -114,7 +117,8 @@ std::string info_text(const v1::InfoReply& i, int64_t now_ns) {
     {"gantryd", "pid " + std::to_string(i.pid()) + ", up " + age_text(now_ns - i.started_at_ns()) +
                   ", start " + std::to_string(i.generation()) + " on this arena"},
     {"keeper", keeper_line(i)},
-    {"containers", std::to_string(i.containers()) + ", " + std::to_string(i.running()) + " running"},
+    {"containers",
+     std::to_string(i.containers()) + ", " + std::to_string(i.running()) + " running"},
     {"events", "at " + std::to_string(i.epoch()) + ":" + std::to_string(i.seq()) + ", " +
                  std::to_string(i.events_gaps()) + " gaps"},
     {"turns", std::to_string(i.turns()) + ", " + slow},
@@ -134,9 +138,11 @@ std::string info_text(const v1::InfoReply& i, int64_t now_ns) {
 
 std::string version_lines(const v1::VersionReply& v) {
   return aligned({
-    {"gantryd", v.gantry() + ", API " + v.api() + ", journal " + std::to_string(v.journal_format()) +
-                  ", keeper " + std::to_string(v.keeper_protocol())},
-    {"runtime", v.runtime() + (v.runtime_version().empty() ? "" : " (" + v.runtime_version() + ")")},
+    {"gantryd", v.gantry() + ", API " + v.api() + ", journal " +
+                  std::to_string(v.journal_format()) + ", keeper " +
+                  std::to_string(v.keeper_protocol())},
+    {"runtime",
+     v.runtime() + (v.runtime_version().empty() ? "" : " (" + v.runtime_version() + ")")},
     {"kernel", v.kernel() + ", cgroup " + v.cgroup() + ", " + v.io()},
   });
 }

@@ -29,9 +29,7 @@ public:
   [[nodiscard]] size_t waiting() const noexcept { return waiting_; }
 
   /// For poll: waits for room if there is something to write.
-  [[nodiscard]] pollfd want() const noexcept {
-    return {waiting_ > 0 ? fd_ : -1, POLLOUT, 0};
-  }
+  [[nodiscard]] pollfd want() const noexcept { return {waiting_ > 0 ? fd_ : -1, POLLOUT, 0}; }
 
 private:
   int fd_;

@@ -71,8 +71,7 @@ void stdin_copy::take_answer() {
   write_.reset();
   if (!reply)
     return give_up(reply.why());
-  const uint64_t taken =
-    std::clamp(reply->offset(), offset_, offset_ + waiting_.size()) - offset_;
+  const uint64_t taken = std::clamp(reply->offset(), offset_, offset_ + waiting_.size()) - offset_;
   waiting_.erase(0, taken);
   offset_ += taken;
   pause_ = taken > 0 ? milliseconds(0) : std::clamp(pause_ * 2, first_pause, longest_pause);
@@ -85,8 +84,8 @@ void stdin_copy::send() {
   r.set_process(process_);
   r.set_offset(offset_);
   r.set_data(waiting_);
-  write_ = std::make_unique<client::unary<v1::WriteStdinReply>>(
-    "/gantry.v1.Processes/WriteStdin", r);
+  write_ =
+    std::make_unique<client::unary<v1::WriteStdinReply>>("/gantry.v1.Processes/WriteStdin", r);
   way_.start(*write_);
 }
 
@@ -95,8 +94,8 @@ void stdin_copy::close() {
   *r.mutable_ref() = ref_;
   r.set_process(process_);
   r.set_request_id(fresh_request_id());
-  close_ = std::make_unique<client::unary<v1::CloseStdinReply>>(
-    "/gantry.v1.Processes/CloseStdin", r);
+  close_ =
+    std::make_unique<client::unary<v1::CloseStdinReply>>("/gantry.v1.Processes/CloseStdin", r);
   way_.start(*close_);
 }
 

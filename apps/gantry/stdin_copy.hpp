@@ -38,10 +38,10 @@ private:
   client::channel& way_;
   v1::Ref ref_;
   std::string process_;
-  std::string waiting_;  ///< Read, not taken by the process yet.
-  uint64_t offset_ = 0;  ///< Of `waiting_` in the whole input.
-  bool at_end_ = false;  ///< Of the input.
-  bool over_ = false;    ///< Closed, or the process wants no more.
+  std::string waiting_;           ///< Read, not taken by the process yet.
+  uint64_t offset_ = 0;           ///< Of `waiting_` in the whole input.
+  bool at_end_ = false;           ///< Of the input.
+  bool over_ = false;             ///< Closed, or the process wants no more.
   clock::time_point pause_until_; ///< Its pipe is full: not before.
   std::chrono::milliseconds pause_{0};
   std::unique_ptr<client::unary<v1::WriteStdinReply>> write_;

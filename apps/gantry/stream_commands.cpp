@@ -51,8 +51,8 @@ private:
   [[nodiscard]] std::string line_of(const v1::Container& c) const {
     if (json_)
       return json_object().raw("container", to_json(c)).done() + "\n";
-    return printable(c.namespace_() + "/" + c.id() + "  " + state_text(c.state()) + "  pid=" +
-                     std::to_string(c.pid()) + "  " + command_text(c.command())) +
+    return printable(c.namespace_() + "/" + c.id() + "  " + state_text(c.state()) +
+                     "  pid=" + std::to_string(c.pid()) + "  " + command_text(c.command())) +
            "\n";
   }
 

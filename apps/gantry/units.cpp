@@ -76,8 +76,8 @@ std::optional<int64_t> unit_ns(std::string_view& text) {
     int64_t ns;
   };
   constexpr std::array rows{
-    row{"ns", 1},       row{"us", 1'000},        row{"ms", 1'000'000},
-    row{"s", billion},  row{"m", 60 * billion},  row{"h", 3600 * billion},
+    row{"ns", 1},      row{"us", 1'000},       row{"ms", 1'000'000},
+    row{"s", billion}, row{"m", 60 * billion}, row{"h", 3600 * billion},
   };
   for (const auto& r : rows)
     if (text.starts_with(r.name)) {
@@ -202,8 +202,8 @@ std::string age_text(int64_t ns) {
   constexpr int64_t minute = 60, hour = 3600, day = 24 * hour, week = 7 * day, month = 30 * day;
   constexpr int64_t year = 365 * day;
   constexpr std::array rows{
-    row{minute, 1, "seconds"},    row{hour, minute, "minutes"},  row{2 * day, hour, "hours"},
-    row{2 * week, day, "days"},   row{2 * month, week, "weeks"}, row{2 * year, month, "months"},
+    row{minute, 1, "seconds"},     row{hour, minute, "minutes"},  row{2 * day, hour, "hours"},
+    row{2 * week, day, "days"},    row{2 * month, week, "weeks"}, row{2 * year, month, "months"},
     row{INT64_MAX, year, "years"},
   };
   const int64_t s = ns / billion;

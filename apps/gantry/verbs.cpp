@@ -13,7 +13,8 @@ constexpr const char* other = "Other";
 
 constexpr std::array rows{
   verb_row{
-    "run", make, "Create a container and start it", "[OPTIONS] (--rootfs DIR | --bundle DIR) [--] CMD...",
+    "run", make, "Create a container and start it",
+    "[OPTIONS] (--rootfs DIR | --bundle DIR) [--] CMD...",
     R"(In the foreground, stdout and stderr are the container's, Ctrl-C and SIGTERM go to it (the
 third one leaves it running and ends gantry), and gantry ends with its exit code. It survives a
 restart of gantryd.
@@ -32,8 +33,9 @@ are wrong; 126 the command cannot be executed; 127 it was not found.)"},
 Example:
   gantry create --name job --rootfs /srv/busybox sh -c 'echo done' && gantry start job)"},
   verb_row{"start", make, "Start created or stopped containers", "ID...", ""},
-  verb_row{"exec", make, "Run another process in a container", "[OPTIONS] ID [--] CMD...",
-           R"(With -d the process's id is printed; logs, wait and kill take it behind the container's.
+  verb_row{
+    "exec", make, "Run another process in a container", "[OPTIONS] ID [--] CMD...",
+    R"(With -d the process's id is printed; logs, wait and kill take it behind the container's.
 
 Examples:
   gantry exec web ps
@@ -46,8 +48,9 @@ Exit codes: as for run.)"},
   gantry kill web
   gantry kill -s HUP web
   gantry kill web backup)"},
-  verb_row{"stop", steer, "Ask containers to end, then kill them", "[OPTIONS] ID...",
-           R"(Sends the stop signal, waits, and sends SIGKILL. Several containers are stopped at once.
+  verb_row{
+    "stop", steer, "Ask containers to end, then kill them", "[OPTIONS] ID...",
+    R"(Sends the stop signal, waits, and sends SIGKILL. Several containers are stopped at once.
 
 Example:
   gantry stop -t 2.5 web job)"},
@@ -76,14 +79,16 @@ stream, time and data (data_base64 where the bytes are no UTF-8).
 Examples:
   gantry logs --tail 20 -f web
   gantry logs -t web backup)"},
-  verb_row{"wait", look, "Wait for containers to exit and print their exit codes", "[OPTIONS] ID...",
+  verb_row{"wait", look, "Wait for containers to exit and print their exit codes",
+           "[OPTIONS] ID...",
            R"(One line for each container, in the order given: its exit code, or 128+N when signal N
 ended it. Works after the container was removed, too.)"},
   verb_row{"top", look, "List the processes in a container", "ID", ""},
   verb_row{"stats", look, "Show what containers use", "[OPTIONS] [ID...]",
            R"(Without an id: all running containers of the namespace.)"},
-  verb_row{"events", look, "Print what happened and what happens", "[OPTIONS]",
-           R"(Without -f: what is kept, from --since on (default: all). With -f: what comes, from now or
+  verb_row{
+    "events", look, "Print what happened and what happens", "[OPTIONS]",
+    R"(Without -f: what is kept, from --since on (default: all). With -f: what comes, from now or
 from --since on; nothing is lost or doubled when gantryd restarts.
 
 A filter is type=exit, container=web or label=KEY=VALUE; several of a kind: any of them.
@@ -94,8 +99,13 @@ Examples:
   gantry events --since 3:1204 -f)"},
   verb_row{"info", other, "Show counters and limits of gantryd", "", ""},
   verb_row{"version", other, "Show versions of gantry, gantryd and the runtime", "", ""},
-  verb_row{"journal", other, "Read a journal from disk; gantryd need not run", "[DIR]",
-           R"(DIR is the journal's directory (default: /var/lib/gantry/journal).)"},
+  verb_row{
+    "journal", other, "Read a journal from disk; gantryd need not run", "[OPTIONS] [DIR]",
+    R"(DIR is the journal's directory (default: /var/lib/gantry/journal). What is damaged is said
+on stderr, and the exit code is then 125.
+
+--repair makes a damaged journal usable again: what is cut out is kept beside it, as
+damaged.NAME.)"},
   verb_row{"completion", other, "Print a completion script for a shell", "bash|zsh|fish",
            R"(Examples:
   gantry completion bash > /usr/share/bash-completion/completions/gantry
@@ -106,7 +116,9 @@ Examples:
 
 } // namespace
 
-const verb_row* verb_rows() { return rows.data(); }
+const verb_row* verb_rows() {
+  return rows.data();
+}
 
 const verb_row* verb_row_of(std::string_view verb) {
   for (const auto* r = rows.data(); r->verb; ++r)

@@ -53,7 +53,8 @@ void channel::try_connect() {
 
 void channel::lose(error why) {
   const auto now = clock::now();
-  const bool good = link_ && (link_->fruitful() || (link_->greeted() && now - linked_at_ > good_life));
+  const bool good =
+    link_ && (link_->fruitful() || (link_->greeted() && now - linked_at_ > good_life));
   link_.reset();
   if (calls_.empty())
     return; // Nobody misses it.

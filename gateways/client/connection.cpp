@@ -23,7 +23,9 @@ constexpr size_t inbox_bytes = 256u << 10;
 constexpr int32_t stream_window = 1 << 20;
 constexpr int32_t connection_window = 4 << 20;
 
-error lost(std::string cause) { return {ec::unavailable, std::move(cause), {}}; }
+error lost(std::string cause) {
+  return {ec::unavailable, std::move(cause), {}};
+}
 
 nghttp2_nv header(std::string_view name, std::string_view value) {
   // nghttp2 copies both unless told otherwise, and does not write to them.
@@ -100,12 +102,12 @@ struct connection::hooks {
     if (!x || !x->broken)
       return 0;
     auto& c = *static_cast<connection*>(self);
-    x->broken = x->cutter.feed({reinterpret_cast<const char*>(data), n},
-                               [x, &c](std::string_view message) {
-                                 c.fruitful_ = true;
-                                 if (x->which)
-                                   x->which->message(message);
-                               });
+    x->broken =
+      x->cutter.feed({reinterpret_cast<const char*>(data), n}, [x, &c](std::string_view message) {
+        c.fruitful_ = true;
+        if (x->which)
+          x->which->message(message);
+      });
     if (!x->broken)
       nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, stream, NGHTTP2_CANCEL);
     return 0;
@@ -150,9 +152,8 @@ result<std::unique_ptr<connection>> connection::open(const std::string& path) {
     error why = from_errno(err, "reach gantryd at", path);
     // EAGAIN: its backlog is full, which is an overload and not an absence.
     why.code = err == EACCES || err == EPERM ? ec::permission_denied : ec::unavailable;
-    why.cure = err == EACCES || err == EPERM
-                 ? "join the socket's group, or run as root"
-                 : "start it: gantryd, or name its socket by --socket";
+    why.cure = err == EACCES || err == EPERM ? "join the socket's group, or run as root"
+                                             : "start it: gantryd, or name its socket by --socket";
     if (err == EAGAIN)
       why.cure = "too many clients are waiting: try again";
     return why;
@@ -187,16 +188,16 @@ void connection::start(call& c) {
   x->which = &c;
   x->body = framed(c.request());
   const std::array headers{
-    header(":method", "POST"),       header(":scheme", "http"),
-    header(":path", c.method()),     header(":authority", "gantry"),
-    header("te", "trailers"),        header("content-type", "application/grpc"),
+    header(":method", "POST"),        header(":scheme", "http"),
+    header(":path", c.method()),      header(":authority", "gantry"),
+    header("te", "trailers"),         header("content-type", "application/grpc"),
     header("user-agent", "gantry/1"),
   };
   nghttp2_data_provider body{};
   body.source.ptr = x.get();
   body.read_callback = &hooks::read_body;
-  x->stream = nghttp2_submit_request(session_, nullptr, headers.data(), headers.size(), &body,
-                                     x.get());
+  x->stream =
+    nghttp2_submit_request(session_, nullptr, headers.data(), headers.size(), &body, x.get());
   if (x->stream < 0) // After GOAWAY, or all stream ids are used up.
     ended_.push_back({&c, true, lost(nghttp2_strerror(x->stream))});
   else
@@ -288,6 +289,8 @@ result<void> connection::turn(bool readable) {
   return sent;
 }
 
-std::vector<connection::ended> connection::take_ended() { return std::exchange(ended_, {}); }
+std::vector<connection::ended> connection::take_ended() {
+  return std::exchange(ended_, {});
+}
 
 } // namespace gantry::client

@@ -94,10 +94,10 @@ std::string percent_decoded(std::string_view text) {
 ec code_of_grpc(int status) noexcept {
   // grpc.io "Status codes", in their order.
   constexpr std::array codes{
-    ec::internal,           ec::cancelled,         ec::unknown_outcome,   ec::invalid_argument,
-    ec::deadline_exceeded,  ec::not_found,         ec::already_exists,    ec::permission_denied,
-    ec::resource_exhausted, ec::wrong_state,       ec::cancelled,         ec::invalid_argument,
-    ec::unsupported,        ec::internal,          ec::unavailable,       ec::data_loss,
+    ec::internal,           ec::cancelled,   ec::unknown_outcome, ec::invalid_argument,
+    ec::deadline_exceeded,  ec::not_found,   ec::already_exists,  ec::permission_denied,
+    ec::resource_exhausted, ec::wrong_state, ec::cancelled,       ec::invalid_argument,
+    ec::unsupported,        ec::internal,    ec::unavailable,     ec::data_loss,
     ec::permission_denied,
   };
   return status >= 0 && size_t(status) < codes.size() ? codes[size_t(status)] : ec::internal;

@@ -163,9 +163,10 @@ TEST_CASE("grpc: messages are cut at any boundary") {
     client::message_cutter cutter;
     std::vector<std::string> got;
     for (size_t at = 0; at < bytes.size(); at += step)
-      REQUIRE(cutter.feed(std::string_view(bytes).substr(at, step), [&got](std::string_view m) {
-        got.emplace_back(m);
-      }).ok());
+      REQUIRE(cutter
+                .feed(std::string_view(bytes).substr(at, step),
+                      [&got](std::string_view m) { got.emplace_back(m); })
+                .ok());
     CHECK(got == std::vector<std::string>{"one", "", "three"});
     CHECK_FALSE(cutter.torn());
   }

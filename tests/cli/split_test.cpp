@@ -7,7 +7,9 @@ using words = std::vector<std::string>;
 
 namespace {
 
-bool takes_value(std::string_view name) { return name == "-e" || name == "--name"; }
+bool takes_value(std::string_view name) {
+  return name == "-e" || name == "--name";
+}
 
 split_line cut(const words& args, size_t positionals = 0) {
   return split_at_command(args, positionals, takes_value);
