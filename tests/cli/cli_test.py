@@ -290,6 +290,9 @@ class CliTest(unittest.TestCase):
         self.assertEqual(detail["config"], {"ociVersion": "1.0.2", "x": []})
         self.assertEqual(self.gantry("inspect", "--json", "a", "b").stdout.count(b"\n"), 2)
 
+    def test_a_journal_that_is_not_there_is_named(self):
+        self.refused(125, ["/nonexistent/journal"], "journal", "/nonexistent/journal")
+
     # ---- a reader that goes or waits ------------------------------------------------------
 
     def test_a_closed_stdout_ends_quietly(self):
