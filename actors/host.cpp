@@ -106,6 +106,7 @@ result<void> supervisor_host::recover(supervisor_options options, runtime::engin
   for (auto& o : runtime::find_orphans(sys, services_->options.state_dir + "/runtime"))
     services_->orphans.emplace(o.op, o);
   clear_leftovers();
+  look_for_strangers();
   reaper_->start();
   say_started();
   keeper_.on_lost([this] { on_keeper_lost(); });
@@ -190,6 +191,33 @@ void supervisor_host::clear_leftovers() {
       if (const auto serial = std::strtoull(n.c_str(), nullptr, 16);
           hex16(serial) == n && !serials.contains(serial))
         remove_logs(*services_, serial, [] {});
+}
+
+void supervisor_host::look_for_strangers() {
+  auto& sys = loop_.sys();
+  const auto mount = cgroups_.unified.empty() ? std::string{cgroups_.mount_of("memory")}
+                                              : cgroups_.unified;
+  const auto& parent = services_->options.cgroup_parent;
+  auto groups_in = [&sys](const std::string& dir) {
+    std::vector<std::string> names;
+    if (sys.list(dir, names) < 0)
+      names.clear();
+    std::erase_if(names, [&](const std::string& n) {
+      return sys.exists(dir + "/" + n + "/cgroup.procs") != 1; // A file of the group itself.
+    });
+    return names;
+  };
+  for (const auto& ns : groups_in(mount + "/" + parent))
+    for (const auto& id : groups_in(mount + "/" + parent + "/" + ns)) {
+      if (ledger_->now().find({ns, id}) != nullptr)
+        continue;
+      const auto path = services_->cgroup_path({ns, id});
+      runtime::cgroup group{sys, cgroups_, path};
+      if (group.populated()) // Never clean up what is alive.
+        spdlog::warn("the cgroup {} has processes and no record of ours: left alone", path);
+      else
+        group.remove();
+    }
 }
 
 void supervisor_host::spawn_actors() {

@@ -43,6 +43,7 @@ private:
   result<void> take_shelf();
   void say_started();
   void clear_leftovers();
+  void look_for_strangers();
   void spawn_actors();
   void expect_intents();
   void on_keeper_lost();
