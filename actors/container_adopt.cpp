@@ -34,6 +34,7 @@ void container_state::adopt() {
     entry.serial = p.serial;
     entry.key = {p.pid, p.start_ticks};
     entry.made = p.phase != phase_t::adding;
+    entry.started = p.started_at_ns != 0;
     entry.ended = p.phase == phase_t::exited;
   }
   if (at_ != phase::stopped)
@@ -136,7 +137,8 @@ void container_state::on_orphan(const std::string& process_id) {
     return;
   }
   if (at_ == phase::starting) {
-    const auto fifo = host->options.state_dir + "/runtime/" + runtime::runtime_id(who) + "/exec.fifo";
+    const auto fifo =
+      host->options.state_dir + "/runtime/" + runtime::runtime_id(who) + "/exec.fifo";
     if (host->loop.sys().exists(fifo) == 0)
       on_started({}); // The runtime takes its fifo away when init runs.
     else

@@ -75,14 +75,16 @@ void container_state::on_exec_ready(const std::string& id, const outcome& x) {
   const auto& spec = work.request.spec();
   const auto bundle = host->bundle_dir(instance_);
   std::string text;
-  if (const auto rc = host->loop.sys().read_small(bundle + "/config.json", text, 4u << 20); rc < 0) {
+  if (const auto rc = host->loop.sys().read_small(bundle + "/config.json", text, 4u << 20);
+      rc < 0) {
     fail_exec(id, from_errno(-rc, "read", bundle + "/config.json"));
     return;
   }
   const auto config = nlohmann::json::parse(text, nullptr, false);
-  auto process_json = config.is_discarded()
-                        ? result<nlohmann::json>{error{ec::data_loss, bundle + "/config.json is damaged", {}}}
-                        : runtime::exec_process(config, spec);
+  auto process_json =
+    config.is_discarded()
+      ? result<nlohmann::json>{error{ec::data_loss, bundle + "/config.json is damaged", {}}}
+      : runtime::exec_process(config, spec);
   if (!process_json) {
     fail_exec(id, process_json.why());
     return;

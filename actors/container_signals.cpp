@@ -77,8 +77,8 @@ caf::result<v1::KillReply> container_state::kill(const v1::By& by, const v1::Kil
         return;
       }
       if (at->second.ended && !req.all()) {
-        answer.deliver(to_caf({ec::wrong_state,
-                               "process \"" + id + "\" of \"" + who.id + "\" has ended already", {}}));
+        answer.deliver(to_caf(
+          {ec::wrong_state, "process \"" + id + "\" of \"" + who.id + "\" has ended already", {}}));
         return;
       }
       v1::KillReply reply;
@@ -160,7 +160,8 @@ void container_state::begin_stop(const v1::By& by, const v1::StopRequest& req) {
   stop_request_ = req.request_id();
   enter(phase::stopping);
   record_kill(init, sig, false, nullptr, {}, stop_seq_);
-  if (auto sent = signal_process(processes_[init], sig); !sent && sent.why().code != ec::wrong_state)
+  if (auto sent = signal_process(processes_[init], sig);
+      !sent && sent.why().code != ec::wrong_state)
     spdlog::warn("container={}: {}", who.id, sent.why().text());
   arm_grace(grace);
 }

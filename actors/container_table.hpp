@@ -62,6 +62,7 @@ enum class verdict : uint8_t {
   bug,    ///< Cannot happen: abort.
 };
 
+/// What the table says of one pair.
 struct rule {
   phase from;
   event on;

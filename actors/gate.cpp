@@ -231,8 +231,9 @@ void gate::call(const v1::By&, v1::WaitRequest req, answer<v1::WaitReply> f) {
     for (const auto& w : told) {
       if (!r.has_exited()) {
         later<v1::WaitReply>(w->f, error{ec::cancelled,
-                                         "process \"" + w->process + "\" of container \"" + w->who.id
-                                           + "\" went away and never ran", {}});
+                                         "process \"" + w->process + "\" of container \""
+                                           + w->who.id + "\" went away and never ran",
+                                         {}});
         continue;
       }
       v1::WaitReply reply;

@@ -87,10 +87,11 @@ private:
     reading_ = true;
     news_ = false;
     const bool was_ended = ended(); // Looked at before the read: what came until then is in it.
-    reader_->next(max_bytes_, [weak = weak_from_this(), was_ended](result<io::log_reader::batch> b) {
-      if (auto me = weak.lock())
-        me->on_batch(std::move(b), was_ended);
-    });
+    reader_->next(max_bytes_,
+                  [weak = weak_from_this(), was_ended](result<io::log_reader::batch> b) {
+                    if (auto me = weak.lock())
+                      me->on_batch(std::move(b), was_ended);
+                  });
   }
 
   void on_batch(result<io::log_reader::batch> b, bool was_ended) {
@@ -175,7 +176,8 @@ result<std::unique_ptr<log_follower>> gate::read_log(const v1::ReadLogRequest& r
     return std::move(from).why();
   const auto* c = host_.ledger.now().find(*name);
   if (c == nullptr || (req.instance() != 0 && req.instance() != c->instance))
-    return error{ec::not_found, "no such container \"" + name->id + "\", or its log has gone with it",
+    return error{ec::not_found,
+                 "no such container \"" + name->id + "\", or its log has gone with it",
                  "gantry ps -a lists them"};
   const auto process = req.process().empty() ? std::string{runtime::init_id} : req.process();
   const auto* p = c->process(process);

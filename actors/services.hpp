@@ -21,15 +21,16 @@ namespace gantry::actors {
 
 /// Where a supervisor keeps its things, and its limits: policy, plain data.
 struct supervisor_options {
-  std::string state_dir = "/run/gantry";   ///< Sockets, bundles, the runtime's root; may vanish at boot.
+  std::string state_dir = "/run/gantry";    ///< Sockets, bundles, the runtime's root; lost at boot.
   std::string root_dir = "/var/lib/gantry"; ///< Journal and logs.
-  std::string runtime;                     ///< Default runtime, absolute.
-  std::string cgroup_parent = "gantry";    ///< Containers live in /PARENT/NS/ID.
+  std::string runtime;                      ///< Default runtime, absolute.
+  std::string cgroup_parent = "gantry";     ///< Containers live in /PARENT/NS/ID.
   std::string version = "0.1.0";
-  io::nanoseconds stop_timeout = std::chrono::seconds(10); ///< Where the spec says nothing.
-  io::nanoseconds kill_patience = std::chrono::seconds(10); ///< After SIGKILL a stop gives up waiting.
-  uint32_t fd_limit = 1024;                ///< RLIMIT_NOFILE: create is refused at 90 % of it.
-  io::nanoseconds reader_patience = std::chrono::seconds(10); ///< Log files wait so long for their readers.
+  io::nanoseconds stop_timeout = std::chrono::seconds(10);  ///< Where the spec says nothing.
+  io::nanoseconds kill_patience = std::chrono::seconds(10); ///< So long a stop waits after SIGKILL.
+  uint32_t fd_limit = 1024; ///< RLIMIT_NOFILE: create is refused at 90 % of it.
+  /// How long the log files of what is gone wait for their readers.
+  io::nanoseconds reader_patience = std::chrono::seconds(10);
 };
 
 /// Tells the readers of a log that it has grown or is complete.

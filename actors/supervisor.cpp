@@ -36,7 +36,8 @@ result<container_actor> supervisor_state::find(const v1::Ref& ref) const {
     return std::move(name).why();
   if (auto at = containers_.find(*name); at != containers_.end())
     return at->second;
-  return error{ec::not_found, "no such container \"" + name->id + "\" in namespace \"" + name->ns + "\"",
+  return error{ec::not_found,
+               "no such container \"" + name->id + "\" in namespace \"" + name->ns + "\"",
                "gantry ps -a lists them"};
 }
 
@@ -77,8 +78,8 @@ caf::result<atom::shutdown> supervisor_state::shutdown() {
   return promise;
 }
 
-supervisor_actor::behavior_type supervisor(supervisor_actor::stateful_pointer<supervisor_state> self,
-                                           services* host) {
+supervisor_actor::behavior_type
+supervisor(supervisor_actor::stateful_pointer<supervisor_state> self, services* host) {
   io::abort_on_surprise(*self);
   auto* st = &self->state;
   st->self = self;

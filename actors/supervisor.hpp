@@ -34,7 +34,7 @@ private:
 };
 
 /// @param host Outlives the actor.
-supervisor_actor::behavior_type supervisor(supervisor_actor::stateful_pointer<supervisor_state> self,
-                                           services* host);
+supervisor_actor::behavior_type
+supervisor(supervisor_actor::stateful_pointer<supervisor_state> self, services* host);
 
 } // namespace gantry::actors

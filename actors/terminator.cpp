@@ -60,9 +60,9 @@ void terminator_state::end_actors() {
       });
 }
 
-terminator_actor::behavior_type terminator(terminator_actor::stateful_pointer<terminator_state> self,
-                                           services* host, supervisor_actor supervisor,
-                                           recorder_actor recorder) {
+terminator_actor::behavior_type
+terminator(terminator_actor::stateful_pointer<terminator_state> self, services* host,
+           supervisor_actor supervisor, recorder_actor recorder) {
   io::abort_on_surprise(*self);
   self->state.self = self;
   self->state.host = host;

@@ -29,8 +29,8 @@ private:
   std::optional<caf::typed_response_promise<atom::shutdown>> promise_;
 };
 
-terminator_actor::behavior_type terminator(terminator_actor::stateful_pointer<terminator_state> self,
-                                           services* host, supervisor_actor supervisor,
-                                           recorder_actor recorder);
+terminator_actor::behavior_type
+terminator(terminator_actor::stateful_pointer<terminator_state> self, services* host,
+           supervisor_actor supervisor, recorder_actor recorder);
 
 } // namespace gantry::actors

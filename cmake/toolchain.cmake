@@ -15,7 +15,8 @@ if(GANTRY_MOLD)
   add_link_options(-fuse-ld=mold)
 endif()
 
-add_compile_options(-Wall -Wextra -Wpedantic -Wshadow=local -Wnon-virtual-dtor -Wimplicit-fallthrough)
+add_compile_options(-Wall -Wextra -Wpedantic -Wshadow=local -Wnon-virtual-dtor
+                    -Wimplicit-fallthrough)
 if(GANTRY_WERROR)
   add_compile_options(-Werror)
 endif()

@@ -59,6 +59,7 @@ enum class refusal : uint32_t {
   failed = 6,     ///< The system refused; `serial` is the errno.
 };
 
+/// One message, in either direction, as it stands on the socket.
 struct message {
   uint32_t magic = keeper_wire::magic;
   uint16_t version = keeper_wire::version;

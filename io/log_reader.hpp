@@ -35,7 +35,7 @@ public:
     std::vector<log_piece> pieces;
     log_place next;             ///< Where the batch ends: a cursor for a later reader.
     bool at_end = false;        ///< Nothing more is in the files now.
-    uint64_t missing_files = 0; ///< Files that rotation removed before they were read: a stated loss.
+    uint64_t missing_files = 0; ///< Files that rotation removed unread: a stated loss.
   };
 
   /// Asks for up to about `max_bytes`; one call at a time. A torn or foreign record is an

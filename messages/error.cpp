@@ -106,7 +106,8 @@ error from_errno(int err, std::string_view deed, std::string_view thing) {
       out.cure = r.cure;
     }
   out.message.append("cannot ").append(deed).append(" ").append(thing).append(": ");
-  out.message.append(std::strerror(err)); // NOLINT(concurrency-mt-unsafe): C.UTF-8 texts are constant
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): C.UTF-8 texts are constant
+  out.message.append(std::strerror(err));
   return out;
 }
 

@@ -8,6 +8,7 @@
 
 namespace gantry::runtime {
 
+/// The parts of one follower; whoever has a call under way holds a share of it.
 struct event_feed::impl : std::enable_shared_from_this<event_feed::impl> {
   using items = std::vector<v1::FollowItem>;
   using answer = std::function<void(result<items>)>;

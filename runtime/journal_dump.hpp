@@ -15,6 +15,7 @@ namespace gantry::runtime {
 // access, for the command line alone. It may be used beside a running gantryd: it then shows
 // what is on disk, which is all but the newest milliseconds.
 
+/// What to print, and how.
 struct dump_options {
   bool json = false;  ///< One JSON object a line, else text.
   uint64_t after = 0; ///< Only records behind this one.

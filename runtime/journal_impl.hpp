@@ -18,6 +18,7 @@ namespace gantry::runtime {
 
 class journal_reader;
 
+/// The journal's parts, for the files that implement it.
 struct journal_file::impl {
   impl(io::loop& l, io::arena a, std::string directory, std::string boot, journal_policy p);
   ~impl();

@@ -32,6 +32,7 @@ inline constexpr size_t record_header_bytes = 16;
 /// The largest payload: a longer length is damage. (A request on the bus is smaller.)
 inline constexpr uint32_t max_record_bytes = 64u << 20;
 
+/// What stands at the head of a segment.
 struct segment_header {
   uint32_t version = 0;
   uint64_t first_seq = 0;
@@ -40,6 +41,7 @@ struct segment_header {
   int64_t created_ns = 0;  ///< Wall time of its beginning, for the retention by age.
 };
 
+/// What stands at the head of a snapshot.
 struct snapshot_header {
   uint32_t version = 0;
   uint64_t seq = 0;

@@ -18,6 +18,7 @@ struct finished_exit {
   int64_t removed_at_ns = 0;
 };
 
+/// The world's parts, for the files that implement it.
 struct world::impl {
   world_policy policy;
   std::map<container_name, std::unique_ptr<container_view>> containers;

@@ -82,7 +82,8 @@ std::string wrong_paths(const daemon_options& o) {
       return std::string{name} + " \"" + path + "\" must be an absolute path";
   if (o.socket.size() > 107) // sun_path, unix(7)
     return "--socket \"" + o.socket + "\" is longer than 107 bytes, the limit of a unix socket";
-  if (o.supervisor.cgroup_parent.empty() || o.supervisor.cgroup_parent.find("..") != std::string::npos
+  if (o.supervisor.cgroup_parent.empty()
+      || o.supervisor.cgroup_parent.find("..") != std::string::npos
       || o.supervisor.cgroup_parent.front() == '/')
     return "--cgroup-parent \"" + o.supervisor.cgroup_parent + "\" must be a relative path";
   return {};

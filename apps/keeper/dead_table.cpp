@@ -22,7 +22,7 @@ void compose(char* at, uint32_t number, const char* tail) noexcept {
   while ((number /= 10) != 0);
   while (n > 0)
     *at++ = digits[--n];
-  std::strcpy(at, tail);
+  std::memcpy(at, tail, std::strlen(tail) + 1);
 }
 
 /// The raw status, as waitpid would have given it.

@@ -51,7 +51,7 @@ int read_options(int argc, char** argv, options& out) noexcept {
 /// 0, 1 and 2 are open, everything else that we were given is closed.
 void tidy_descriptors() noexcept {
   while (true) {
-    const int fd = ::open("/dev/null", O_RDWR);
+    const int fd = ::open("/dev/null", O_RDWR); // inherited: 0, 1, 2
     if (fd > STDERR_FILENO || fd < 0)
       break;
   }

@@ -59,12 +59,14 @@ bool keeper::open_control() noexcept {
   sockaddr_un at{};
   at.sun_family = AF_UNIX;
   char lock[sizeof(at.sun_path) + 8] = {};
-  if (std::strlen(how_.control) >= sizeof(at.sun_path)) {
+  const auto length = std::strlen(how_.control);
+  if (length >= sizeof(at.sun_path)) {
     say({"the path is too long for a socket: ", how_.control});
     return false;
   }
-  std::strcpy(at.sun_path, how_.control);
-  std::strcat(std::strcpy(lock, how_.control), ".lock");
+  std::memcpy(at.sun_path, how_.control, length);
+  std::memcpy(lock, how_.control, length);
+  std::memcpy(lock + length, ".lock", sizeof(".lock"));
   const int held = ::open(lock, O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600); // for ever
   if (held < 0 || ::flock(held, LOCK_EX | LOCK_NB) != 0) {
     say({"cannot lock ", lock, ": ",

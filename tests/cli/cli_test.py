@@ -213,7 +213,8 @@ class CliTest(unittest.TestCase):
         self.assertEqual(head.split(), ["ID", "STATE", "PID", "COMMAND", "CREATED"])
         self.assertRegex(web, r'^web +Up \d+ years +4242 +"sh -c echo "hi"" +\d+ years ago$')
         self.assertRegex(old, r"^old +Exited \(SIGKILL, OOM\) \d+ years ago +- ")
-        for args in (("ps", "-a", "--json"), ("--json", "ps", "-a"), ("ps", "-a", "--format", "json")):
+        for args in (("ps", "-a", "--json"), ("--json", "ps", "-a"),
+                     ("ps", "-a", "--format", "json")):
             rows = [json.loads(line) for line in self.gantry(*args).stdout.splitlines()]
             self.assertEqual([r["id"] for r in rows], ["web", "old"])
             self.assertEqual(rows[0]["instance"], 2**53 + 1)

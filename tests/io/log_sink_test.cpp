@@ -55,8 +55,9 @@ TEST_CASE("log_sink: lines reach the descriptor in their form and order", "[urin
     return std::count(got.begin(), got.end(), '\n') == 2;
   }));
   INFO(got);
-  std::regex form(R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info kept before the loop n=0\n)"
-                  R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z warning container started id=web pid=4711\n)");
+  std::regex form(
+    R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info kept before the loop n=0\n)"
+    R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z warning container started id=web pid=4711\n)");
   CHECK(std::regex_match(got, form));
   CHECK(threads() == before);
   sink->close(1s);

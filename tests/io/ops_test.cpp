@@ -217,7 +217,8 @@ TEST_CASE("ops: accept hands over one connection after the other until cancelled
   accept_op accept(r.l);
   std::vector<int> got;
   int end = 0;
-  accept.start(socket.number, [&](int32_t res) { res >= 0 ? got.push_back(res) : void(end = res); });
+  accept.start(socket.number,
+               [&](int32_t res) { res >= 0 ? got.push_back(res) : void(end = res); });
   std::vector<int> clients;
   for (int i = 0; i < 3; ++i) {
     clients.push_back(socket.connect());

@@ -131,7 +131,7 @@ keeper_process::keeper_process(how h) {
   directory = name;
   sockaddr_un at{};
   at.sun_family = AF_UNIX;
-  std::strcpy(at.sun_path, (directory + "/test").c_str());
+  (directory + "/test").copy(at.sun_path, sizeof(at.sun_path) - 1);
   listener_ = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   REQUIRE(::bind(listener_, reinterpret_cast<sockaddr*>(&at), sizeof(at)) == 0);
   REQUIRE(::listen(listener_, 8) == 0);

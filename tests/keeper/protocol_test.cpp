@@ -36,7 +36,7 @@ verdict judged(const wire::message& m, size_t fds = 0, bool cut = false) {
 TEST_CASE("keeper wire: the bytes of a message are frozen") {
   wire::message m{.what = word::put, .value = 0x01020304, .aux = 5, .kind = 2,
                   .serial = 0x1122334455667788};
-  std::strcpy(m.note, "note");
+  std::memcpy(m.note, "note", sizeof("note"));
   const std::string expected("gkep" "\x01\x00" "\x03\x00" "\x04\x03\x02\x01" "\x05\x00\x00\x00"
                              "\x02\x00\x00\x00\x00\x00\x00\x00"
                              "\x88\x77\x66\x55\x44\x33\x22\x11" "note", 36);

@@ -30,6 +30,19 @@ std::vector<journal::Record> read_all(host& h, journal_file& j, uint64_t after, 
   }
 }
 
+/// Appends numbered records, 20 at a time, until so many snapshots were asked for; the last number.
+uint64_t fill(host& h, opened& j, const uint64_t& asked, uint64_t wanted) {
+  uint64_t n = 0;
+  while (asked < wanted) {
+    for (int i = 0; i < 20; ++i) {
+      auto r = numbered_record(++n);
+      j.file->append(r);
+    }
+    REQUIRE(wait_durable(h, *j.file).ok());
+  }
+  return n;
+}
+
 } // namespace
 
 TEST_CASE("journal: what was appended is told again after an orderly stop", "[uring]") {
@@ -210,14 +223,7 @@ TEST_CASE("journal: a full segment makes a snapshot, and old ones go beyond the 
     s.set_next_serial(1000 + j.file->last_seq());
     return s;
   });
-  uint64_t n = 0;
-  while (asked < 6) {
-    for (int i = 0; i < 20; ++i) {
-      auto r = numbered_record(++n);
-      j.file->append(r);
-    }
-    REQUIRE(wait_durable(h, *j.file).ok());
-  }
+  const uint64_t n = fill(h, j, asked, 6);
   REQUIRE(h.until([&] {
     return h.loop->in_flight() == 0 && files_named(dir.path, "snapshot.").size() == 2;
   }));

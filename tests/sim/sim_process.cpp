@@ -17,7 +17,8 @@ public:
   void changed() override {
     if (std::exchange(woken_, true))
       return;
-    self_.after(self_.rng().between(500ns, 20us), [this, self = &self_] { self->try_again(*this); });
+    self_.after(self_.rng().between(500ns, 20us),
+                [this, self = &self_] { self->try_again(*this); });
   }
   void rest() {
     woken_ = false;
