@@ -17,9 +17,8 @@ constexpr size_t max_cure_text = 1024;
 constexpr size_t max_path_shown = 200;
 
 /// Status numbers as the literals that HPACK may keep.
-constexpr std::array<std::string_view, 17> status_texts{"0",  "1",  "2",  "3",  "4",  "5",
-                                                        "6",  "7",  "8",  "9",  "10", "11",
-                                                        "12", "13", "14", "15", "16"};
+constexpr std::array<std::string_view, 17> status_texts{
+  "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"};
 
 /// The trailers of an error, with the texts that they point to.
 struct status_fields {

@@ -85,7 +85,7 @@ public:
     push(message);
     finish();
   }
-  void fail(const error& why); ///< The error as status and trailers.
+  void fail(const error& why);    ///< The error as status and trailers.
   void abandon(const error& why); ///< As `fail`, but does not wait until the queue was read.
 
   /// Draws from `source` from now on; it dies with the call.

@@ -24,8 +24,8 @@ std::optional<std::string> service_in(std::string_view request) {
                                             int(request.size()));
   std::string service;
   while (const uint32_t tag = in.ReadTag()) {
-    const bool ok = tag == 10 ? WireFormatLite::ReadString(&in, &service)
-                              : WireFormatLite::SkipField(&in, tag);
+    const bool ok =
+      tag == 10 ? WireFormatLite::ReadString(&in, &service) : WireFormatLite::SkipField(&in, tag);
     if (!ok)
       return std::nullopt;
   }

@@ -102,8 +102,8 @@ struct http2_session::callbacks {
     return 0;
   }
 
-  static ssize_t read_body(nghttp2_session*, int32_t, uint8_t* into, size_t size,
-                           uint32_t* flags, nghttp2_data_source* source, void*) {
+  static ssize_t read_body(nghttp2_session*, int32_t, uint8_t* into, size_t size, uint32_t* flags,
+                           nghttp2_data_source* source, void*) {
     auto& x = *static_cast<http2_stream*>(source->ptr);
     const auto got = x.pull({reinterpret_cast<char*>(into), size});
     if (got.last) {
@@ -146,16 +146,16 @@ struct http2_session::callbacks {
 };
 
 http2_session::http2_session(http2_host& host, const http2_limits& limits) : host_(host) {
-  GANTRY_CHECK(nghttp2_session_server_new2(&session_, callbacks::table(), this,
-                                           callbacks::options()) == 0);
+  GANTRY_CHECK(
+    nghttp2_session_server_new2(&session_, callbacks::table(), this, callbacks::options()) == 0);
   const std::array settings{
     nghttp2_settings_entry{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits.max_streams},
     nghttp2_settings_entry{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, limits.stream_window},
     nghttp2_settings_entry{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, limits.max_header_bytes},
     nghttp2_settings_entry{NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
   };
-  GANTRY_CHECK(nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings.data(),
-                                       settings.size()) == 0);
+  GANTRY_CHECK(
+    nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings.data(), settings.size()) == 0);
   GANTRY_CHECK(nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0,
                                                      int32_t(limits.connection_window)) == 0);
 }
@@ -167,8 +167,8 @@ http2_session::~http2_session() {
 }
 
 bool http2_session::feed(std::span<const char> bytes) {
-  const auto n = nghttp2_session_mem_recv(
-    session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  const auto n = nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(bytes.data()),
+                                          bytes.size());
   return n == ssize_t(bytes.size());
 }
 

@@ -14,7 +14,7 @@ namespace gantry::bus {
 
 /// One field of a head or of trailers. Names are lower case.
 struct field {
-  std::string_view name;  ///< Outlives the session: a literal.
+  std::string_view name; ///< Outlives the session: a literal.
   std::string_view value;
   bool lasting = false; ///< The value outlives the session too: it is not copied.
 };
@@ -33,11 +33,11 @@ public:
   virtual ~http2_stream() = default;
 
   virtual void on_field(std::string_view name, std::string_view value) = 0;
-  virtual void on_head() = 0;                             ///< All fields have come.
-  virtual void on_data(std::span<const char> bytes) = 0;  ///< A piece of the body.
-  virtual void on_end() = 0;                              ///< The client has sent everything.
-  virtual pulled pull(std::span<char> into) = 0;          ///< Copies what is to be sent next.
-  virtual void on_last() = 0;                             ///< Time to call `trail`.
+  virtual void on_head() = 0;                            ///< All fields have come.
+  virtual void on_data(std::span<const char> bytes) = 0; ///< A piece of the body.
+  virtual void on_end() = 0;                             ///< The client has sent everything.
+  virtual pulled pull(std::span<char> into) = 0;         ///< Copies what is to be sent next.
+  virtual void on_last() = 0;                            ///< Time to call `trail`.
   virtual void on_close() = 0; ///< The stream is gone; the session drops it after this.
 };
 
@@ -52,9 +52,9 @@ public:
 /// Limits of one session.
 struct http2_limits {
   uint32_t max_streams = 256;
-  uint32_t stream_window = 256u << 10;      ///< Bytes a client may send ahead on a stream.
-  uint32_t connection_window = 1u << 20;    ///< The same for all streams together.
-  uint32_t max_header_bytes = 16u << 10;    ///< Told to the client; nghttp2 ends above 64 KiB.
+  uint32_t stream_window = 256u << 10;   ///< Bytes a client may send ahead on a stream.
+  uint32_t connection_window = 1u << 20; ///< The same for all streams together.
+  uint32_t max_header_bytes = 16u << 10; ///< Told to the client; nghttp2 ends above 64 KiB.
 };
 
 /// The server's side of one HTTP/2 connection, without any I/O: bytes in, bytes out.
@@ -82,9 +82,9 @@ public:
   /// Sends the head; the body is pulled afterwards, unless `end`.
   void respond(int32_t id, std::span<const field> fields, bool end);
   void trail(int32_t id, std::span<const field> fields); ///< From `on_last` only.
-  void resume(int32_t id); ///< A `pull` that gave nothing may be tried again.
+  void resume(int32_t id);               ///< A `pull` that gave nothing may be tried again.
   void reset(int32_t id, uint32_t code); ///< RST_STREAM with an HTTP/2 error code.
-  void go_away();          ///< No new streams; those that are open go on.
+  void go_away();                        ///< No new streams; those that are open go on.
 
   [[nodiscard]] size_t open_streams() const noexcept { return streams_.size(); }
 

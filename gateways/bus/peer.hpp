@@ -18,10 +18,10 @@ enum class right : uint8_t {
 /// Who may do what: policy, plain data. Whoever can connect at all was let in by the
 /// owner, group and mode of the socket.
 struct role_policy {
-  bool everyone_reads = true;      ///< Who can connect may read.
-  bool everyone_operates = true;   ///< Who can connect may operate.
-  std::vector<uid_t> readers{};    ///< May read where not everyone may.
-  std::vector<uid_t> operators{};  ///< May read and operate where not everyone may.
+  bool everyone_reads = true;     ///< Who can connect may read.
+  bool everyone_operates = true;  ///< Who can connect may operate.
+  std::vector<uid_t> readers{};   ///< May read where not everyone may.
+  std::vector<uid_t> operators{}; ///< May read and operate where not everyone may.
 };
 
 /// Whether `by` may call a method that needs `needed`. Root and the supervisor's own user

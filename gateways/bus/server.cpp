@@ -80,8 +80,8 @@ void server::impl::accepted(int32_t res) {
   const auto who = peer_of(res);
   if (stopping || !who || connections.size() >= policy.max_connections)
     return; // closed: the client sees the end of the connection and may try again
-  auto made = std::make_unique<connection>(*this, loop, std::move(socket), front, policy, *who,
-                                           requests);
+  auto made =
+    std::make_unique<connection>(*this, loop, std::move(socket), front, policy, *who, requests);
   auto* c = made.get();
   connections.emplace(c, std::move(made));
   c->start();

@@ -12,15 +12,15 @@ namespace gantry::bus {
 /// Limits of the bus: policy, plain data.
 struct server_policy {
   size_t max_connections = 512;
-  size_t max_streams = 256;                ///< Per connection.
-  size_t max_message_bytes = 4u << 20;     ///< A larger request: RESOURCE_EXHAUSTED.
-  size_t max_queued_bytes = 256u << 10;    ///< Per stream; then the source is not asked for more.
-  size_t max_unread_bytes = 16u << 20;     ///< Per connection: replies its client did not read;
-                                           ///< above it new calls get RESOURCE_EXHAUSTED.
-  size_t max_request_bytes = 64u << 20;    ///< Of all requests that are still coming in; a
-                                           ///< connection may have a quarter of it.
+  size_t max_streams = 256;             ///< Per connection.
+  size_t max_message_bytes = 4u << 20;  ///< A larger request: RESOURCE_EXHAUSTED.
+  size_t max_queued_bytes = 256u << 10; ///< Per stream; then the source is not asked for more.
+  size_t max_unread_bytes = 16u << 20;  ///< Per connection: replies its client did not read;
+                                        ///< above it new calls get RESOURCE_EXHAUSTED.
+  size_t max_request_bytes = 64u << 20; ///< Of all requests that are still coming in; a
+                                        ///< connection may have a quarter of it.
   io::nanoseconds idle_handshake = std::chrono::seconds(10); ///< Preface must have come by then.
-  role_policy roles{};                     ///< Who may read and who may operate.
+  role_policy roles{};                                       ///< Who may read and who may operate.
 };
 
 /// gRPC over HTTP/2 on a unix socket, on the loop. The listener is not owned (it lies on

@@ -98,14 +98,13 @@ TEST_CASE("bus: what is no call of ours is refused by its name", "[uring]") {
   SECTION("an unknown method") {
     const auto answer = rig.ask(c, "/gantry.v1.Containers/Explode", "");
     CHECK(answer.status() == 12);
-    CHECK(answer.field("grpc-message").find("/gantry.v1.Containers/Explode") !=
-          std::string::npos);
+    CHECK(answer.field("grpc-message").find("/gantry.v1.Containers/Explode") != std::string::npos);
   }
   SECTION("a foreign content type") {
     CHECK(rig.ask(c, version, "", {{"content-type", "application/json"}}).field(":status") ==
           "415");
-    CHECK(rig.ask(c, version, "", {{"content-type", "application/grpc+json"}})
-            .field(":status") == "415");
+    CHECK(rig.ask(c, version, "", {{"content-type", "application/grpc+json"}}).field(":status") ==
+          "415");
     CHECK(rig.ask(c, version, "", {{"content-type", "application/grpc+proto"}}).status() == 0);
   }
   SECTION("another HTTP method") {

@@ -76,8 +76,8 @@ struct bus_client::callbacks {
     return 0;
   }
 
-  static ssize_t read_body(nghttp2_session*, int32_t, uint8_t* into, size_t size,
-                           uint32_t* flags, nghttp2_data_source* source, void*) {
+  static ssize_t read_body(nghttp2_session*, int32_t, uint8_t* into, size_t size, uint32_t* flags,
+                           nghttp2_data_source* source, void*) {
     auto& body = *static_cast<body_source*>(source->ptr);
     const size_t n = std::min(size, body.bytes.size() - body.at);
     std::copy_n(body.bytes.data() + body.at, n, into);
@@ -128,12 +128,9 @@ void bus_client::greet(uint32_t stream_window) {
 
 int32_t bus_client::begin(const std::string& path, std::string body, bool end,
                           const field_list& more) {
-  field_list fields{{":method", "POST"},
-                    {":scheme", "http"},
-                    {":path", path},
-                    {":authority", "localhost"},
-                    {"te", "trailers"},
-                    {"content-type", "application/grpc"}};
+  field_list fields{{":method", "POST"}, {":scheme", "http"},
+                    {":path", path},     {":authority", "localhost"},
+                    {"te", "trailers"},  {"content-type", "application/grpc"}};
   for (const auto& f : more) {
     const auto same = std::find_if(fields.begin(), fields.end(),
                                    [&f](const auto& x) { return x.first == f.first; });
@@ -232,8 +229,7 @@ void bus_client::read_some() {
   if (n > 0) {
     bytes_read_ += size_t(n);
     if (session_ != nullptr && !drops_raw_input)
-      (void)nghttp2_session_mem_recv(session_, reinterpret_cast<uint8_t*>(into.data()),
-                                     size_t(n));
+      (void)nghttp2_session_mem_recv(session_, reinterpret_cast<uint8_t*>(into.data()), size_t(n));
   } else if (n == 0 || errno != EAGAIN) {
     gone_ = true;
   }

@@ -16,9 +16,9 @@ namespace gantry::test {
 struct bus_answer {
   std::map<std::string, std::string> fields; ///< Of head and trailers.
   std::string body;
-  bool head = false;   ///< The head has come.
+  bool head = false; ///< The head has come.
   bool closed = false;
-  uint32_t reset = 0;  ///< HTTP/2 error code of the close.
+  uint32_t reset = 0; ///< HTTP/2 error code of the close.
 
   [[nodiscard]] std::string field(const std::string& name) const;
   [[nodiscard]] int status() const; ///< grpc-status; -1 where there is none.
@@ -60,7 +60,7 @@ public:
   void ping();
   void drop(); ///< Closes the socket at once.
 
-  bool reads = true;        ///< Whether `step` reads at all.
+  bool reads = true;            ///< Whether `step` reads at all.
   bool drops_raw_input = false; ///< What comes is counted, not understood.
 
   /// Moves bytes, without waiting.

@@ -95,8 +95,7 @@ TEST_CASE("hostile: unfinished requests have a common bound", "[uring]") {
   auto& c = rig.connect();
   std::vector<int32_t> ids;
   for (int i = 0; i < 8; ++i)
-    ids.push_back(c.begin(stdin_path, framed(std::string(200'000, 'x')).substr(0, 190'000),
-                          false));
+    ids.push_back(c.begin(stdin_path, framed(std::string(200'000, 'x')).substr(0, 190'000), false));
   const auto refused = [&c, &ids] {
     return std::count_if(ids.begin(), ids.end(),
                          [&c](int32_t id) { return c.at(id).status() == 8; });

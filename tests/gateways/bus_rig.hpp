@@ -38,8 +38,8 @@ public:
   explicit bus_rig(bus::server_policy policy = {});
   ~bus_rig(); ///< Stops the server, and checks that all came to rest.
 
-  bus_client& connect();              ///< One that has greeted.
-  bus_client& connect_silently();     ///< One that has said nothing.
+  bus_client& connect();          ///< One that has greeted.
+  bus_client& connect_silently(); ///< One that has said nothing.
 
   /// Turns until `done`, at most five seconds. False when the time ran out.
   template <class Done>

@@ -40,9 +40,10 @@ template <class Reply>
 void fake_front::respond(const v1::Ref& ref, Reply reply, actors::answer<Reply> f) {
   ++calls;
   if (ref.id() == "missing")
-    return later<Reply>(error{ec::not_found, "no such container: „missing“ (100%)",
-                              "look at the list: gantry list"},
-                        std::move(f));
+    return later<Reply>(
+      error{ec::not_found, "no such container: „missing“ (100%)",
+            "look at the list: gantry list"},
+      std::move(f));
   if (ref.id() == "hang") {
     ++hanging;
     hung_.emplace_back([this, reply, f = std::move(f)] {
@@ -232,11 +233,10 @@ public:
       out.back().set_stream(1);
     }
     owner_.items_drawn += out.size();
-    owner_.loop_.post(
-      [out = std::move(out), f = std::move(f), alive = std::weak_ptr<int>(life_)] {
-        if (!alive.expired())
-          f(out);
-      });
+    owner_.loop_.post([out = std::move(out), f = std::move(f), alive = std::weak_ptr<int>(life_)] {
+      if (!alive.expired())
+        f(out);
+    });
   }
 
 private:
@@ -253,8 +253,7 @@ result<std::unique_ptr<actors::event_source>> fake_front::follow(v1::FollowReque
     std::make_unique<events>(*this, names.empty() ? "" : names[0], req.follow()));
 }
 
-result<std::unique_ptr<actors::log_follower>> fake_front::read_log(
-  const v1::ReadLogRequest& req) {
+result<std::unique_ptr<actors::log_follower>> fake_front::read_log(const v1::ReadLogRequest& req) {
   return std::unique_ptr<actors::log_follower>(std::make_unique<chunks>(*this, req.tail()));
 }
 

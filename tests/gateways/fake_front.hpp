@@ -35,15 +35,12 @@ public:
   void call(const v1::By&, v1::RemoveRequest r, actors::answer<v1::RemoveReply> f) override;
   void call(const v1::By&, v1::WaitRequest r, actors::answer<v1::WaitReply> f) override;
   void call(const v1::By&, v1::ListRequest r, actors::answer<v1::ListReply> f) override;
-  void call(const v1::By& by, v1::InspectRequest r,
-            actors::answer<v1::ContainerDetail> f) override;
+  void call(const v1::By& by, v1::InspectRequest r, actors::answer<v1::ContainerDetail> f) override;
   void call(const v1::By&, v1::StatsRequest r, actors::answer<v1::StatsReply> f) override;
   void call(const v1::By&, v1::TopRequest r, actors::answer<v1::TopReply> f) override;
   void call(const v1::By&, v1::ExecRequest r, actors::answer<v1::ExecReply> f) override;
-  void call(const v1::By&, v1::WriteStdinRequest r,
-            actors::answer<v1::WriteStdinReply> f) override;
-  void call(const v1::By&, v1::CloseStdinRequest r,
-            actors::answer<v1::CloseStdinReply> f) override;
+  void call(const v1::By&, v1::WriteStdinRequest r, actors::answer<v1::WriteStdinReply> f) override;
+  void call(const v1::By&, v1::CloseStdinRequest r, actors::answer<v1::CloseStdinReply> f) override;
   result<std::unique_ptr<actors::event_source>> follow(v1::FollowRequest req) override;
   result<std::unique_ptr<actors::log_follower>> read_log(const v1::ReadLogRequest& req) override;
 
@@ -53,10 +50,10 @@ public:
   /// Answers what hangs.
   void release();
 
-  size_t calls = 0;        ///< Requests that arrived.
-  size_t hanging = 0;      ///< Of them without an answer.
-  size_t sources = 0;      ///< Living followers.
-  size_t items_drawn = 0;  ///< Events and chunks that were pulled.
+  size_t calls = 0;       ///< Requests that arrived.
+  size_t hanging = 0;     ///< Of them without an answer.
+  size_t sources = 0;     ///< Living followers.
+  size_t items_drawn = 0; ///< Events and chunks that were pulled.
 
 private:
   class events;
