@@ -206,8 +206,8 @@ result<void> recovery::read_records() {
       continue; // The snapshot holds all of it.
     if (all[i].first_seq > out_.last_seq + 1)
       return error{ec::data_loss,
-                   "journal " + in_.dir + ": records " + std::to_string(out_.last_seq + 1) + " to " +
-                     std::to_string(all[i].first_seq - 1) + " are missing before " +
+                   "journal " + in_.dir + ": records " + std::to_string(out_.last_seq + 1) +
+                     " to " + std::to_string(all[i].first_seq - 1) + " are missing before " +
                      segment_name(all[i].first_seq),
                    repair_cure};
     if (auto done = read_segment(i); !done)

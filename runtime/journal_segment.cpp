@@ -133,7 +133,8 @@ result<journal::Snapshot> decode_snapshot(std::span<const char> bytes, std::stri
     return damaged(file, "has a damaged header (CRC at byte 12)");
   auto payload = bytes.subspan(snapshot_header_bytes);
   if (payload.size() != get<uint32_t>(&bytes[24]))
-    return damaged(file, "has " + std::to_string(payload.size()) + " bytes behind its header, not " +
+    return damaged(file, "has " + std::to_string(payload.size()) +
+                           " bytes behind its header, not " +
                            std::to_string(get<uint32_t>(&bytes[24])));
   if (crc32c(payload) != get<uint32_t>(&bytes[28]))
     return damaged(file, "is damaged (CRC of its content)");

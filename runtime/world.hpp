@@ -84,7 +84,8 @@ public:
   [[nodiscard]] journal::Snapshot save() const; ///< seq, epoch and boot id are the caller's.
 
   [[nodiscard]] const container_view* find(const container_name& name) const noexcept;
-  [[nodiscard]] const std::map<container_name, std::unique_ptr<container_view>>& all() const noexcept;
+  using container_map = std::map<container_name, std::unique_ptr<container_view>>;
+  [[nodiscard]] const container_map& all() const noexcept; ///< In the order of their names.
 
   /// The first answer to this request, if it was answered.
   [[nodiscard]] const journal::Answered* answer(const std::string& request_id) const noexcept;
