@@ -151,6 +151,8 @@ void container_state::on_settled(const std::string& process_id, const v1::Exit& 
 void container_state::on_unstarted(const std::string& process_id, const ended& e) {
   GANTRY_CHECK(process_id == runtime::init_id);
   happen(event::unstarted, [this, e] {
+    if (processes_[std::string{runtime::init_id}].started)
+      return; // It ended while the runtime started it: `settled` follows.
     processes_[std::string{runtime::init_id}].ended = true;
     self->send(processes_[std::string{runtime::init_id}].actor, atom::release::value);
     if (at_ == phase::deleting) {
@@ -161,8 +163,9 @@ void container_state::on_unstarted(const std::string& process_id, const ended& e
     r.set_cause(e.seq);
     r.mutable_start_failed()->set_code(std::string{name_of(ec::wrong_state)});
     r.mutable_start_failed()->set_message(
-      e.signal != 0 ? "init was ended by " + runtime::signal_name(e.signal) + " before it was started"
-                    : "init ended before it was started");
+      e.signal != 0
+        ? "init was ended by " + runtime::signal_name(e.signal) + " before it was started"
+        : "init ended before it was started");
     host->ledger.record(r);
     const auto stops = std::exchange(stops_, {});
     for (auto p : stops)

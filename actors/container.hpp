@@ -24,6 +24,7 @@ struct process_entry {
   io::process_key key;
   uint64_t serial = 0;
   bool made = false;  ///< The runtime has answered.
+  bool started = false; ///< Init: the runtime's start has answered.
   bool ended = false; ///< Its exit is settled.
   bool discard = false; ///< It never ran: its log goes with it.
 };
@@ -168,6 +169,7 @@ private:
   void go_away();
 
   // -- adoption --
+  void finish_run(const runtime::container_view& v);
   void adopt_process(const runtime::process_view& p);
   void adopt_exec(const runtime::process_view& p);
   void await_orphan(uint64_t op, const std::string& process);

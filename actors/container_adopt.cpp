@@ -22,7 +22,7 @@ using phase_t = runtime::process_view::phase_t;
 void container_state::adopt() {
   const auto* seen = view();
   GANTRY_CHECK(seen != nullptr);
-  const auto v = *seen; // Recording below changes the original.
+  auto v = *seen; // Recording below changes the original.
   instance_ = v.instance;
   run_ = std::max(v.run, 1u);
   runtime_ = v.runtime;
@@ -39,6 +39,10 @@ void container_state::adopt() {
   }
   if (at_ != phase::stopped)
     report_restored(v);
+  if (v.start_wanted && v.init() != nullptr && v.init()->phase == phase_t::created) {
+    finish_run(v); // One command of the runtime made and started it; Started is missing.
+    v = *view();
+  }
   for (const auto& p : v.processes)
     switch (p.phase) {
       case phase_t::adding:
@@ -57,6 +61,22 @@ void container_state::adopt() {
         break;
     }
   adopt_phase(v);
+}
+
+void container_state::finish_run(const runtime::container_view& v) {
+  const auto by = v.intent_by.value_or(v1::By{});
+  auto r = record(by, v.intent_request);
+  r.set_process(init);
+  r.set_pid(v.init()->pid);
+  r.set_cause(v.intent_seq);
+  r.mutable_started()->set_start_ticks(v.init()->start_ticks);
+  host->ledger.record(r);
+  at_ = phase_of(view()->state);
+  v1::CreateReply reply;
+  reply.set_instance(instance_);
+  reply.set_pid(v.init()->pid);
+  reply.set_process_serial(v.init()->serial);
+  host->finish_request(v.intent_request, "Create", reply);
 }
 
 void container_state::adopt_process(const runtime::process_view& p) {

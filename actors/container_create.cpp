@@ -164,22 +164,21 @@ void container_state::watch_oom() {
 void container_state::answer_making() {
   // The client waits for the disk; nobody else does: the container is what it is from now on.
   auto work = std::exchange(making_, nullptr);
-  auto answer = [this, me = container_actor{self}, work, key = processes_[init].key,
-                 serial = processes_[init].serial] {
-    v1::CreateReply created;
-    created.set_instance(instance_);
-    created.set_pid(key.pid);
-    created.set_process_serial(serial);
+  v1::CreateReply created;
+  created.set_instance(instance_);
+  created.set_pid(processes_[init].key.pid);
+  created.set_process_serial(processes_[init].serial);
+  v1::StartReply started;
+  started.set_pid(created.pid());
+  if (work->fresh)
+    host->finish_request(work->request_id, "Start", started);
+  else
+    host->finish_request(work->request_id, "Create", created);
+  auto answer = [work, created, started] {
     for (auto& p : work->creates)
       p.deliver(created);
-    v1::StartReply started;
-    started.set_pid(key.pid);
     for (auto& p : work->starts)
       p.deliver(started);
-    if (work->fresh)
-      host->finish_request(work->request_id, started);
-    else
-      host->finish_request(work->request_id, created);
   };
   if (work->durable)
     answer();
@@ -220,7 +219,7 @@ void container_state::undo_making() {
     host->ledger.record(r);
     auto done = std::move(making_);
     group().remove();
-    host->fail_request(done->request_id, why);
+    host->fail_request(done->request_id, done->fresh ? "Start" : "Create", why);
     if (done->fresh) {
       for (auto& p : done->starts)
         p.deliver(to_caf(why));
@@ -283,7 +282,7 @@ void container_state::on_started(const outcome& x) {
     f->set_message(x.failed->message);
     f->set_cure(x.failed->cure);
     host->ledger.record(r);
-    host->fail_request(work->request_id, *x.failed);
+    host->fail_request(work->request_id, "Start", *x.failed);
     for (auto& p : work->starts)
       p.deliver(to_caf(*x.failed));
     if (auto killed = group().kill_all(); !killed)
@@ -298,9 +297,10 @@ void container_state::on_started(const outcome& x) {
   v1::StartReply reply;
   reply.set_seq(host->ledger.record(r));
   reply.set_pid(entry.key.pid);
+  entry.started = true;
   if (entry.actor)
     self->send(entry.actor, atom::started::value);
-  host->finish_request(work->request_id, reply);
+  host->finish_request(work->request_id, "Start", reply);
   for (auto& p : work->starts)
     p.deliver(reply);
   happen(event::started, [this] { enter(phase::running); });
@@ -328,13 +328,20 @@ void container_state::begin_fresh_run(const v1::By& by, const v1::StartRequest& 
   host->ledger.record(r);
   enter(phase::creating);
   // The runtime forgets the run before; its bundle is written anew.
-  host->engine.remove(runtime_, runtime::runtime_id(who), true, making_->op,
-                      [this, me = container_actor{self}](result<void> x) {
-                        if (x)
-                          begin_making();
-                        else
-                          caf::anon_send(me, atom::bundle::value, failure(x.why()));
-                      });
+  auto forget = [this, me = container_actor{self}] {
+    oom_watch_.reset();
+    host->engine.remove(runtime_, runtime::runtime_id(who), true, making_->op,
+                        [this, me](result<void> x) {
+                          if (x)
+                            begin_making();
+                          else
+                            caf::anon_send(me, atom::bundle::value, failure(x.why()));
+                        });
+  };
+  if (oom_watch_)
+    oom_watch_->stop(std::move(forget));
+  else
+    forget();
 }
 
 } // namespace gantry::actors

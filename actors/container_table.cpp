@@ -89,7 +89,7 @@ constexpr std::array rules{
   rule{p::running, e::resume, refuse, p::running, "it is not paused"},
   rule{p::running, e::update, go, p::running},
   rule{p::running, e::exited, go, p::stopped},
-  rule{p::running, e::unstarted, bug, p::running},
+  rule{p::running, e::unstarted, ignore, p::running, "it was started meanwhile: its exit is on the way"},
   rule{p::running, e::remove, refuse, p::running, "it is running: stop it first, or remove it with force"},
   rule{p::running, e::remove_force, go, p::deleting},
   rule{p::running, e::deleted, bug, p::running},
@@ -110,7 +110,7 @@ constexpr std::array rules{
   rule{p::pausing, e::resume, later, p::pausing},
   rule{p::pausing, e::update, later, p::pausing},
   rule{p::pausing, e::exited, go, p::stopped},
-  rule{p::pausing, e::unstarted, bug, p::pausing},
+  rule{p::pausing, e::unstarted, ignore, p::pausing, "it was started meanwhile: its exit is on the way"},
   rule{p::pausing, e::remove, refuse, p::pausing, "it is being paused: stop it first, or remove it with force"},
   rule{p::pausing, e::remove_force, later, p::pausing},
   rule{p::pausing, e::deleted, bug, p::pausing},
@@ -131,7 +131,7 @@ constexpr std::array rules{
   rule{p::paused, e::resume, go, p::running},
   rule{p::paused, e::update, go, p::paused},
   rule{p::paused, e::exited, go, p::stopped},
-  rule{p::paused, e::unstarted, bug, p::paused},
+  rule{p::paused, e::unstarted, ignore, p::paused, "it was started meanwhile: its exit is on the way"},
   rule{p::paused, e::remove, refuse, p::paused, "it is paused: stop it first, or remove it with force"},
   rule{p::paused, e::remove_force, go, p::deleting},
   rule{p::paused, e::deleted, bug, p::paused},
@@ -242,7 +242,8 @@ consteval bool decides_every_pair() {
 static_assert(decides_every_pair(), "a (phase, event) pair is missing, doubled or unexplained");
 
 constexpr std::array<std::string_view, size_t(phase::count_)> phase_names{
-  "creating", "created", "starting", "running", "pausing", "paused", "stopping", "stopped", "deleting", "gone"};
+  "creating", "created",  "starting", "running",  "pausing",
+  "paused",   "stopping", "stopped",  "deleting", "gone"};
 
 constexpr std::array<std::string_view, size_t(event::count_)> event_names{
   "made", "made_running", "make_failed", "start", "started", "start_failed", "exec", "kill",
