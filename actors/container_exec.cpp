@@ -139,7 +139,7 @@ void container_state::on_exec_made(const std::string& id, const outcome& x) {
   reply.set_pid(x.pid);
   reply.set_instance(instance_);
   self->send(entry.actor, atom::made::value, x.pid, x.start_ticks, true);
-  host->finish_request(work.request.request_id(), reply);
+  host->finish_request(work.request.request_id(), "Exec", reply);
   if (work.promise)
     work.promise->deliver(reply);
   done_making_exec(id);
@@ -162,7 +162,7 @@ void container_state::fail_exec(const std::string& id, error why) {
   f->set_message(why.message);
   f->set_cure(why.cure);
   host->ledger.record(r);
-  host->fail_request(work.request.request_id(), why);
+  host->fail_request(work.request.request_id(), "Exec", why);
   if (work.promise)
     work.promise->deliver(to_caf(why));
   if (entry.actor) {

@@ -64,7 +64,7 @@ void container_state::on_frozen_tick() {
     r.mutable_paused();
     v1::PauseReply reply;
     reply.set_seq(host->ledger.record(r));
-    host->finish_request(pause_request_, reply);
+    host->finish_request(pause_request_, "Pause", reply);
     if (auto p = std::exchange(pause_, std::nullopt))
       p->deliver(reply);
     enter(phase::paused);
@@ -89,7 +89,7 @@ void container_state::fail_pause(error why) {
   r.mutable_state_restored()->set_state(v1::RUNNING);
   r.mutable_state_restored()->set_reason(why.message);
   host->ledger.record(r);
-  host->fail_request(pause_request_, why);
+  host->fail_request(pause_request_, "Pause", why);
   if (auto p = std::exchange(pause_, std::nullopt))
     p->deliver(to_caf(why));
   enter(phase::running);

@@ -120,7 +120,7 @@ void container_state::fail_remove(error why) {
   r.mutable_state_restored()->set_state(v1::STOPPED);
   r.mutable_state_restored()->set_reason(why.message);
   host->ledger.record(r);
-  host->fail_request(work->request_id, why);
+  host->fail_request(work->request_id, "Remove", why);
   happen(event::delete_failed, [this] { enter(phase::stopped); });
   for (auto& p : work->waiters)
     p.deliver(to_caf(why));
@@ -172,12 +172,12 @@ void container_state::finish_remove() {
   r.mutable_deleted();
   v1::RemoveReply reply;
   reply.set_seq(host->ledger.record(r));
+  host->finish_request(work->request_id, "Remove", reply);
   happen(event::deleted, [this] { enter(phase::gone); });
   // A delete must survive a power cut before anybody relies on it.
   host->ledger.file().durable([this, me = container_actor{self}, work, reply](result<void> x) {
     if (!x)
       spdlog::warn("container={}: its removal is not on the disk: {}", who.id, x.why().text());
-    host->finish_request(work->request_id, reply);
     for (auto& p : work->waiters)
       p.deliver(reply);
     for (auto& p : std::exchange(stops_, {}))

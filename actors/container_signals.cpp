@@ -195,7 +195,7 @@ void container_state::on_stuck(uint64_t stop_number) {
   host->stuck[who] = text;
   const error why{ec::deadline_exceeded, "container \"" + who.id + "\": " + text,
                   "state D waits for a device or a file server: look at its disk and mounts"};
-  host->fail_request(stop_request_, why);
+  host->fail_request(stop_request_, "Stop", why);
   for (auto& p : std::exchange(stops_, {}))
     p.deliver(to_caf(why));
   if (removing_)
@@ -207,7 +207,7 @@ void container_state::answer_stops(const v1::Exit& x) {
   v1::StopReply reply;
   *reply.mutable_exit() = x;
   if (at_ == phase::stopping)
-    host->finish_request(stop_request_, reply);
+    host->finish_request(stop_request_, "Stop", reply);
   for (auto& p : std::exchange(stops_, {}))
     p.deliver(reply);
 }

@@ -76,6 +76,18 @@ void gate::send(const v1::By& by, Request req, answer<Reply> f) {
   caf::anon_send(errands_, errand_atom::value, std::move(job));
 }
 
+template <class Reply>
+void gate::repeat(const journal::Answered& known, std::string_view method, answer<Reply> f) {
+  if (known.method() != method)
+    later<Reply>(std::move(f), error{ec::invalid_argument,
+                                     "this request id was used for " + known.method(),
+                                     "choose a new request id for each request"});
+  else if (!known.code().empty())
+    later<Reply>(std::move(f), error{code_named(known.code()), known.message(), known.cure()});
+  else
+    later<Reply>(std::move(f), parsed<Reply>(known.reply()));
+}
+
 template <class Reply, class Request>
 void gate::change(std::string_view method, const v1::By& by, Request req, answer<Reply> f) {
   const auto id = req.request_id();
@@ -83,17 +95,11 @@ void gate::change(std::string_view method, const v1::By& by, Request req, answer
     send<Reply>(by, std::move(req), std::move(f));
     return;
   }
-  if (const auto* known = host_.ledger.now().answer(id)) {
-    if (known->method() != method)
-      later<Reply>(std::move(f), error{ec::invalid_argument,
-                                       "request id \"" + id + "\" was used for " + known->method(),
-                                       "choose a new request id for each request"});
-    else if (!known->code().empty())
-      later<Reply>(std::move(f), error{code_named(known->code()), known->message(), known->cure()});
-    else
-      later<Reply>(std::move(f), parsed<Reply>(known->reply()));
-    return;
-  }
+  if (!requests_.contains(id))
+    if (const auto* known = host_.ledger.now().answer(id)) {
+      repeat<Reply>(*known, method, std::move(f));
+      return;
+    }
   auto& entry = requests_[id];
   const bool first = entry.method.empty();
   if (!first && entry.method != method) {
@@ -121,22 +127,6 @@ void gate::expect(const std::string& request_id, std::string method) {
   entry.earlier_life = true;
 }
 
-void gate::remember(const std::string& request_id, const std::string& method,
-                    const result<std::string>& outcome) {
-  journal::Record r;
-  r.set_request_id(request_id);
-  auto* a = r.mutable_answered();
-  a->set_method(method);
-  if (outcome) {
-    a->set_reply(*outcome);
-  } else {
-    a->set_code(std::string{name_of(outcome.why().code)});
-    a->set_message(outcome.why().message);
-    a->set_cure(outcome.why().cure);
-  }
-  host_.ledger.record(r);
-}
-
 void gate::settle(const std::string& request_id, const result<std::string>& outcome) {
   auto at = requests_.find(request_id);
   if (at == requests_.end())
@@ -145,7 +135,7 @@ void gate::settle(const std::string& request_id, const result<std::string>& outc
   requests_.erase(at);
   // An answer that only says "not now" is not the last word on a request.
   if (outcome || outcome.why().code != ec::unavailable)
-    remember(request_id, entry.method, outcome);
+    host_.settle_request(request_id, entry.method, outcome);
   for (auto& f : entry.listeners)
     f(outcome);
 }

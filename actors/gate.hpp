@@ -63,10 +63,10 @@ private:
   void send(const v1::By& by, Request req, answer<Reply> f);
   template <class Reply, class Request>
   void change(std::string_view method, const v1::By& by, Request req, answer<Reply> f);
+  template <class Reply>
+  void repeat(const journal::Answered& known, std::string_view method, answer<Reply> f);
   template <class T>
   void later(answer<T> f, result<T> value);
-  void remember(const std::string& request_id, const std::string& method,
-                const result<std::string>& outcome);
   void settle(const std::string& request_id, const result<std::string>& outcome);
 
   caf::actor_system& sys_;

@@ -49,6 +49,26 @@ result<void> services::room_for_process(const runtime::container_name& name) con
   return {};
 }
 
+void services::settle_request(const std::string& request_id, std::string_view method,
+                              const result<std::string>& outcome) {
+  if (ledger.now().answer(request_id) == nullptr) {
+    journal::Record r;
+    r.set_request_id(request_id);
+    auto* a = r.mutable_answered();
+    a->set_method(std::string{method});
+    if (outcome) {
+      a->set_reply(*outcome);
+    } else {
+      a->set_code(std::string{name_of(outcome.why().code)});
+      a->set_message(outcome.why().message);
+      a->set_cure(outcome.why().cure);
+    }
+    ledger.record(r);
+  }
+  if (on_request)
+    on_request(request_id, outcome);
+}
+
 std::string hex16(uint64_t x) {
   char text[17];
   std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(x));

@@ -75,15 +75,20 @@ struct services {
   caf::strong_actor_ptr supervisor; ///< Told when a container is gone.
   uint64_t next_op = 1; ///< GANTRY_OP of the next runtime command; unique on this host's boot.
 
+  /// Records the first answer to a request, beside the fact that it tells of: a repeat
+  /// after a crash in this very moment must find it.
   template <class Reply>
-  void finish_request(const std::string& request_id, const Reply& reply) {
-    if (!request_id.empty() && on_request)
-      on_request(request_id, reply.SerializeAsString());
+  void finish_request(const std::string& request_id, std::string_view method,
+                      const Reply& reply) {
+    if (!request_id.empty())
+      settle_request(request_id, method, reply.SerializeAsString());
   }
-  void fail_request(const std::string& request_id, const error& why) {
-    if (!request_id.empty() && on_request)
-      on_request(request_id, why);
+  void fail_request(const std::string& request_id, std::string_view method, const error& why) {
+    if (!request_id.empty())
+      settle_request(request_id, method, why);
   }
+  void settle_request(const std::string& request_id, std::string_view method,
+                      const result<std::string>& outcome);
 
   [[nodiscard]] std::string cgroup_path(const runtime::container_name& name) const;
   [[nodiscard]] std::string bundle_dir(uint64_t instance) const;
