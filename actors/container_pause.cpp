@@ -125,11 +125,9 @@ caf::result<v1::ResumeReply> container_state::resume(const v1::By& by,
 
 caf::result<v1::UpdateReply> container_state::update(const v1::By& by,
                                                      const v1::UpdateRequest& req) {
+  if (auto checked = runtime::check_resources(req.resources()); !checked)
+    return to_caf(checked.why());
   auto promise = self->make_response_promise<v1::UpdateReply>();
-  if (auto checked = runtime::check_resources(req.resources()); !checked) {
-    promise.deliver(to_caf(checked.why()));
-    return promise;
-  }
   attempt<v1::UpdateReply>(event::update, promise, [this, by, req, promise](const rule&) {
     auto answer = promise;
     if (updating_) {

@@ -59,12 +59,10 @@ void container_state::thaw_for_end(const v1::By* by, uint64_t cause) {
 }
 
 caf::result<v1::KillReply> container_state::kill(const v1::By& by, const v1::KillRequest& req) {
-  auto promise = self->make_response_promise<v1::KillReply>();
   auto sig = runtime::parse_signal(req.signal().empty() ? "KILL" : req.signal());
-  if (!sig) {
-    promise.deliver(to_caf(sig.why()));
-    return promise;
-  }
+  if (!sig)
+    return to_caf(sig.why()); // A promise that has delivered must not be returned.
+  auto promise = self->make_response_promise<v1::KillReply>();
   attempt<v1::KillReply>(
     event::kill, promise, [this, by, req, promise, sig = *sig](const rule&) {
       auto answer = promise;
@@ -116,12 +114,10 @@ result<void> container_state::signal_all(int sig) {
 }
 
 caf::result<v1::StopReply> container_state::stop(const v1::By& by, const v1::StopRequest& req) {
-  auto promise = self->make_response_promise<v1::StopReply>();
   if (!req.signal().empty())
-    if (auto sig = runtime::parse_signal(req.signal()); !sig) {
-      promise.deliver(to_caf(sig.why()));
-      return promise;
-    }
+    if (auto sig = runtime::parse_signal(req.signal()); !sig)
+      return to_caf(sig.why());
+  auto promise = self->make_response_promise<v1::StopReply>();
   attempt<v1::StopReply>(event::stop, promise, [this, by, req, promise](const rule& r) {
     if (r.what == verdict::done) {
       v1::StopReply reply;

@@ -145,12 +145,11 @@ caf::result<atom::shutdown> process_state::shutdown() {
   if (key_.pid > 0)
     setup.host->reaper.forget(key_);
   end_stdin();
-  auto promise = self->make_response_promise<atom::shutdown>();
   if (!setup.streams.pump || releasing_) {
-    promise.deliver(atom::shutdown::value);
     self->quit();
-    return promise;
+    return atom::shutdown::value;
   }
+  auto promise = self->make_response_promise<atom::shutdown>();
   setup.streams.pump->stop([me = process_actor{self}, this, promise]() mutable {
     setup.streams.pump.reset();
     promise.deliver(atom::shutdown::value);

@@ -52,12 +52,10 @@ process_state::try_write(const v1::WriteStdinRequest& req) {
 }
 
 caf::result<v1::WriteStdinReply> process_state::write_stdin(const v1::WriteStdinRequest& req) {
+  if (writes_.size() >= 64)
+    return to_caf({ec::resource_exhausted, "too many writes to stdin wait already",
+                   "wait for their answers"});
   auto promise = self->make_response_promise<v1::WriteStdinReply>();
-  if (writes_.size() >= 64) {
-    promise.deliver(to_caf({ec::resource_exhausted, "too many writes to stdin wait already",
-                            "wait for their answers"}));
-    return promise;
-  }
   writes_.push_back({promise, req});
   if (writes_.size() == 1)
     on_writable();
