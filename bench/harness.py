@@ -1,0 +1,191 @@
+"""What every figure needs: the driver, samples and their quantiles, /proc, the machine's facts."""
+
+import contextlib
+import datetime
+import glob
+import json
+import math
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+
+SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(SOURCE, "tests", "host"))
+
+import rig  # noqa: E402
+
+MS = 1e6  # Nanoseconds.
+
+
+class NotMeasured(Exception):
+    """A figure that cannot be had here, with the reason."""
+
+
+def quantile(samples, q):
+    """The smallest sample that is not below a share q of all."""
+    ordered = sorted(samples)
+    return ordered[max(0, math.ceil(q * len(ordered)) - 1)]
+
+
+def median(samples):
+    ordered = sorted(samples)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def spread(samples_ns):
+    """Median, p90 and p99 in milliseconds, and how many."""
+    return {"median": median(samples_ns) / MS, "p90": quantile(samples_ns, 0.9) / MS,
+            "p99": quantile(samples_ns, 0.99) / MS, "n": len(samples_ns)}
+
+
+def shown(x, digits=3):
+    return "–" if x is None else f"{x:.{digits}f}"
+
+
+class Bench:
+    """A build, its programs, and the rows that came out of this run."""
+
+    def __init__(self, build, quick, tools=None):
+        self.build = os.path.abspath(build)
+        self.bin = os.path.join(self.build, "bin")
+        self.tools = os.path.abspath(tools or os.path.join(self.build, "bench"))
+        self.quick = quick
+        self.rows = []
+        self.raw = {}
+
+    def n(self, full, quick):
+        return quick if self.quick else full
+
+    def driver(self, figure, **words):
+        """One figure's samples. Words become --word value."""
+        command = [os.path.join(self.tools, "bench_driver"), figure]
+        for key, value in words.items():
+            command += [f"--{key}", str(value)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=3000)
+        if done.returncode != 0:
+            raise NotMeasured(f"the driver failed: {done.stderr.strip()[-400:]}")
+        return json.loads(done.stdout)
+
+    @contextlib.contextmanager
+    def supervisor(self, *extra):
+        """gantryd under its keeper, with a root filesystem that has the log writer in it."""
+        r = rig.Rig(self.bin, extra=extra)
+        try:
+            shutil.copy(os.path.join(self.tools, "bench_log_writer"),
+                        os.path.join(r.rootfs, "bin", "log_writer"))
+            r.start()
+            yield r
+            with contextlib.suppress(NotMeasured):
+                self.driver("clear", socket=r.socket)
+        finally:
+            r.close()
+
+    def row(self, figure, what, value, unit, beside="", target="", met=None, **raw):
+        """One line of the table. `value` None: not measured, and `beside` says why."""
+        self.rows.append({"figure": figure, "what": what, "value": value, "unit": unit,
+                          "beside": beside, "target": target, "met": met})
+        if raw:
+            self.raw.setdefault(figure, {}).setdefault(what, {}).update(raw)
+        mark = {True: "met", False: "MISSED", None: ""}[met]
+        number = "not measured" if value is None else f"{value:.4g} {unit}"
+        print(f"  {what:58} {number:>18}  {target:>14} {mark:6}  {beside}", flush=True)
+
+
+# -- /proc ------------------------------------------------------------------------------------
+
+
+def read(path):
+    with open(path, errors="replace") as f:
+        return f.read()
+
+
+def field(path, name):
+    for line in read(path).splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split()[1])
+    raise NotMeasured(f"{path} has no {name}")
+
+
+def rss_kib(pid):
+    return field(f"/proc/{pid}/status", "VmRSS")
+
+
+def pss_kib(pid):
+    return field(f"/proc/{pid}/smaps_rollup", "Pss")
+
+
+def threads(pid):
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+def fds(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def wakeups(pid):
+    """Times that a thread of it gave up the CPU to wait, and was woken."""
+    return sum(field(path, "voluntary_ctxt_switches")
+               for path in glob.glob(f"/proc/{pid}/task/*/status"))
+
+
+def cpu_seconds(pid):
+    """CPU time of all its threads, by the scheduler's own nanoseconds."""
+    return sum(int(read(path).split()[0]) for path in glob.glob(f"/proc/{pid}/task/*/schedstat")) / 1e9
+
+
+def cpu_ticks_seconds(pid):
+    """CPU time by proc(5), in hundredths; counts threads that are gone."""
+    fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def settled_pss(pids, quiet=0.5):
+    """PSS once it has stopped moving."""
+    last = None
+    for _ in range(40):
+        now = sum(pss_kib(p) for p in pids)
+        if last is not None and abs(now - last) <= 8:
+            return now
+        last = now
+        time.sleep(quiet)
+    return last
+
+
+def available_kib():
+    return field("/proc/meminfo", "MemAvailable")
+
+
+# -- the machine ------------------------------------------------------------------------------
+
+
+def first_line(*command):
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        out = subprocess.run(command, capture_output=True, text=True, timeout=20)
+        text = (out.stdout or out.stderr).strip()
+        return text.splitlines()[0] if text else "?"
+    return "not installed"
+
+
+def machine(build):
+    model = [line.split(":", 1)[1].strip() for line in read("/proc/cpuinfo").splitlines()
+             if line.startswith("model name")]
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "kernel": platform.release(),
+        "cpu": model[0] if model else platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_mib": field("/proc/meminfo", "MemTotal") // 1024,
+        "load_at_start": " ".join(read("/proc/loadavg").split()[:3]),
+        "cgroup": "v2" if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else
+                  ("hybrid" if os.path.isdir("/sys/fs/cgroup/unified") else "v1"),
+        "build": os.path.relpath(build, SOURCE),
+        "commit": first_line("git", "-C", SOURCE, "describe", "--always", "--dirty"),
+        "runc": first_line("runc", "--version"),
+        "containerd": first_line("containerd", "--version"),
+        "dockerd": first_line("dockerd", "--version"),
+        "podman": first_line("podman", "--version"),
+    }

@@ -1,0 +1,199 @@
+"""gantry's figures, each beside its floor or the bare runtime, in the same run."""
+
+import os
+import re
+import subprocess
+import time
+
+import harness
+from harness import NotMeasured, median, spread
+
+
+def beside(text, x):
+    return f"{text} {x['median']:.3f} (p90 {x['p90']:.3f}, p99 {x['p99']:.3f})"
+
+
+def exit_event(b):
+    with b.supervisor() as r:
+        got = b.driver("exit", socket=r.socket, rootfs=r.rootfs, count=b.n(60, 12),
+                       floor=os.path.join(b.tools, "bench_floor"))
+    ours, floor = spread(got["gantry_ns"]), spread(got["floor_ns"])
+    ratio = ours["median"] / floor["median"]
+    b.row("exit", "SIGKILL of init to the exit event at a client, median", ours["median"], "ms",
+          beside("C loop, five new namespaces:", floor), raw=got)
+    b.row("exit", "the same, p90", ours["p90"], "ms")
+    b.row("exit", "the same, p99", ours["p99"], "ms")
+    b.row("exit", "times the floor (median)", ratio, "x", "", "≤ 2", ratio <= 2)
+    b.row("exit", "times the floor (p90)", ours["p90"] / floor["p90"], "x")
+
+
+def loud(b):
+    with b.supervisor() as r:
+        got = b.driver("loud", socket=r.socket, rootfs=r.rootfs, count=b.n(100, 15))
+    ours, ps = spread(got["gantry_ns"]), spread(got["list_ns"])
+    b.row("exit", "four containers log at full speed: exit event, median", ours["median"], "ms")
+    b.row("exit", "the same, p99", ours["p99"], "ms", "", "≤ 5", ours["p99"] <= 5, raw=got)
+    b.row("exit", "the same: ps, median", ps["median"], "ms")
+    b.row("exit", "the same: ps, p99", ps["p99"], "ms", "", "≤ 10", ps["p99"] <= 10)
+
+
+def restart(b):
+    targets = {1: 30, 200: 70}
+    for count in (1, b.n(200, 20)):
+        with b.supervisor() as r:
+            b.driver("fill", socket=r.socket, rootfs=r.rootfs, count=count)
+            got = b.driver("restart", socket=r.socket, count=count, kills=b.n(15, 5))
+            r.crashes += b.n(15, 5)
+        x = spread(got["gantry_ns"])
+        target = targets.get(count)
+        name = f"kill -9 to a ps that lists all {count}" if count > 1 else \
+            "kill -9 to a ps that lists the one"
+        b.row("restart", name, x["median"], "ms", f"p90 {x['p90']:.1f}, p99 {x['p99']:.1f}",
+              f"≤ {target}" if target else "", x["median"] <= target if target else None, raw=got)
+
+
+def one_shot(b):
+    with b.supervisor() as r:
+        got = b.driver("one-shot", socket=r.socket, rootfs=r.rootfs, count=b.n(40, 10),
+                       parallel=b.n(120, 24))
+    done, bare = spread(got["deleted_ns"]), spread(got["bare_commands_ns"])
+    reply, ended = spread(got["reply_ns"]), spread(got["exit_ns"])
+    b.raw.setdefault("one-shot", {})["samples"] = got
+    b.row("one-shot", "Create with start and removal of /bin/true, until deleted", done["median"],
+          "ms", beside("bare runc run -d + delete:", bare))
+    b.row("one-shot", "the same, p90", done["p90"], "ms")
+    b.row("one-shot", "the same, until the reply", reply["median"], "ms")
+    b.row("one-shot", "the same, until the exit event", ended["median"], "ms")
+    own = done["median"] - bare["median"]
+    b.row("one-shot", "gantry's own share (median − median of the commands)", own, "ms", "",
+          "≤ 3", own <= 3)
+    rate = got["parallel"] / (got["gantry_parallel_ns"] / 1e9)
+    bare_rate = got["parallel"] / (got["bare_parallel_ns"] / 1e9)
+    b.row("one-shot", "four at a time", rate, "/s", f"bare runc run: {bare_rate:.1f} /s", "≥ 35",
+          rate >= 35)
+    b.row("one-shot", "four at a time, share of the bare runtime", rate / bare_rate, "x")
+    return done["median"]
+
+
+def exec_true(b):
+    with b.supervisor() as r:
+        got = b.driver("exec", socket=r.socket, rootfs=r.rootfs, count=b.n(60, 12))
+    ours, bare = spread(got["exit_ns"]), spread(got["bare_ns"])
+    more = ours["median"] - bare["median"]
+    b.row("exec", "Exec of /bin/true to its exit event", ours["median"], "ms",
+          beside("bare runc exec -d:", bare), raw=got)
+    b.row("exec", "the same, p90", ours["p90"], "ms")
+    b.row("exec", "above the bare runtime (median)", more, "ms", "", "≤ 1", more <= 1)
+
+
+def people(r):
+    return r.pid(), r.daemon.pid
+
+
+def idle_per_container(b, r, count, label, machine=True):
+    """Memory, descriptors and threads of `count` sleeping containers, above an empty daemon."""
+    gantryd, keeper = people(r)
+    # The first container brings what all others share: allocator arenas, code, buffers.
+    before = {"pss": harness.settled_pss((gantryd, keeper)), "fds": harness.fds(gantryd),
+              "keeper_fds": harness.fds(keeper), "threads": harness.threads(gantryd),
+              "available": harness.available_kib()}
+    b.driver("fill", socket=r.socket, rootfs=r.rootfs, count=count)
+    time.sleep(3)
+    pss = harness.settled_pss((gantryd, keeper))
+    per = (pss - before["pss"]) / count
+    b.row("memory", f"PSS of gantryd, keeper and arena per idle container, {label}", per, "KiB",
+          f"{before['pss']} KiB empty, {pss} KiB with them", "≤ 24", per <= 24)
+    of_gantryd = (harness.fds(gantryd) - before["fds"]) / count
+    of_keeper = (harness.fds(keeper) - before["keeper_fds"]) / count
+    b.row("memory", f"fds per idle container in gantryd, {label}", of_gantryd, "", "", "≤ 7",
+          of_gantryd <= 7.05)
+    b.row("memory", f"fds per idle container in the keeper, {label}", of_keeper, "", "", "≤ 3",
+          of_keeper <= 3.05)
+    now = harness.threads(gantryd)
+    b.row("memory", f"threads of gantryd (with the ring's workers), {label}", now, "",
+          f"{before['threads']} empty", "constant")
+    if machine:
+        whole = (before["available"] - harness.available_kib()) / count
+        b.row("memory", f"the machine's memory per container (MemAvailable), {label}", whole, "KiB")
+
+
+def memory(b):
+    with b.supervisor() as r:
+        gantryd, keeper = people(r)
+        time.sleep(2)
+        rss = harness.rss_kib(gantryd) / 1024
+        b.row("memory", "empty daemon, RSS", rss, "MiB", "", "≤ 12", rss <= 12)
+        pss = harness.pss_kib(keeper)
+        b.row("memory", "keeper, PSS", pss, "KiB", f"RSS {harness.rss_kib(keeper)} KiB", "≤ 600",
+              pss <= 600)
+        b.driver("fill", socket=r.socket, rootfs=r.rootfs, count=1)
+        b.driver("clear", socket=r.socket)
+        time.sleep(2)
+        idle_per_container(b, r, b.n(100, 10), f"{b.n(100, 10)} real ones")
+        quiet(b, r, b.n(30, 5), f"{b.n(100, 10)} idle")
+
+
+def quiet(b, r, seconds, label, target=True):
+    """What an idle daemon does: nothing."""
+    gantryd, keeper = people(r)
+    time.sleep(3)  # What was begun (snapshot, journal, watchdog) comes to its end.
+    woken, kept = harness.wakeups(gantryd), harness.wakeups(keeper)
+    cpu = harness.cpu_seconds(gantryd)
+    time.sleep(seconds)
+    woken, kept = harness.wakeups(gantryd) - woken, harness.wakeups(keeper) - kept
+    share = (harness.cpu_seconds(gantryd) - cpu) / seconds * 100
+    b.row("memory", f"wake-ups of gantryd in {seconds} s, {label}", woken, "", "", "0", woken == 0)
+    b.row("memory", f"wake-ups of the keeper in {seconds} s, {label}", kept, "", "", "0", kept == 0)
+    b.row("memory", f"CPU of gantryd in {seconds} s, {label}", share, "%", "", "< 0.1", share < 0.1)
+
+
+def thousand(b):
+    count = b.n(1000, 100)
+    stub = os.path.join(b.tools, "bench_stub_runtime")
+    with b.supervisor("--runtime", stub) as r:
+        b.driver("fill", socket=r.socket, rootfs=r.rootfs, count=1)
+        b.driver("clear", socket=r.socket)
+        time.sleep(2)
+        idle_per_container(b, r, count, f"{count} of a stub runtime", machine=False)
+        quiet(b, r, b.n(30, 5), f"{count} idle")
+        got = b.driver("list", socket=r.socket, count=count, samples=b.n(100, 20))
+        ours, fresh = spread(got["open_ns"]), spread(got["fresh_ns"])
+        b.row("memory", f"ps of {count}, open connection, median", ours["median"], "ms",
+              f"p99 {ours['p99']:.2f}; fresh connection {fresh['median']:.2f}, "
+              f"p99 {fresh['p99']:.2f}", "≤ 10", ours["median"] <= 10, raw=got)
+
+
+def log(b):
+    size = b.n(1 << 30, 128 << 20)
+    with b.supervisor() as r:
+        for block, name, target in ((65500, "64 KiB blocks", 500), (100, "one write per line", 190)):
+            runs = [b.driver("log", socket=r.socket, rootfs=r.rootfs, bytes=size, block=block,
+                             pid=r.pid()) for _ in range(b.n(3, 1))]
+            rate = median([x["bytes"] / x["wall_ns"] * 1000 for x in runs])
+            cpu = median([x["cpu_ns"] / x["bytes"] for x in runs])
+            b.row("log", f"{size >> 20} MiB of 100-byte lines, {name}", rate, "MB/s",
+                  f"{runs[0]['lines']} lines, every one compared; runs: "
+                  + ", ".join(f"{x['bytes'] / x['wall_ns'] * 1000:.0f}" for x in runs),
+                  f"≥ {target}", rate >= target, raw={name: runs})
+            b.row("log", f"the same, CPU of gantryd, {name}", cpu, "s/GB", "",
+                  "≤ 2" if block > 100 else "", cpu <= 2 if block > 100 else None)
+
+
+def simulation(b):
+    program = os.path.join(b.build, "tests", "sim", "lives", "sim_lives_test")
+    if not os.path.exists(program):
+        raise NotMeasured("sim_lives_test is not built")
+    done = subprocess.run([program, "[sim]"], capture_output=True, text=True, timeout=900)
+    rates = re.findall(r"^(.+?): (\d+) containers, (\d+) kills.*? ([\d.]+) lifecycles a second",
+                       done.stdout, re.M)
+    if not rates or done.returncode != 0:
+        raise NotMeasured(f"the simulation failed: {done.stdout[-300:]}{done.stderr[-300:]}")
+    for name, containers, kills, rate in rates:
+        value = float(rate)
+        b.row("simulation", f"{name} ({containers} containers, {kills} kills)", value, "/s", "",
+              "≥ 1000", value >= 1000)
+
+
+FIGURES = {"exit": exit_event, "loud": loud, "restart": restart, "one-shot": one_shot,
+           "exec": exec_true, "memory": memory, "thousand": thousand, "log": log,
+           "simulation": simulation}
