@@ -24,6 +24,7 @@ int incarnation::pipe(int (&out)[2], int /*ours*/) {
   if (fault(host_.options.faults.emfile))
     return -EMFILE;
   auto p = std::make_shared<sim::pipe>();
+  p->keep_history = true;
   out[0] = install(std::make_shared<pipe_end>(p, false));
   if (out[0] < 0)
     return out[0];

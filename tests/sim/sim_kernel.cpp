@@ -127,10 +127,14 @@ nanoseconds incarnation::next_due() const noexcept {
 }
 
 void incarnation::run_due() {
+  // A copy: what one request does may wake others.
+  std::vector<request*> due;
   for (auto* r : working_)
-    if (r->at == request::stage::working && r->due <= host_.time.now()) {
-      perform(*r);
-    }
+    if (r->at == request::stage::working && r->due <= host_.time.now())
+      due.push_back(r);
+  for (auto* r : due)
+    perform(*r);
+  std::erase_if(working_, [](const request* r) { return r->at == request::stage::waiting; });
 }
 
 void incarnation::deliver(std::vector<io::completion>& out) {

@@ -71,6 +71,7 @@ ssize_t pipe::write(std::span<const char> from) {
   if (keep_history)
     taken_in.append(from.data(), done);
   size_ += done;
+  total_ += done;
   tell();
   return ssize_t(done);
 }

@@ -28,6 +28,7 @@ public:
   int writers = 0;
   std::string taken_in; ///< Every byte that was ever accepted, if `keep_history`.
   bool keep_history = false;
+  [[nodiscard]] uint64_t total() const noexcept { return total_; } ///< Bytes ever accepted.
 
 private:
   struct chunk {
@@ -40,6 +41,7 @@ private:
   std::deque<chunk> chunks_;
   size_t size_ = 0;
   size_t slots_ = 16;
+  uint64_t total_ = 0;
 };
 
 /// One end of a pipe.

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tests/sim/lives/world.hpp"
+
+namespace gantry::sim {
+
+/// What is wrong, in words; empty if nothing is.
+using findings = std::vector<std::string>;
+
+/// The promises about events: sequence numbers grow; each (instance, run, process) that started
+/// has exactly one exit, behind its start, with the status and the byte counts that the machine
+/// knows.
+/// @param at_rest Nothing is under way: whoever has died must have its exit.
+void check_events(world& w, const std::vector<v1::Event>& events, findings& out);
+
+/// The log files of every process that the supervisor knows hold, byte for byte, what was
+/// written to its pipes.
+void check_logs(world& w, findings& out);
+/// … of one container.
+void check_logs(world& w, const std::string& id, findings& out);
+
+/// What `list` says is what the machine has.
+void check_list(world& w, findings& out);
+
+/// Once everything was removed nothing is left: files, control groups, processes, runtime
+/// state, shelf, arena.
+void check_nothing_left(world& w, findings& out);
+
+} // namespace gantry::sim
