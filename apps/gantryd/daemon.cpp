@@ -15,6 +15,7 @@
 #include "io/keeper_shelf.hpp"
 #include "io/local_shelf.hpp"
 #include "notify.hpp"
+#include "start_memory.hpp"
 
 namespace gantry::daemon {
 
@@ -204,6 +205,8 @@ result<void> daemon::start(const io::launched& how) {
   shelf_->ready();
   shelf_->on_lost([] { notify("STATUS=The keeper is gone: restart gantryd soon"); });
   notify("READY=1\nSTATUS=Serving " + options_.socket);
+  settled_ = std::make_unique<io::timer>(*loop_);
+  settled_->start(std::chrono::seconds(1), [] { give_back_start_memory(); });
   return {};
 }
 

@@ -44,6 +44,7 @@ private:
   std::unique_ptr<actors::supervisor_host> host_;
   std::unique_ptr<bus::server> bus_;
   std::unique_ptr<io::poll_op> signals_;
+  std::unique_ptr<io::timer> settled_; ///< The start is over: its memory goes back.
   io::fd lock_;
   io::fd listener_;
   io::fd signal_fd_;
