@@ -115,6 +115,7 @@ private:
       c.set_stream(piece.stream);
       c.set_time_ns(piece.time_ns);
       c.set_data(std::move(piece.bytes));
+      c.set_cursor(cursor_text(piece.next)); // The connection may end after any of them.
     }
     if (out.empty())
       out.emplace_back();

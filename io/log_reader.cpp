@@ -188,6 +188,7 @@ bool log_reader::impl::take_records() {
     if (line.empty())
       continue;
     got_ += piece.bytes.size();
+    piece.next = {seq_, offset_ + taken_};
     out_.pieces.push_back(std::move(piece));
   }
   deliver(false);

@@ -11,17 +11,18 @@
 
 namespace gantry::io {
 
+/// A place in a log: which file, which byte of the file. Travels as an opaque cursor.
+struct log_place {
+  uint64_t file_seq = 0; ///< 0: the oldest file that is there.
+  uint64_t offset = 0;
+};
+
 /// A piece of one stream, as it was written.
 struct log_piece {
   uint8_t stream = 1; ///< 1 stdout, 2 stderr.
   int64_t time_ns = 0;
   std::string bytes;
-};
-
-/// A place in a log: which file, which byte of the file. Travels as an opaque cursor.
-struct log_place {
-  uint64_t file_seq = 0; ///< 0: the oldest file that is there.
-  uint64_t offset = 0;
+  log_place next; ///< Behind it: who was cut off after it goes on from here.
 };
 
 /// Reads a process's log files through the ring, in order, across rotations. Pull: the
