@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """The host lane: what gantry can do, tried with real runc on this machine, each test twice:
 plain, and with kill -9 of gantryd right after the thing under test was started.
 
