@@ -94,9 +94,10 @@ void incarnation::submit(io::op& x) {
   GANTRY_CHECK(!requests_.contains(&x));
   io::op_access::set_in_flight(x, true);
   auto r = std::make_unique<request>(*this, x);
+  io_uring_sqe sqe{};
+  io::op_access::prepare(x, sqe);
+  r->posthumous = dead_ && sqe.opcode == IORING_OP_POLL_ADD;
   if (step()) {
-    io_uring_sqe sqe{};
-    io::op_access::prepare(x, sqe);
     r->sqe = {sqe.opcode, sqe.fd, sqe.off, sqe.addr, sqe.len, sqe.poll32_events};
     queue_.push_back(r.get());
   }
@@ -105,6 +106,8 @@ void incarnation::submit(io::op& x) {
 
 void incarnation::cancel(io::op& x) {
   auto it = requests_.find(&x);
+  if (it != requests_.end())
+    it->second->posthumous = false;
   if (!step() || it == requests_.end())
     return;
   auto& r = *it->second;
@@ -159,10 +162,12 @@ void incarnation::deliver(std::vector<io::completion>& out) {
 }
 
 void incarnation::cancel_all(std::vector<io::completion>& out) {
-  for (auto& [what, r] : requests_) {
-    out.push_back({what, -ECANCELED, 0});
-  }
-  requests_.clear();
+  std::erase_if(requests_, [&](const auto& entry) {
+    if (entry.second->posthumous && !buried_)
+      return false;
+    out.push_back({entry.first, -ECANCELED, 0});
+    return true;
+  });
 }
 
 void incarnation::turn(nanoseconds deadline, std::vector<io::completion>& out) {

@@ -52,6 +52,9 @@ public:
   /// SIGKILL, now.
   void die();
   [[nodiscard]] process& self() noexcept { return *self_; }
+  /// After a death: from now on polls end at once, too. Until then those that are begun after
+  /// the death wait, as they would: what re-arms itself would never come to rest.
+  void bury() noexcept { buried_ = true; }
 
   // For the simulated shelf.
   int install(description_ptr d); ///< Lowest free descriptor, or -EMFILE.
@@ -116,6 +119,7 @@ private:
     int32_t res = 0;
     bool interrupted = false;
     bool cancelled = false;
+    bool posthumous = false; ///< A poll that was submitted after the death.
   };
 
   bool fault(double p) { return host_.rng.chance(p); }
@@ -145,6 +149,7 @@ private:
   uint64_t kill_at_;
   bool dead_ = false;
   bool stuck_ = false;
+  bool buried_ = false;
   std::atomic<bool> woken_{false};
   nanoseconds afterlife_{0}; ///< Time that passes only for the one who is torn down.
   std::vector<description_ptr> fds_;

@@ -37,6 +37,7 @@ struct life {
 
   /// Lets every request end after a death.
   void bury() {
+    kernel.bury();
     while (loop.in_flight() > 0)
       loop.turn(true);
   }

@@ -70,8 +70,10 @@ void world::end_life() {
       sup_->abandon();
     }
   }
-  for (int idle = 0; idle < 3;)
-    idle = here_->loop.turn(true) || here_->loop.in_flight() > 0 ? 0 : idle + 1;
+  // The actors take their leave; requests on descriptors that stay open (the keeper's news)
+  // end with the objects that made them.
+  for (int idle = 0; here_->dead() && idle < 3;)
+    idle = here_->loop.turn(true) ? 0 : idle + 1;
   sup_.reset();
   here_->bury();
   here_.reset();
