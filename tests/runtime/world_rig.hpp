@@ -128,6 +128,9 @@ inline journal::Record random_record(scribe& s, std::mt19937_64& random) {
     r.mutable_restored()->set_state(v1::State(pick(13)));
   } else if (r.has_exec_adding()) {
     r.mutable_exec_adding()->set_process_serial(s.seq);
+  } else if (r.has_starting() && pick(2) == 0) {
+    r.mutable_starting()->set_fresh(true);
+    r.mutable_starting()->set_process_serial(s.seq);
   } else if (r.has_stopping()) {
     r.mutable_stopping()->set_signal(15);
   } else if (r.has_answered()) {
