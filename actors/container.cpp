@@ -153,8 +153,12 @@ void container_state::on_unstarted(const std::string& process_id, const ended& e
   happen(event::unstarted, [this, e] {
     if (processes_[std::string{runtime::init_id}].started)
       return; // It ended while the runtime started it: `settled` follows.
-    processes_[std::string{runtime::init_id}].ended = true;
-    self->send(processes_[std::string{runtime::init_id}].actor, atom::release::value);
+    auto& entry = processes_[std::string{runtime::init_id}];
+    entry.ended = true;
+    if (entry.actor)
+      self->send(entry.actor, atom::release::value);
+    if (at_ == phase::stopped)
+      return; // The failure of its start was told: this is init's end that followed.
     if (at_ == phase::deleting) {
       continue_remove();
       return;
@@ -167,6 +171,8 @@ void container_state::on_unstarted(const std::string& process_id, const ended& e
         ? "init was ended by " + runtime::signal_name(e.signal) + " before it was started"
         : "init ended before it was started");
     host->ledger.record(r);
+    host->stuck.erase(who);
+    host->finish_request(std::exchange(stop_request_, {}), "Stop", v1::StopReply{});
     const auto stops = std::exchange(stops_, {});
     for (auto p : stops)
       p.deliver(v1::StopReply{});

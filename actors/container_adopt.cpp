@@ -97,6 +97,8 @@ void container_state::adopt_process(const runtime::process_view& p) {
   setup->stdin_closed = p.stdin_closed || !p.with_stdin;
   if (setup->stdin_closed)
     setup->streams.stdin_pipe.reset();
+  if (p.stdin_closed && p.with_stdin)
+    drop_stdin(*host, p.serial); // The crash may have come between the record and this.
   setup->key = {p.pid, p.start_ticks};
   setup->started = p.started_at_ns != 0;
   if (p.phase == phase_t::died) {
@@ -273,6 +275,11 @@ void container_state::adopt_phase(const runtime::container_view& v) {
       self->send(self, atom::sweep::value);
       return;
     case phase::stopped:
+      // What the last run left behind is killed behind the record of its end: it may not
+      // have come to that.
+      if (auto g = group(); g.populated())
+        if (auto killed = g.kill_all(); !killed)
+          spdlog::warn("container={}: {}", who.id, killed.why().text());
       if (remove_on_exit_)
         begin_remove({}, {}, false, 0);
       return;

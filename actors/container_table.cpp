@@ -173,7 +173,7 @@ constexpr std::array rules{
   rule{p::stopped, e::resume, refuse, p::stopped, "it has stopped"},
   rule{p::stopped, e::update, refuse, p::stopped, "it has stopped"},
   rule{p::stopped, e::exited, bug, p::stopped},
-  rule{p::stopped, e::unstarted, bug, p::stopped},
+  rule{p::stopped, e::unstarted, go, p::stopped},
   rule{p::stopped, e::remove, go, p::deleting},
   rule{p::stopped, e::remove_force, go, p::deleting},
   rule{p::stopped, e::deleted, bug, p::stopped},

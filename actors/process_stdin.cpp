@@ -64,13 +64,16 @@ caf::result<v1::WriteStdinReply> process_state::write_stdin(const v1::WriteStdin
 
 void process_state::on_writable() {
   while (!writes_.empty()) {
-    auto answer = try_write(writes_.front().request);
+    // Out of the queue meanwhile: a pipe that its reader has left ends all that wait in it.
+    auto front = std::move(writes_.front());
+    writes_.pop_front();
+    auto answer = try_write(front.request);
     if (!answer) {
+      writes_.push_front(std::move(front));
       wait_writable();
       return;
     }
-    auto promise = std::move(writes_.front().promise);
-    writes_.pop_front();
+    auto promise = std::move(front.promise);
     if (*answer)
       promise.deliver(std::move(**answer));
     else

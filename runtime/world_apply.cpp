@@ -182,8 +182,10 @@ void world::impl::apply_to(container_view& c, const Record& r) {
       end_intent(c);
     }
     c.start_wanted = false;
-    if (auto* p = find_process(c, {}); p != nullptr && p->phase < phase::died)
-      p->phase = phase::exited;
+    if (auto* p = find_process(c, {}); p != nullptr) {
+      p->phase = phase::exited; // Dead or not: it has no exit that could still be settled.
+      p->died.clear();
+    }
     break;
   case Record::kPaused:
     c.paused = true;
@@ -240,7 +242,7 @@ void world::impl::apply_process(container_view& c, const Record& r) {
       drop_process(c, p->id);
     break;
   case Record::kDied:
-    if (!p->exit) {
+    if (!p->exit && p->phase != phase::exited) { // Else its start failed: that was its end.
       p->phase = phase::died;
       p->died = r.died().SerializeAsString();
       if (r.pid() != 0)
