@@ -117,6 +117,7 @@ caf::result<v1::ResumeReply> container_state::resume(const v1::By& by,
     done.mutable_resumed();
     v1::ResumeReply reply;
     reply.set_seq(host->ledger.record(done));
+    host->finish_request(req.request_id(), "Resume", reply);
     answer.deliver(reply);
     enter(r.next);
   });

@@ -88,12 +88,14 @@ caf::result<v1::KillReply> container_state::kill(const v1::By& by, const v1::Kil
         sent = group().kill_all();
       else
         sent = signal_all(sig);
-      if (sent)
+      if (sent) {
+        host->finish_request(req.request_id(), "Kill", reply);
         answer.deliver(reply);
-      else
+      } else {
         answer.deliver(to_caf({sent.why().code, "container \"" + who.id + "\", process \"" + id
                                                   + "\": " + sent.why().message,
                                sent.why().cure}));
+      }
     });
   return promise;
 }

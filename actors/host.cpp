@@ -100,7 +100,10 @@ result<void> supervisor_host::recover(supervisor_options options, runtime::engin
                                .shelved = {}, .shelved_stdin = {}, .orphans = {}, .stuck = {},
                                .had_keeper = keeper_.news_fd() >= 0,
                                .started_at_ns = sys.realtime().count(), .own_log_dropped = {},
-                               .on_request = {}, .actors = {}, .supervisor = {}, .next_op = 1});
+                               .on_request = {}, .actors = {}, .supervisor = {}, .readers_return_until = {},
+                               .next_op = 1});
+  if (!first_start_)
+    services_->readers_return_until = loop_.now() + std::chrono::seconds(1);
   // Unique among all lives of this boot: a command of an earlier life keeps its own.
   services_->next_op = (ledger_->file().last_seq() + 1) << 16;
   for (auto& o : runtime::find_orphans(sys, services_->options.state_dir + "/runtime"))

@@ -73,6 +73,9 @@ struct services {
   /// Living container and process actors: for an end without goodbye (simulation).
   std::map<caf::actor_id, caf::actor_addr> actors;
   caf::strong_actor_ptr supervisor; ///< Told when a container is gone.
+  /// Until then the readers that a crash cut off are still on their way back: the log of a
+  /// container that goes by itself (`remove_on_exit`) waits for them.
+  io::nanoseconds readers_return_until{0};
   uint64_t next_op = 1; ///< GANTRY_OP of the next runtime command; unique on this host's boot.
 
   /// Records the first answer to a request, beside the fact that it tells of: a repeat

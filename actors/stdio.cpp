@@ -157,13 +157,15 @@ namespace {
 /// Unlinks the files of one log directory, one op after the other, then the directory.
 class log_removal : public std::enable_shared_from_this<log_removal> {
 public:
-  log_removal(services& host, uint64_t serial, std::function<void()> f)
-    : host_(host), serial_(serial), dir_(host.log_dir(serial)), done_(std::move(f)),
+  log_removal(services& host, uint64_t serial, std::function<void()> f,
+              io::nanoseconds not_before)
+    : host_(host), not_before_(not_before), serial_(serial), dir_(host.log_dir(serial)), done_(std::move(f)),
       deadline_(host.loop.now() + host.options.reader_patience), op_(host.loop),
       wait_(host.loop) {}
 
   void run() {
-    if (host_.logs.watched(serial_) && host_.loop.now() < deadline_) {
+    const auto now = host_.loop.now();
+    if (now < not_before_ || (host_.logs.watched(serial_) && now < deadline_)) {
       // Its readers are served to the end before the files go.
       wait_.start(std::chrono::milliseconds(20), [self = shared_from_this()] { self->run(); });
       return;
@@ -187,6 +189,7 @@ private:
   }
 
   services& host_;
+  io::nanoseconds not_before_;
   uint64_t serial_;
   std::string dir_;
   std::vector<std::string> names_;
@@ -198,8 +201,9 @@ private:
 
 } // namespace
 
-void remove_logs(services& host, uint64_t serial, std::function<void()> f) {
-  std::make_shared<log_removal>(host, serial, std::move(f))->run();
+void remove_logs(services& host, uint64_t serial, std::function<void()> f,
+                 io::nanoseconds not_before) {
+  std::make_shared<log_removal>(host, serial, std::move(f), not_before)->run();
 }
 
 } // namespace gantry::actors

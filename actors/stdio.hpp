@@ -53,7 +53,9 @@ void drop_stdin(services& host, uint64_t serial);
 void drop_streams(services& host, uint64_t serial);
 
 /// Removes the log files of a process once their readers have left, or lost patience.
-void remove_logs(services& host, uint64_t serial, std::function<void()> f);
+/// @param not_before Readers may still come until then (loop time): the files stay so long.
+void remove_logs(services& host, uint64_t serial, std::function<void()> f,
+                 io::nanoseconds not_before = {});
 
 io::log_policy policy_of(const v1::LogOptions& options);
 

@@ -101,6 +101,24 @@ void foreground::drop_sent() {
   });
 }
 
+int foreground::start_and_follow(const v1::Ref& ref, uint64_t instance, bool with_stdin) {
+  v1::StartRequest r;
+  *r.mutable_ref() = ref;
+  r.set_request_id(fresh_request_id());
+  start_ = std::make_unique<client::unary<v1::StartReply>>("/gantry.v1.Containers/Start", r);
+  const int code = follow(ref, "", instance, with_stdin);
+  if (!started_)
+    s_.way.drop(*start_);
+  if (!started_ || *started_)
+    return code;
+  v1::RemoveRequest gone; // It never ran, so it does not go by itself.
+  *gone.mutable_ref() = ref;
+  gone.set_force(true);
+  gone.set_request_id(fresh_request_id());
+  (void)ask<v1::RemoveReply>("/gantry.v1.Containers/Remove", gone);
+  return failed(started_->why());
+}
+
 int foreground::follow(const v1::Ref& ref, const std::string& process, uint64_t instance,
                        bool with_stdin) {
   ref_ = ref;
@@ -118,14 +136,24 @@ int foreground::follow(const v1::Ref& ref, const std::string& process, uint64_t 
   until.set_instance(instance);
   client::unary<v1::WaitReply> exit("/gantry.v1.Containers/Wait", until);
   s_.way.start(exit);
+  if (start_)
+    s_.way.start(*start_);
   for (int signal : std::exchange(early_, {}))
     forward(signal);
   std::optional<stdin_copy> input;
   if (with_stdin)
     input.emplace(s_.way, ref, process);
   while (leaving_ == 0 &&
-         (!exit.finished() || !log.finished() || out_.waiting() > 0 || err_.waiting() > 0))
+         (!exit.finished() || !log.finished() || out_.waiting() > 0 || err_.waiting() > 0)) {
     step(-1, input ? &*input : nullptr);
+    if (start_ && start_->finished() && !started_)
+      started_ = start_->take();
+    if (started_ && !*started_) {
+      s_.way.drop(log);
+      s_.way.drop(exit);
+      return 125; // There is nothing to follow.
+    }
+  }
   if (leaving_ != 0) {
     s_.way.drop(log);
     s_.way.drop(exit);

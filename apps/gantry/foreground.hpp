@@ -54,6 +54,10 @@ public:
   /// @returns The program's exit code.
   int follow(const v1::Ref& ref, const std::string& process, uint64_t instance, bool with_stdin);
 
+  /// The same for a container that is created and not started: it is started once its log
+  /// has a reader, so that one that removes itself takes no output with it.
+  int start_and_follow(const v1::Ref& ref, uint64_t instance, bool with_stdin);
+
 private:
   void step(int timeout_ms, stdin_copy* input);
   void take_signals();
@@ -68,6 +72,8 @@ private:
   std::string process_;
   std::vector<int> early_;
   std::vector<std::unique_ptr<client::unary<v1::KillReply>>> sent_;
+  std::unique_ptr<client::unary<v1::StartReply>> start_; ///< To be sent behind the readers.
+  std::optional<result<v1::StartReply>> started_; ///< Its answer.
   int interrupts_ = 0;
   int leaving_ = 0; ///< The signal that made us give up.
 };

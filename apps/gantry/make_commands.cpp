@@ -49,9 +49,12 @@ int run_command(session& s) {
   }
   signal_inbox signals; // From here on: one that comes early reaches the container later.
   foreground front(s, signals);
+  r.set_start(!s.opt.spec.remove_on_exit());
   auto reply = front.ask<v1::CreateReply>(method, r);
   if (!reply)
     return failed(reply.why());
+  if (!r.start())
+    return front.start_and_follow(r.ref(), reply->instance(), s.opt.spec.with_stdin());
   return front.follow(r.ref(), "", reply->instance(), s.opt.spec.with_stdin());
 }
 
