@@ -12,6 +12,7 @@ written, and no command of the client failed.
 
 import argparse
 import hashlib
+import json
 import os
 import random
 import subprocess
@@ -22,7 +23,7 @@ import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from rig import Broken, Rig, check, check_equal, check_stream, until  # noqa: E402
+from rig import Broken, Rig, check, check_equal, check_stream, process_state, until  # noqa: E402
 
 BLOCK_MIB = 24
 
@@ -188,17 +189,32 @@ def make_data(rig):
             f.write(block)
 
 
-def end_while_down(rig, load, number):
-    """Some end while gantryd is down: it is killed, and the next one is kept from starting
-    work (stopped) until they have ended."""
-    name = f"down-{number}"
+def kill_and_end_while_down(rig, load, number):
+    """Kills gantryd and holds the keeper, so that nobody starts another; meanwhile a container
+    writes its last words and ends. Then the keeper may go on."""
+    name, gate = f"down-{number}", f"gate-{number}"
+    fifo = os.path.join(rig.rootfs, gate)
+    os.mkfifo(fifo)
     load.call("run", "-d", "--name", name, "--rootfs", rig.rootfs, "--", "sh", "-c",
-              "read x < /gate; echo last words; exit 11")
-    return name
+              f"echo begins; read x < /{gate}; i=0; while [ $i -lt 300 ]; do echo last $i; "
+              "i=$((i+1)); done; printf over; exit 11")
+    until(lambda: load.call("logs", name).out == "begins\n", f"{name} has begun")
+    pid = rig.init_pid(name)
+    rig.pause_keeper()
+    try:
+        rig.kill_daemon()
+        with open(fifo, "w") as f:
+            f.write("go\n")
+        until(lambda: process_state(pid) == "Z", f"{name} ends while gantryd is down")
+    finally:
+        rig.resume_keeper()
+    load.expect(name, "init", 11)
 
-
-def kill_now(rig):
-    rig.kill_daemon()
+    def afterwards():
+        check_equal(load.call("wait", name).out, "11\n", f"wait of {name}")
+        load.compare(name, ("begins\n" + "".join(f"last {i}\n" for i in range(300))
+                            + "over").encode())
+    return afterwards
 
 
 def check_promises(rig, load):
@@ -226,14 +242,18 @@ def chaos(rig, options):
     threads += [threading.Thread(target=load.guard, args=(load.writers, i)) for i in range(2)]
     for t in threads:
         t.start()
-    times = []
+    times, down = [], 0
     try:
         for i in range(options.kills):
             load.over.wait(dice.uniform(0.3, 1.7) * options.pause_ms / 1000)
             if load.trouble:
                 break
+            if i % 5 == 4:
+                kill_and_end_while_down(rig, load, i)()
+                down += 1
+                continue
+            rig.kill_daemon()
             began = time.monotonic()
-            kill_now(rig)
             rig.ok("ps", patience=60)
             times.append(time.monotonic() - began)
     finally:
@@ -242,11 +262,15 @@ def chaos(rig, options):
             t.join()
     for what in load.trouble:
         print("FAILED: " + what)
+        for e in rig.events():
+            if e["container"] and e["container"] in what.replace("'", " ").split():
+                print("    " + json.dumps({k: v for k, v in e.items() if v}))
     check(not load.trouble, f"{len(load.trouble)} workers failed")
     events, exits = check_promises(rig, load)
     rig.check_clean()
     rig.check_end()
     print(f"kills of gantryd           {rig.crashes}")
+    print(f"ended while it was down    {down}, with the true status and their last words")
     print(f"kill to first answer       median {sorted(times)[len(times) // 2] * 1000:.0f} ms, "
           f"longest {max(times) * 1000:.0f} ms (with the client's own start)")
     print(f"commands                   {load.counts['calls']}, all succeeded")

@@ -60,6 +60,13 @@ def read_text(path):
         return f.read()
 
 
+def process_state(pid):
+    """R, S, D, Z, T, or None when there is no such process."""
+    with contextlib.suppress(OSError):
+        return read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()[0]
+    return None
+
+
 def check_stream(events):
     """What must hold for any stream of events: exactly one exit for each (instance, run,
     process), after its start; no number twice."""
@@ -185,6 +192,14 @@ class Rig:
         os.kill(before, signal.SIGKILL)
         self.crashes += 1
         return before
+
+    def pause_keeper(self):
+        """Nobody starts a gantryd now, and nobody reaps."""
+        os.kill(self.daemon.pid, signal.SIGSTOP)
+        self.ends.append(self.resume_keeper)
+
+    def resume_keeper(self):
+        os.kill(self.daemon.pid, signal.SIGCONT)
 
     def crash_point(self):
         """Where the second run of each test kills gantryd."""

@@ -1,0 +1,130 @@
+"""Limits, what happens at them, and the numbers that a container shows."""
+
+import os
+import signal
+
+from rig import check, check_equal, read_text, until
+
+V2 = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
+
+
+def test_oom_of_init(rig):
+    a = rig.id("a")
+    rig.run(a, "sh", "-c", "sleep 0.2; exec tail /dev/zero", options=("-m", "16m"))
+    rig.crash_point()
+    check_equal(rig.ok("wait", a).out, "137\n", "wait")
+    e = rig.wait_event("exit", a)
+    check_equal((e["exit_code"], e["signal"], e["oom"]), (None, 9, True), "exit event")
+    check_equal(e["oom_level"], "container" if V2 else "inferred", "oom level")
+    until(lambda: rig.events("oom", container=a), "an oom event")
+    check_equal(len(rig.events("oom", container=a)), 1, "oom events")
+
+
+def test_oom_of_a_child(rig):
+    a = rig.id("a")
+    rig.run(a, "sh", "-c", "sleep 0.2; tail /dev/zero; echo child $?; sleep 1000",
+            options=("-m", "16m"))
+    rig.crash_point()
+    until(lambda: "child 137" in rig.ok("logs", a).out, "the child is killed")
+    until(lambda: rig.events("oom", container=a), "an oom event while init lives")
+    check_equal(rig.state_of(a), "running", "init lives")
+    rig.ok("stop", "-t", "0", a)
+
+
+def test_oom_of_an_exec(rig):
+    a = rig.id("a")
+    rig.run(a, "sleep", "1000", options=("-m", "16m"))
+    rig.ok("exec", "-d", "--id", "greedy", a, "--", "sh", "-c", "sleep 0.2; exec tail /dev/zero")
+    rig.crash_point()
+    check_equal(rig.ok("wait", "-p", "greedy", a).out, "137\n", "wait")
+    check_equal(rig.wait_event("exit", a, process="greedy")["oom"], True, "oom of the exec")
+    check_equal(rig.state_of(a), "running", "init lives")
+
+
+def test_a_kill_is_no_oom(rig):
+    a = rig.id("a")
+    rig.run(a, "sleep", "1000", options=("-m", "64m"))
+    rig.crash_point()
+    os.kill(rig.init_pid(a), signal.SIGKILL)
+    check_equal(rig.ok("wait", a).out, "137\n", "wait")
+    e = rig.wait_event("exit", a)
+    check_equal((e["oom"], e["oom_level"]), (False, None), "oom")
+    check_equal(rig.events("oom", container=a), [], "oom events")
+
+
+def test_pids_limit(rig):
+    a = rig.id("a")
+    rig.run(a, "sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do sleep 1000 & done; wait",
+            options=("--pids-limit", "5"))
+    rig.crash_point()
+    until(lambda: "fork" in rig.ok("logs", a).err or rig.state_of(a) == "stopped",
+          "it cannot fork")
+    pids = rig.cgroup_file(a, "pids", "pids.max")
+    if pids and rig.state_of(a) == "running":
+        check_equal(read_text(pids), "5\n", "pids.max")
+        check(rig.ok("--json", "stats", a).objects()[0]["pids"] <= 5, "pids in stats")
+
+
+def test_limits_in_the_cgroup_and_their_update(rig):
+    a = rig.id("a")
+    rig.run(a, "sleep", "1000", options=("-m", "64m", "--cpus", "0.5", "--pids-limit", "50"))
+    file = "memory.max" if V2 else "memory.limit_in_bytes"
+    memory = rig.cgroup_file(a, "memory", file)
+    check_equal(int(read_text(memory)), 64 << 20, file)
+    rig.ok("update", "-m", "128m", "--pids-limit", "20", a)
+    rig.crash_point()
+    check_equal(int(read_text(memory)), 128 << 20, file + " after update")
+    check_equal(int(read_text(rig.cgroup_file(a, "pids", "pids.max"))), 20, "pids.max")
+    d = rig.show(a)["spec"]["resources"]
+    check_equal((d["memory_bytes"], d["nano_cpus"], d["pids_limit"]), (128 << 20, 500000000, 20),
+                "inspect")
+    e = rig.wait_event("updated", a)
+    check_equal(e["details"], {"memory_bytes": str(128 << 20), "pids_limit": "20"}, "event")
+    # They hold for the next run as well.
+    rig.ok("kill", a)
+    rig.ok("wait", a)
+    rig.ok("start", a)
+    check_equal(int(read_text(rig.cgroup_file(a, "memory", file))), 128 << 20, "second run")
+
+
+def test_update_refuses_nonsense(rig):
+    a = rig.id("a")
+    rig.run(a, "sleep", "1000")
+    rig.crash_point()
+    for bad in (("-m", "lots"), ("-m", "1k"), ("--cpus", "-3"), ("--cpuset-cpus", "x")):
+        done = rig.gantry("update", *bad, a)
+        check(done.code in (1, 125), f"refused: {done!r}")
+        check(done.err, "with words")
+    check_equal(rig.state_of(a), "running", "it lives")
+    check_equal(rig.events("updated", container=a), [], "no event")
+
+
+def test_stats(rig):
+    a = rig.id("a")
+    rig.run(a, "sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo done; "
+            "sleep 1000", options=("-m", "64m",))
+    rig.crash_point()
+    until(lambda: rig.ok("logs", a).out == "done\n", "it has worked")
+    s = rig.ok("--json", "stats", a).objects()[0]
+    check(s["cpu_usage_ns"] > 1000000, f"cpu: {s}")
+    check(0 < s["memory_bytes"] < 64 << 20, f"memory: {s}")
+    check_equal(s["memory_limit_bytes"], 64 << 20, "memory limit")
+    check_equal(s["pids"], 2, "pids")
+    raw = rig.ok("--json", "stats", "--raw", a).objects()[0]["raw"]
+    check(any("memory" in name for name in raw) and any("pids" in name for name in raw),
+          f"raw files: {sorted(raw)}")
+    check(a in [x["id"] for x in rig.ok("--json", "stats").objects()], "stats of all")
+
+
+def test_top(rig):
+    a = rig.id("a")
+    rig.run(a, "sh", "-c", "sleep 1000 & sleep 2000 & wait")
+    rig.ok("exec", "-d", "--id", "e", a, "--", "sleep", "3000")
+    rig.crash_point()
+    rows = until(lambda: (lambda r: r if len(r) == 4 else None)(
+        rig.ok("--json", "top", a).objects()), "four processes")
+    text = [" ".join(r["command"]) if isinstance(r["command"], list) else r["command"]
+            for r in rows]
+    for wanted in ("sleep 1000", "sleep 2000", "sleep 3000"):
+        check(any(wanted in t for t in text), f"{wanted} in {text}")
+    check_equal(sorted(r["process"] for r in rows if r["process"]), ["e", "init"], "whose they are")
