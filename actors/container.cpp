@@ -7,6 +7,7 @@
 namespace gantry::actors {
 
 container_state::~container_state() {
+  *here_ = false;
   if (host != nullptr)
     host->actors.erase(self->id());
 }
@@ -197,6 +198,7 @@ void container_state::on_released(const std::string& process_id) {
 }
 
 caf::result<atom::shutdown> container_state::shutdown() {
+  *here_ = false; // What is under way is finished by the next life, as after a crash.
   auto promise = self->make_response_promise<atom::shutdown>();
   auto left = std::make_shared<size_t>(1);
   auto one_less = [this, left, promise]() mutable {
@@ -243,22 +245,30 @@ container_actor::behavior_type container(container_actor::stateful_pointer<conta
     [st](const v1::By& by, const v1::ExecRequest& r) { return st->exec(by, r); },
     [st](const v1::By&, const v1::WriteStdinRequest& r) { return st->write_stdin(r); },
     [st](const v1::By& by, const v1::CloseStdinRequest& r) { return st->close_stdin(by, r); },
-    [st](atom::adopt) { st->adopt(); },
-    [st](atom::bundle, const outcome& x) { st->on_bundle(x); },
-    [st](atom::made, const outcome& x) { st->on_made(x); },
-    [st](atom::started, const outcome& x) { st->on_started(x); },
-    [st](atom::exec_ready, const string& p, const outcome& x) { st->on_exec_ready(p, x); },
-    [st](atom::exec_made, const string& p, const outcome& x) { st->on_exec_made(p, x); },
-    [st](atom::settled, const string& p, const v1::Exit& x) { st->on_settled(p, x); },
-    [st](atom::unstarted, const string& p, const ended& e) { st->on_unstarted(p, e); },
-    [st](atom::released, const string& p) { st->on_released(p); },
-    [st](atom::deleted, const outcome& x) { st->on_deleted(x); },
-    [st](atom::updated, const outcome& x) { st->on_updated(x); },
-    [st](atom::frozen) { st->on_frozen_tick(); },
-    [st](atom::grace, uint64_t n) { st->on_grace(n); },
-    [st](atom::stuck, uint64_t n) { st->on_stuck(n); },
-    [st](atom::sweep) { st->on_sweep(); },
-    [st](atom::orphan, const string& p) { st->on_orphan(p); },
+    [st](atom::adopt) { st->hear(&container_state::adopt); },
+    [st](atom::bundle, const outcome& x) { st->hear(&container_state::on_bundle, x); },
+    [st](atom::made, const outcome& x) { st->hear(&container_state::on_made, x); },
+    [st](atom::started, const outcome& x) { st->hear(&container_state::on_started, x); },
+    [st](atom::exec_ready, const string& p, const outcome& x) {
+      st->hear(&container_state::on_exec_ready, p, x);
+    },
+    [st](atom::exec_made, const string& p, const outcome& x) {
+      st->hear(&container_state::on_exec_made, p, x);
+    },
+    [st](atom::settled, const string& p, const v1::Exit& x) {
+      st->hear(&container_state::on_settled, p, x);
+    },
+    [st](atom::unstarted, const string& p, const ended& e) {
+      st->hear(&container_state::on_unstarted, p, e);
+    },
+    [st](atom::released, const string& p) { st->hear(&container_state::on_released, p); },
+    [st](atom::deleted, const outcome& x) { st->hear(&container_state::on_deleted, x); },
+    [st](atom::updated, const outcome& x) { st->hear(&container_state::on_updated, x); },
+    [st](atom::frozen) { st->hear(&container_state::on_frozen_tick); },
+    [st](atom::grace, uint64_t n) { st->hear(&container_state::on_grace, n); },
+    [st](atom::stuck, uint64_t n) { st->hear(&container_state::on_stuck, n); },
+    [st](atom::sweep) { st->hear(&container_state::on_sweep); },
+    [st](atom::orphan, const string& p) { st->hear(&container_state::on_orphan, p); },
     [st](atom::shutdown) { return st->shutdown(); },
   };
 }

@@ -73,6 +73,14 @@ public:
   void on_sweep();
   void on_orphan(const std::string& process);
 
+  /// Something happened: `what` is told, but not from `shutdown` on. What comes then is for
+  /// the next life to find.
+  template <class... X, class... Y>
+  void hear(void (container_state::*what)(X...), const Y&... x) {
+    if (*here_)
+      (this->*what)(x...);
+  }
+
 private:
   /// A create (or a new run) under way.
   struct making {
@@ -114,6 +122,9 @@ private:
   void attempt(event e, pending<Reply> promise, std::function<void(const rule&)> act);
   void happen(event e, std::function<void()> act);
   void enter(phase next);
+  /// `f` as a callback of the loop or the engine, which may come when this state has gone.
+  template <class F>
+  [[nodiscard]] auto while_here(F f) const;
   [[nodiscard]] error refusal(std::string_view why) const;
 
   // -- records --
@@ -210,11 +221,22 @@ private:
   };
   std::unique_ptr<updating> updating_;
   std::vector<std::shared_ptr<io::poll_op>> orphan_waits_;
+  /// False once this state is going or gone: it is destroyed when the actor quits, while
+  /// handles of the actor still stand.
+  std::shared_ptr<bool> here_ = std::make_shared<bool>(true);
 };
 
 /// @param host Outlives the actor.
 container_actor::behavior_type container(container_actor::stateful_pointer<container_state> self,
                                          services* host, runtime::container_name who);
+
+template <class F>
+auto container_state::while_here(F f) const {
+  return [here = here_, me = container_actor{self}, f = std::move(f)]<class... T>(T&&... x) mutable {
+    if (*here)
+      f(std::forward<T>(x)...);
+  };
+}
 
 template <class Reply>
 void container_state::attempt(event e, pending<Reply> promise,

@@ -197,12 +197,12 @@ void container_state::orphan_create_ended() {
   host->shelved.erase(entry.serial);
   host->shelved_stdin.erase(entry.serial);
   host->engine.remove(runtime_, id, true, making_->op,
-                      [this, me = container_actor{self}](result<void> x) {
+                      while_here([this](result<void> x) {
                         if (x)
                           begin_making();
                         else
                           fail_making(x.why());
-                      });
+                      }));
 }
 
 void container_state::orphan_exec_ended(const std::string& process_id) {

@@ -68,7 +68,7 @@ void container_state::begin_making() {
   auto dir = host->log_dir(processes_[init].serial);
   runtime::prepare_bundle(
     host->loop, std::move(req),
-    [this, me = container_actor{self}, logs, dir](result<runtime::prepared_bundle> b) {
+    while_here([this, me = container_actor{self}, logs, dir](result<runtime::prepared_bundle> b) {
       if (!b) {
         caf::anon_send(me, atom::bundle::value, failure(b.why()));
         return;
@@ -80,7 +80,7 @@ void container_state::begin_making() {
         caf::anon_send(me, atom::bundle::value,
                        ok ? outcome{} : failure(from_errno(-n, "make the log directory", dir)));
       });
-    });
+    }));
 }
 
 void container_state::on_bundle(const outcome& x) {
@@ -203,7 +203,7 @@ void container_state::undo_making() {
   const auto dir = host->bundle_dir(instance_);
   const auto serial = processes_[init].serial;
   io::discard_slot(host->keeper.memory(), host->blocks, serial);
-  auto files_gone = [this, me = container_actor{self}] {
+  auto files_gone = while_here([this] {
     auto why = *making_->failed;
     auto r = record(making_->by, making_->request_id);
     auto fill = [&why](auto* f) {
@@ -230,15 +230,16 @@ void container_state::undo_making() {
     go_away();
     for (auto& p : done->creates)
       p.deliver(to_caf(why));
-  };
+  });
+  auto bundle_gone = while_here([this, serial, files_gone] {
+    remove_logs(*host, serial, files_gone);
+  });
   host->engine.remove(runtime_, runtime::runtime_id(who), true, making_->op,
-                      [this, me = container_actor{self}, dir, serial, files_gone](result<void> x) {
+                      while_here([this, dir, bundle_gone](result<void> x) {
                         if (!x)
                           spdlog::warn("container={}: {}", who.id, x.why().text());
-                        runtime::remove_bundle(host->loop, dir, [this, me, serial, files_gone] {
-                          remove_logs(*host, serial, files_gone);
-                        });
-                      });
+                        runtime::remove_bundle(host->loop, dir, bundle_gone);
+                      }));
 }
 
 caf::result<v1::StartReply> container_state::start(const v1::By& by, const v1::StartRequest& req) {
@@ -328,16 +329,16 @@ void container_state::begin_fresh_run(const v1::By& by, const v1::StartRequest& 
   host->ledger.record(r);
   enter(phase::creating);
   // The runtime forgets the run before; its bundle is written anew.
-  auto forget = [this, me = container_actor{self}] {
+  auto forget = while_here([this] {
     oom_watch_.reset();
     host->engine.remove(runtime_, runtime::runtime_id(who), true, making_->op,
-                        [this, me](result<void> x) {
+                        while_here([this, me = container_actor{self}](result<void> x) {
                           if (x)
                             begin_making();
                           else
                             caf::anon_send(me, atom::bundle::value, failure(x.why()));
-                        });
-  };
+                        }));
+  });
   if (oom_watch_)
     oom_watch_->stop(std::move(forget));
   else

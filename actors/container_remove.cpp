@@ -152,18 +152,18 @@ void container_state::remove_cgroup() {
   if (removing_->cgroup_tries >= cgroup_patience)
     spdlog::warn("container={}: its cgroup {} cannot be removed", who.id, g.path());
   removing_->at = removing::step::bundle;
-  auto rest = [this, me = container_actor{self}] {
+  auto rest = while_here([this] {
     runtime::remove_bundle(host->loop, host->bundle_dir(instance_),
-                           [this, me] { finish_remove(); });
-  };
+                           while_here([this] { finish_remove(); }));
+  });
   if (!oom_watch_) {
     rest();
     return;
   }
-  oom_watch_->stop([this, rest] {
+  oom_watch_->stop(while_here([this, rest]() mutable {
     oom_watch_.reset();
     rest();
-  });
+  }));
 }
 
 void container_state::finish_remove() {
@@ -176,7 +176,7 @@ void container_state::finish_remove() {
   host->finish_request(work->request_id, "Remove", reply);
   happen(event::deleted, [this] { enter(phase::gone); });
   // A delete must survive a power cut before anybody relies on it.
-  host->ledger.file().durable([this, me = container_actor{self}, work, reply](result<void> x) {
+  host->ledger.file().durable(while_here([this, work, reply](result<void> x) {
     if (!x)
       spdlog::warn("container={}: its removal is not on the disk: {}", who.id, x.why().text());
     for (auto& p : work->waiters)
@@ -184,7 +184,7 @@ void container_state::finish_remove() {
     for (auto& p : std::exchange(stops_, {}))
       p.deliver(v1::StopReply{});
     self->quit();
-  });
+  }));
   ended_ = true;
   host->stuck.erase(who);
   caf::anon_send(caf::actor_cast<supervisor_actor>(host->supervisor), atom::gone::value, who.ns,

@@ -26,6 +26,8 @@ void process_state::take_up() {
 }
 
 void process_state::made(io::process_key key, bool running) {
+  if (stopping_)
+    return;
   key_ = key;
   started_ = running;
   auto* host = setup.host;
@@ -56,6 +58,8 @@ void process_state::started() {
 }
 
 void process_state::on_died(const ended& e) {
+  if (stopping_)
+    return; // It is recorded: the next life settles it.
   death_ = e;
   end_stdin();
   if (!setup.streams.pump) {
@@ -68,6 +72,8 @@ void process_state::on_died(const ended& e) {
 }
 
 void process_state::on_drained(bool io_open) {
+  if (stopping_)
+    return;
   drained_ = true;
   io_open_ = io_open;
   if (started_)
@@ -119,7 +125,7 @@ void process_state::settle(bool io_open) {
 }
 
 void process_state::release() {
-  if (releasing_)
+  if (releasing_ || stopping_)
     return;
   releasing_ = true;
   end_stdin();
@@ -132,6 +138,8 @@ void process_state::release() {
 }
 
 void process_state::on_released() {
+  if (auto waiting = std::exchange(rest_, std::nullopt))
+    waiting->deliver(atom::shutdown::value);
   setup.streams.pump.reset();
   drop_streams(*setup.host, setup.who.serial);
   setup.host->logs.notify(setup.who.serial);
@@ -145,11 +153,16 @@ caf::result<atom::shutdown> process_state::shutdown() {
   if (key_.pid > 0)
     setup.host->reaper.forget(key_);
   end_stdin();
-  if (!setup.streams.pump || releasing_) {
+  if (!setup.streams.pump) {
     self->quit();
     return atom::shutdown::value;
   }
   auto promise = self->make_response_promise<atom::shutdown>();
+  if (releasing_) { // The pump comes to rest by itself, and must not be cut off.
+    rest_ = promise;
+    return promise;
+  }
+  stopping_ = true;
   setup.streams.pump->stop([me = process_actor{self}, this, promise]() mutable {
     setup.streams.pump.reset();
     promise.deliver(atom::shutdown::value);

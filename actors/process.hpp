@@ -85,6 +85,8 @@ private:
   bool drained_ = false;
   bool io_open_ = false;
   bool releasing_ = false;
+  bool stopping_ = false; ///< `shutdown` waits for the pump: nothing else counts any more.
+  std::optional<caf::typed_response_promise<atom::shutdown>> rest_; ///< `on_released` answers.
   std::optional<ended> death_;
   uint64_t stdin_taken_ = 0; ///< Where the log slot is not there to keep it.
   std::deque<pending_write> writes_;
