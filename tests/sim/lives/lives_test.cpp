@@ -20,6 +20,7 @@ void run_seeds(sim::run_kind kind, const char* name, uint64_t runs) {
   sim::run_totals sum;
   const auto began = std::chrono::steady_clock::now();
   for (uint64_t seed = base; seed < base + runs; ++seed) {
+    INFO("replay with GANTRY_SEED=" << seed); // Shown when a check of gantry aborts.
     sim::findings out = sim::run_one(seed, kind, sum);
     if (out.empty())
       continue;

@@ -51,6 +51,7 @@ void story::ask() {
   asked_ = true;
   life_ = world_.lives_lived;
   ++requests;
+  world_.trace(id_ + (main_ ? "" : " side") + " asks " + now_->method + " " + now_->request_id);
   now_->issue(world_.door(), world_.by(), [this, life = life_](std::string answer) {
     // Nobody hears what a dead supervisor says.
     if (life == world_.lives_lived && world_.lives() && asked_)
@@ -63,6 +64,8 @@ void story::heard(std::string answer) {
   auto done = *std::move(now_);
   now_.reset();
   done.answer = std::move(answer);
+  world_.trace(id_ + (main_ ? "" : " side") + " hears " + done.method + " " + done.request_id +
+               ": " + (done.ok() ? "ok" : done.answer));
   if (done.is(ec::internal))
     problems.push_back(where() + ": " + done.method + " answered " + done.answer);
   if (again_) {

@@ -1,6 +1,8 @@
 #include "tests/sim/lives/world.hpp"
 
+#include <iostream>
 #include <spdlog/spdlog.h>
+#include <stdexcept>
 
 namespace gantry::sim {
 
@@ -32,6 +34,7 @@ actors::supervisor_options world::options() {
 
 bool world::begin_life(uint64_t kill_at) {
   ++lives_lived;
+  trace("life " + std::to_string(lives_lived) + " kill_at=" + std::to_string(kill_at));
   why.clear();
   here_ = std::make_unique<life>(host, kill_at);
   auto found = runtime::detect_cgroups(here_->kernel);
@@ -51,29 +54,33 @@ bool world::begin_life(uint64_t kill_at) {
   return true;
 }
 
+void world::trace(const std::string& what) const {
+  static const bool wanted = std::getenv("GANTRY_SIM_TRACE") != nullptr;
+  if (wanted)
+    std::cerr << double(host.time.now().count()) / 1e6 << " ms: " << what << "\n";
+}
+
 void world::kill() { here_->kernel.die(); }
 
 void world::end_life() {
   if (!here_)
     return;
   if (here_->dead()) {
+    trace("killed");
     ++kills;
-    if (sup_)
-      sup_->abandon();
-  } else if (sup_) {
+  }
+  if (sup_) {
+    // A dead one goes the same way: its kernel does nothing any more, and the arena is put
+    // back afterwards, so that nothing of this is seen by the machine.
     bool rest = false;
     sup_->shutdown(false, "test", [&] { rest = true; });
-    if (!here_->until([&] { return rest; }, 5min) && !here_->dead())
-      why = "the supervisor did not come to rest";
-    if (here_->dead()) { // Killed on the way down.
-      ++kills;
-      sup_->abandon();
-    }
+    const bool was_dead = here_->dead();
+    for (int turns = 0; !rest && turns < 200'000; ++turns)
+      here_->loop.turn(true);
+    if (!rest)
+      throw std::runtime_error("the supervisor does not come to rest");
+    kills += here_->dead() && !was_dead;
   }
-  // The actors take their leave; requests on descriptors that stay open (the keeper's news)
-  // end with the objects that made them.
-  for (int idle = 0; here_->dead() && idle < 3;)
-    idle = here_->loop.turn(true) ? 0 : idle + 1;
   sup_.reset();
   here_->bury();
   here_.reset();

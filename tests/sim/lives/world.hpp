@@ -76,6 +76,9 @@ public:
   [[nodiscard]] const v1::By& by() const noexcept { return by_; }
   [[nodiscard]] static actors::supervisor_options options();
 
+  /// Says something to stderr with the virtual time, if GANTRY_SIM_TRACE is set.
+  void trace(const std::string& what) const;
+
   std::string why;       ///< Why a supervisor did not come up.
   uint64_t lives_lived = 0;
   uint64_t kills = 0;
