@@ -37,12 +37,12 @@ void container_state::adopt() {
     entry.started = p.started_at_ns != 0;
     entry.ended = p.phase == phase_t::exited;
   }
-  if (at_ != phase::stopped)
-    report_restored(v);
   if (v.start_wanted && v.init() != nullptr && v.init()->phase == phase_t::created) {
     finish_run(v); // One command of the runtime made and started it; Started is missing.
     v = *view();
   }
+  if (at_ != phase::stopped)
+    report_restored(v);
   for (const auto& p : v.processes)
     switch (p.phase) {
       case phase_t::adding:
@@ -72,6 +72,12 @@ void container_state::finish_run(const runtime::container_view& v) {
   r.mutable_started()->set_start_ticks(v.init()->start_ticks);
   host->ledger.record(r);
   at_ = phase_of(view()->state);
+  if (run_ > 1) { // A new run of a stopped container.
+    v1::StartReply reply;
+    reply.set_pid(v.init()->pid);
+    host->finish_request(v.intent_request, "Start", reply);
+    return;
+  }
   v1::CreateReply reply;
   reply.set_instance(instance_);
   reply.set_pid(v.init()->pid);
@@ -143,11 +149,15 @@ void container_state::await_orphan(uint64_t op, const std::string& process_id) {
   }
   spdlog::info("container={}: waits for the runtime command pid={} of an earlier life", who.id,
                at->second.pid);
+  // Whoever it made may be dead before it ends: the table keeps that for us so long.
+  const auto ticket = host->reaper.command_begins();
   w->patience.start(orphan_patience, [w, &sys] { sys.pidfd_signal(w->pidfd.get(), SIGKILL); });
-  w->op.start(w->pidfd.get(), POLLIN, [w, ended](int32_t n) {
+  w->op.start(w->pidfd.get(), POLLIN, [w, ended, ticket, &reaper = host->reaper](int32_t n) {
     w->patience.cancel();
-    if (n >= 0)
-      ended();
+    if (n < 0)
+      return;
+    reaper.command_ends(ticket);
+    ended();
   });
   orphan_waits_.emplace_back(w, &w->op);
 }
@@ -165,7 +175,7 @@ void container_state::on_orphan(const std::string& process_id) {
       on_started({}); // The runtime takes its fifo away when init runs.
     else
       host->engine.start(runtime_, runtime::runtime_id(who), host->bundle_dir(instance_),
-                         host->next_op++, [me = container_actor{self}](result<void> x) {
+                         making_->op, [me = container_actor{self}](result<void> x) {
                            outcome out;
                            if (!x)
                              out.failed = x.why();
@@ -247,6 +257,7 @@ void container_state::adopt_phase(const runtime::container_view& v) {
       making_ = std::make_shared<making>();
       making_->by = by;
       making_->request_id = v.intent_request;
+      making_->op = v.op; // Done once more it is known by the same: we may die again.
       await_orphan(v.op, init);
       return;
     case phase::pausing:

@@ -54,6 +54,8 @@ caf::result<v1::CreateReply> container_state::create(const v1::By& by,
 }
 
 void container_state::begin_making() {
+  // One of the last run may be there yet, if a crash came right behind its record.
+  host->loop.sys().unlink(runtime::create_pid_file(host->bundle_dir(instance_)));
   // The definition goes to the disk beside the runtime's work, not before it.
   host->ledger.file().durable([work = making_, id = who.id](result<void> x) {
     work->durable = true;
@@ -145,6 +147,7 @@ void container_state::on_made(const outcome& x) {
     s.mutable_started()->set_start_ticks(x.start_ticks);
     host->ledger.record(s);
   }
+  host->loop.sys().unlink(runtime::create_pid_file(host->bundle_dir(instance_))); // Recorded.
   self->send(entry.actor, atom::made::value, x.pid, x.start_ticks, making_->run);
   watch_oom();
   answer_making();

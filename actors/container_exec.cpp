@@ -135,6 +135,8 @@ void container_state::on_exec_made(const std::string& id, const outcome& x) {
   r.mutable_exec_started()->set_start_ticks(x.start_ticks);
   v1::ExecReply reply;
   reply.set_seq(host->ledger.record(r));
+  host->loop.sys().unlink(
+    runtime::exec_pid_file(host->bundle_dir(instance_), hex16(entry.serial))); // Recorded.
   reply.set_process(id);
   reply.set_pid(x.pid);
   reply.set_instance(instance_);

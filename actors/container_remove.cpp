@@ -135,7 +135,7 @@ void container_state::remove_next_log() {
   const auto serial = removing_->logs.back();
   removing_->logs.pop_back();
   io::discard_slot(host->keeper.memory(), host->blocks, serial);
-  remove_logs(*host, serial, [this, me = container_actor{self}] { remove_next_log(); },
+  remove_logs(*host, serial, while_here([this] { remove_next_log(); }),
               remove_on_exit_ ? host->readers_return_until : io::nanoseconds{0});
 }
 

@@ -111,7 +111,8 @@ std::vector<orphan_command> find_orphans(io::kernel& k, const std::string& runti
 /// death stands in the table; for recovery. `pid_file` as the engine names it.
 result<made_process> made_before(io::kernel& k, const io::reaper& r, const std::string& pid_file);
 
-/// Names of the files that the engine keeps in a bundle.
+/// Names of the files that the engine keeps in a bundle. The pid file of a process that was
+/// made is taken away by the engine's user, once the process is recorded.
 std::string create_pid_file(const std::string& bundle);
 std::string exec_pid_file(const std::string& dir, const std::string& name);
 

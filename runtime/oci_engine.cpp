@@ -158,8 +158,9 @@ void oci_driver::exec(exec_command c, made_answer answer) {
   });
 }
 
-/// Answers with the process of the pid file, then takes the file away: whoever answers has
-/// recorded the process by then, so that a recovery knows it from one place or the other.
+/// Answers with the process of the pid file. The file stays: whoever made it may hear of it in
+/// a later turn only, and takes it away when the process is recorded, so that a recovery knows
+/// it from one place or the other.
 void oci_driver::take_made(const std::string& pid_file, int tries, const oci_end& end,
                        made_answer f) {
   auto made = made_before(loop_.sys(), reaper_, pid_file);
@@ -170,8 +171,9 @@ void oci_driver::take_made(const std::string& pid_file, int tries, const oci_end
     return;
   }
   auto keep = shared_from_this(); // the answer may end the engine
+  if (!made)
+    unlink(pid_file);
   f(std::move(made));
-  unlink(pid_file);
   commands_.settled(end);
 }
 
