@@ -42,7 +42,8 @@ TEST_CASE("a container is created, started, seen to exit and deleted", "[root][r
   CHECK(rig.end_of(*made) == 3);
   CHECK(rig.output("a") == "hello\n");
   CHECK(rig.remove("a", false).ok());
-  CHECK(rig.files("a") == std::vector<std::string>{"config.json"}); // nothing left but this
+  // Nothing is left but these; the pid file is its reader's.
+  CHECK(rig.files("a") == std::vector<std::string>{"config.json", "init.pid"});
   CHECK(rig.engine->stats().commands == 3);
   CHECK(rig.engine->stats().failed == 0);
   CHECK(rig.engine->stats().wall_ns > 0);
@@ -70,7 +71,7 @@ TEST_CASE("an exec runs in the container with its own environment and user", "[r
   REQUIRE(made.ok());
   CHECK(rig.end_of(*made) == 5);
   CHECK(rig.output("a") == "y 12 /tmp\n");
-  CHECK(rig.files("a") == std::vector<std::string>{"config.json"});
+  CHECK(rig.files("a") == std::vector<std::string>{"config.json", "exec.e1.pid", "init.pid"});
   rig.kill(*init, SIGKILL);
   CHECK(rig.end_of(*init) == 128 + SIGKILL);
   CHECK(rig.remove("a", false).ok());

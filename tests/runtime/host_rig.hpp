@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <csignal>
@@ -252,6 +253,7 @@ public:
     std::vector<std::string> out;
     for (const auto& f : std::filesystem::directory_iterator(dir + "/state/bundles/" + id))
       out.push_back(f.path().filename().string());
+    std::sort(out.begin(), out.end());
     return out;
   }
 

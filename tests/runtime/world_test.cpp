@@ -112,6 +112,20 @@ TEST_CASE("world: a create that failed leaves nothing, a start that failed a sto
     CHECK(w.find(web)->state == v1::STOPPED);
     CHECK(w.summary(*w.find(web)).pid() == 0);
   }
+  SECTION("start, with init's death before or behind it") {
+    w.apply(s.created());
+    auto failed = s.record();
+    failed.mutable_start_failed();
+    const bool before = GENERATE(false, true);
+    if (before)
+      w.apply(s.died("init", 3));
+    w.apply(failed);
+    if (!before)
+      w.apply(s.died("init", 3));
+    CHECK(w.find(web)->state == v1::STOPPED);
+    CHECK(w.find(web)->init()->phase == phase::exited); // Nothing is left to settle.
+    CHECK(w.find(web)->init()->died.empty());
+  }
 }
 
 TEST_CASE("world: an exit is settled once, and stops the container") {
