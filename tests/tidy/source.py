@@ -29,7 +29,7 @@ class Source:
         self.lines = text.split("\n")
         self.is_header = self.path.endswith(".hpp")
         self.is_cpp = self.is_header or self.path.endswith(".cpp")
-        self.is_python = self.path.endswith(".py") or text.startswith("#!/usr/bin/env python3")
+        self.is_python = self.path.endswith(".py") or bool(re.match(r"#!.*python3\n", text))
         self.top = PurePosixPath(self.path).parts[0]
         self.is_test = self.top in ("tests", "bench")
         self._code = None

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """The rules of the tree, as a test.
 
   tests/tidy/tidy.py [ROOT]

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """The checker's own tests: for each rule texts that break it, and texts that do not."""
 
 import os

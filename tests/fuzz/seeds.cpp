@@ -1,0 +1,196 @@
+#include "tests/fuzz/seeds.hpp"
+
+#include <cstring>
+
+#include "gateways/bus/grpc_frame.hpp"
+#include "io/json_log.hpp"
+#include "runtime/journal.hpp"
+#include "runtime/journal_segment.hpp"
+#include "runtime/world.hpp"
+#include "tests/runtime/world_rig.hpp"
+
+namespace gantry::fuzz {
+
+namespace {
+
+using seeds = std::vector<std::string>;
+
+/// A container from its first record to its last, with an exec in between.
+std::vector<journal::Record> life() {
+  runtime::testing::scribe s;
+  std::vector<journal::Record> all{s.creating(true, "request-1"), s.created(), s.started(),
+                                   s.exec_adding("e1", "request-2")};
+  auto add = [&all, &s](const char* process) -> journal::Record& {
+    all.push_back(s.record(process));
+    return all.back();
+  };
+  add("e1").mutable_exec_started()->set_start_ticks(6000);
+  all.push_back(s.died("e1", 3));
+  add("e1").mutable_exited()->mutable_exit()->set_exit_code(3);
+  add("init").mutable_killed()->set_signal(15);
+  add("").mutable_updated()->mutable_resources()->set_memory_bytes(1 << 22);
+  add("init").mutable_oom();
+  auto& answered = add("");
+  answered.set_request_id("request-2");
+  answered.mutable_answered()->set_method("Exec");
+  add("init").mutable_exited()->mutable_exit()->set_signal(9);
+  add("").mutable_deleting();
+  add("").mutable_deleted();
+  add("").mutable_supervisor_stopping();
+  return all;
+}
+
+seeds segments() {
+  const auto head = encode(runtime::segment_header{.version = runtime::journal_format,
+                                                   .first_seq = 1, .epoch = 1, .boot_hash = 2,
+                                                   .created_ns = 3});
+  std::string whole(head.data(), head.size());
+  seeds all{whole};
+  for (const auto& r : life()) {
+    const auto payload = r.SerializeAsString();
+    all.push_back(payload); // The fuzzer takes a bare record, too.
+    std::string framed(runtime::record_header_bytes, '\0');
+    framed += payload;
+    runtime::seal_record(framed.data(), uint32_t(payload.size()), r.seq());
+    whole += framed;
+  }
+  all.push_back(whole);
+  all.push_back(whole + std::string(200, '\0'));
+  return all;
+}
+
+seeds snapshots() {
+  seeds all;
+  runtime::world w;
+  for (const auto& r : life()) {
+    w.apply(r);
+    auto s = w.save();
+    s.set_seq(7);
+    all.push_back(s.SerializeAsString());
+  }
+  return all;
+}
+
+seeds configs() {
+  const std::string process = R"("process":{"args":["sh"],"cwd":"/","env":["A=1"],"user":{"uid":0,)"
+                              R"("gid":0},"capabilities":{"bounding":["CAP_KILL"]},"rlimits":)"
+                              R"([{"type":"RLIMIT_CORE","hard":0,"soft":0}],"terminal":false})";
+  const std::string mounts = R"("mounts":[{"destination":"/proc","type":"proc","source":"proc"},)"
+                             R"({"destination":"/tmp","options":["nosuid"],"source":"t"}])";
+  const std::string linux = R"("linux":{"cgroupsPath":"/x","namespaces":[{"type":"pid"},)"
+                            R"({"type":"network","path":"/proc/1/ns/net"}],"resources":{"memory":)"
+                            R"({"limit":1048576},"cpu":{"shares":2},"pids":{"limit":5}},)"
+                            R"("seccomp":{"defaultAction":"SCMP_ACT_ALLOW"}})";
+  return {"{}", R"({"ociVersion":"1.0.2","root":{"path":"rootfs","readonly":true},)" + process
+                  + R"(,"hostname":"h",)" + mounts + "," + linux
+                  + R"(,"annotations":{"a":"b"},"hooks":{"prestart":[{"path":"/bin/true"}]}})",
+          R"({"root":{"path":"/r"},"process":{"args":[]}})"};
+}
+
+seeds log_lines() {
+  seeds all;
+  for (std::string_view text :
+       {"hello\n", "two\nlines\n", "\xff\xfe raw\n", "\"\\\t\xe2\x80\xa8\n"}) {
+    io::page_buffer out;
+    io::append_records(text, 0, {.time_ns = 1'764'110'400'123'456'789, .to_end = true}, out);
+    all.emplace_back(out.text().substr(0, out.text().find('\n')));
+    all.emplace_back(text);
+  }
+  all.emplace_back(R"({"log":"\u0041\ud83d\ude00","stream":"stderr","attrs":{"a":"b"},)"
+                   R"("time":"2026-11-25T22:40:00+01:00"})");
+  return all;
+}
+
+seeds runtime_logs() {
+  using namespace std::string_literals;
+  return {R"({"level":"error","msg":"exec: \"x\": executable file not found in $PATH","time":"t"})"
+          "\n"
+          R"({"level":"warning","msg":"w"})"
+          "\n\0runc run failed: unable to start container process"s,
+          "time=\"2026-11-25\" level=error msg=\"container does not exist\"\n"s, "\0plain words"s};
+}
+
+std::string framed_message(const std::string& payload) {
+  std::string out{'\0'};
+  for (int shift = 24; shift >= 0; shift -= 8)
+    out += static_cast<char>(payload.size() >> shift);
+  return out + payload;
+}
+
+std::string http2_frame(uint8_t type, uint8_t flags, uint8_t stream, const std::string& payload) {
+  std::string out;
+  for (int shift = 16; shift >= 0; shift -= 8)
+    out += static_cast<char>(payload.size() >> shift);
+  out += static_cast<char>(type);
+  out += static_cast<char>(flags);
+  out += std::string(3, '\0') + static_cast<char>(stream);
+  return out + payload;
+}
+
+/// Header fields as literals that no table remembers (RFC 7541, 6.2.2).
+std::string header_block(const std::string& path) {
+  std::string out;
+  for (const auto& [name, value] : std::vector<std::pair<std::string, std::string>>{
+         {":method", "POST"}, {":scheme", "http"}, {":path", path}, {":authority", "x"},
+         {"content-type", "application/grpc"}, {"te", "trailers"}, {"grpc-timeout", "5S"}})
+    out += std::string{'\0'} + static_cast<char>(name.size()) + name
+           + static_cast<char>(value.size()) + value;
+  return out;
+}
+
+seeds http2() {
+  v1::CreateRequest create;
+  create.mutable_ref()->set_id("web");
+  create.mutable_spec()->set_rootfs("/r");
+  create.mutable_spec()->add_args("sh");
+  v1::FollowRequest follow;
+  seeds all;
+  const std::vector<std::pair<std::string, std::string>> calls{
+    {"/gantry.v1.Supervisor/Version", ""}, {"/gantry.v1.Containers/Create",
+                                            create.SerializeAsString()},
+    {"/gantry.v1.Events/Follow", follow.SerializeAsString()}, {"/gantry.v1.Logs/Read", ""},
+    {"/grpc.health.v1.Health/Check", ""}};
+  for (const char first : {'\3', '\1', '\x21'}) {
+    std::string together{first};
+    uint8_t stream = 1;
+    for (const auto& [path, payload] : calls) {
+      const auto call = http2_frame(1, 4, stream, header_block(path)) // HEADERS, END_HEADERS
+                        + http2_frame(0, 1, stream, framed_message(payload)); // DATA, END_STREAM
+      all.push_back(first + call);
+      together += call;
+      stream += 2;
+    }
+    together += http2_frame(8, 0, 1, std::string("\0\0\1\0", 4))   // WINDOW_UPDATE
+                + http2_frame(6, 0, 0, std::string(8, 'p'))        // PING
+                + http2_frame(3, 0, 3, std::string("\0\0\0\x8", 4)) // RST_STREAM, CANCEL
+                + http2_frame(7, 0, 0, std::string(8, '\0'));      // GOAWAY
+    all.push_back(together);
+  }
+  return all;
+}
+
+} // namespace
+
+std::vector<std::string> seeds_of(std::string_view name) {
+  if (name == "journal")
+    return segments();
+  if (name == "snapshot")
+    return snapshots();
+  if (name == "bundle_json")
+    return configs();
+  if (name == "json_log")
+    return log_lines();
+  if (name == "runtime_log")
+    return runtime_logs();
+  if (name == "http2")
+    return http2();
+  if (name == "grpc_frame")
+    return {"\1" + framed_message("hello"), "\4" + framed_message(std::string(300, 'x')),
+            "\1" "5S", "\1" "99999999H", "\1" "caf\xc3\xa9 100%25\n"};
+  if (name == "ids")
+    return {"web", "web.1_2-3\nns", "SIGTERM", "9", "RTMIN+3", "rtmax-1", "init",
+            std::string(128, 'a')};
+  return {};
+}
+
+} // namespace gantry::fuzz
