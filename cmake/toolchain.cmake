@@ -2,10 +2,18 @@
 
 option(GANTRY_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
 option(GANTRY_WERROR "Treat warnings as errors" ON)
+option(GANTRY_LIBFUZZER "Make the fuzzers of tests/fuzz; needs clang" OFF)
 
-find_program(GANTRY_CCACHE ccache)
-if(GANTRY_CCACHE)
+# One cache for every clone and every build directory: paths below the tree are hashed relative
+# to where the compiler runs. (A build directory made before this came keeps its launcher:
+# another one would rebuild all of it.)
+find_program(GANTRY_CCACHE_PROGRAM ccache)
+if(DEFINED CACHE{GANTRY_CCACHE})
   set(CMAKE_CXX_COMPILER_LAUNCHER ${GANTRY_CCACHE})
+elseif(GANTRY_CCACHE_PROGRAM)
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+      ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1
+      CCACHE_SLOPPINESS=pch_defines,time_macros ${GANTRY_CCACHE_PROGRAM})
 endif()
 
 add_link_options(-Wl,--as-needed) # the command line must not load what only the daemon uses
@@ -24,6 +32,12 @@ endif()
 if(GANTRY_SANITIZE)
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all
                       -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+
+if(GANTRY_LIBFUZZER)
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+                      -fno-omit-frame-pointer -g1)
   add_link_options(-fsanitize=address,undefined)
 endif()
 

@@ -16,11 +16,10 @@
 
 // Runs every fuzzer without libFuzzer: over its seeds, then over random mutations of them.
 //
-//   fuzz_smoke [--seed N] [--runs N] [--only NAME] [--crashes DIR] [--seeds DIR] [FILE...]
+//   fuzz_smoke [--seed N] [--runs N] [--only NAME] [--crashes DIR] [FILE...]
 //
 // Each fuzzer has a process of its own. The input at which one dies is kept in DIR
-// (default: crashes) as NAME-SEED. With FILEs, and one NAME, those are fed instead; with
-// --seeds the seeds are written to DIR/NAME/ and nothing is run.
+// (default: crashes) as NAME-SEED. With FILEs, and one NAME, those are fed instead.
 
 #define FUZZER(name) extern "C" int name##_fuzz_entry(const uint8_t*, size_t);
 #include "fuzzers.inc"
@@ -44,7 +43,6 @@ struct options {
   uint64_t runs = 20000;
   std::string only;
   std::string crashes = "crashes";
-  std::string write_seeds;
   std::vector<std::string> files;
 };
 
@@ -176,14 +174,6 @@ bool passes(const fuzzer& f, const options& o) {
   return false;
 }
 
-void write_seeds(const fuzzer& f, const std::string& to) {
-  const auto folder = std::filesystem::path(to) / f.name;
-  std::filesystem::create_directories(folder);
-  size_t n = 0;
-  for (const auto& seed : gantry::fuzz::seeds_of(f.name))
-    std::ofstream(folder / ("seed-" + std::to_string(n++)), std::ios::binary) << seed;
-}
-
 options parse(int argc, char** argv) {
   options o;
   for (int i = 1; i < argc; ++i) {
@@ -197,8 +187,6 @@ options parse(int argc, char** argv) {
       o.only = argv[++i];
     else if (word == "--crashes" && more)
       o.crashes = argv[++i];
-    else if (word == "--seeds" && more)
-      o.write_seeds = argv[++i];
     else if (!word.starts_with("--"))
       o.files.push_back(word);
     else {
@@ -218,14 +206,9 @@ int main(int argc, char** argv) {
   int passed = 0;
   int failed = 0;
   for (const auto& f : fuzzers) {
-    if (!o.only.empty() && o.only != f.name)
-      continue;
-    if (!o.write_seeds.empty())
-      write_seeds(f, o.write_seeds);
-    else
+    if (o.only.empty() || o.only == f.name)
       ++(passes(f, o) ? passed : failed);
   }
-  if (o.write_seeds.empty())
-    std::printf("%d passed, %d failed\n", passed, failed);
-  return failed != 0 || (passed == 0 && o.write_seeds.empty()) ? 1 : 0;
+  std::printf("%d passed, %d failed\n", passed, failed);
+  return failed != 0 || passed == 0 ? 1 : 0;
 }
