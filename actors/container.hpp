@@ -232,10 +232,11 @@ container_actor::behavior_type container(container_actor::stateful_pointer<conta
 
 template <class F>
 auto container_state::while_here(F f) const {
-  return [here = here_, me = container_actor{self}, f = std::move(f)]<class... T>(T&&... x) mutable {
-    if (*here)
-      f(std::forward<T>(x)...);
-  };
+  return
+    [here = here_, me = container_actor{self}, f = std::move(f)]<class... T>(T&&... x) mutable {
+      if (*here)
+        f(std::forward<T>(x)...);
+    };
 }
 
 template <class Reply>

@@ -94,13 +94,26 @@ result<void> supervisor_host::recover(supervisor_options options, runtime::engin
       const auto dot = id.find('.'); // A namespace has none.
       return "/" + parent + "/" + id.substr(0, dot) + "/" + id.substr(dot + 1);
     });
-  services_.reset(new services{.loop = loop_, .keeper = keeper_, .reaper = *reaper_,
-                               .blocks = *blocks_, .ledger = *ledger_, .engine = *engine_,
-                               .cgroups = cgroups_, .options = std::move(options), .logs = {},
-                               .shelved = {}, .shelved_stdin = {}, .orphans = {}, .stuck = {},
+  services_.reset(new services{.loop = loop_,
+                               .keeper = keeper_,
+                               .reaper = *reaper_,
+                               .blocks = *blocks_,
+                               .ledger = *ledger_,
+                               .engine = *engine_,
+                               .cgroups = cgroups_,
+                               .options = std::move(options),
+                               .logs = {},
+                               .shelved = {},
+                               .shelved_stdin = {},
+                               .orphans = {},
+                               .stuck = {},
                                .had_keeper = keeper_.news_fd() >= 0,
-                               .started_at_ns = sys.realtime().count(), .own_log_dropped = {},
-                               .on_request = {}, .actors = {}, .supervisor = {}, .readers_return_until = {},
+                               .started_at_ns = sys.realtime().count(),
+                               .own_log_dropped = {},
+                               .on_request = {},
+                               .actors = {},
+                               .supervisor = {},
+                               .readers_return_until = {},
                                .next_op = 1});
   if (!first_start_)
     services_->readers_return_until = loop_.now() + std::chrono::seconds(1);

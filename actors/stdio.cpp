@@ -157,11 +157,10 @@ namespace {
 /// Unlinks the files of one log directory, one op after the other, then the directory.
 class log_removal : public std::enable_shared_from_this<log_removal> {
 public:
-  log_removal(services& host, uint64_t serial, std::function<void()> f,
-              io::nanoseconds not_before)
-    : host_(host), not_before_(not_before), serial_(serial), dir_(host.log_dir(serial)), done_(std::move(f)),
-      deadline_(host.loop.now() + host.options.reader_patience), op_(host.loop),
-      wait_(host.loop) {}
+  log_removal(services& host, uint64_t serial, std::function<void()> f, io::nanoseconds not_before)
+    : host_(host), not_before_(not_before), serial_(serial), dir_(host.log_dir(serial)),
+      done_(std::move(f)), deadline_(host.loop.now() + host.options.reader_patience),
+      op_(host.loop), wait_(host.loop) {}
 
   void run() {
     const auto now = host_.loop.now();

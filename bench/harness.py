@@ -134,7 +134,8 @@ def wakeups(pid):
 
 def cpu_seconds(pid):
     """CPU time of all its threads, by the scheduler's own nanoseconds."""
-    return sum(int(read(path).split()[0]) for path in glob.glob(f"/proc/{pid}/task/*/schedstat")) / 1e9
+    threads = glob.glob(f"/proc/{pid}/task/*/schedstat")
+    return sum(int(read(path).split()[0]) for path in threads) / 1e9
 
 
 def cpu_ticks_seconds(pid):

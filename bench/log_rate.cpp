@@ -100,7 +100,8 @@ private:
 /// then the whole log is read back and every line compared.
 int log_rate(const words& w) {
   session s(w.text("socket"));
-  const auto bytes = w.number("bytes", int64_t{1} << 30) / int64_t{line_bytes} * int64_t{line_bytes};
+  const auto bytes =
+    w.number("bytes", int64_t{1} << 30) / int64_t{line_bytes} * int64_t{line_bytes};
   const auto gantryd = static_cast<int32_t>(w.number("pid", 0));
   container c{.id = "writer-" + w.text("block"), .rootfs = w.text("rootfs")};
   c.args = {"/bin/log_writer", std::to_string(bytes), w.text("block")};

@@ -43,7 +43,8 @@ int main(int argc, char** argv) {
   uint64_t lines = size / line_bytes;
   lines = lines < 1 ? 1 : lines > most_lines ? most_lines : lines;
   for (size_t i = 0; i < sizeof block; ++i)
-    block[i] = i % line_bytes == line_bytes - 1 ? '\n' : static_cast<char>('a' + i % line_bytes % 26);
+    block[i] =
+      i % line_bytes == line_bytes - 1 ? '\n' : static_cast<char>('a' + i % line_bytes % 26);
   timespec t{};
   ::clock_gettime(CLOCK_MONOTONIC, &t);
   char words[64];

@@ -166,7 +166,8 @@ def thousand(b):
 def log(b):
     size = b.n(1 << 30, 128 << 20)
     with b.supervisor() as r:
-        for block, name, target in ((65500, "64 KiB blocks", 500), (100, "one write per line", 190)):
+        for block, name, target in ((65500, "64 KiB blocks", 500),
+                                    (100, "one write per line", 190)):
             runs = [b.driver("log", socket=r.socket, rootfs=r.rootfs, bytes=size, block=block,
                              pid=r.pid()) for _ in range(b.n(3, 1))]
             rate = median([x["bytes"] / x["wall_ns"] * 1000 for x in runs])

@@ -23,7 +23,8 @@ def table(b):
 def write(b, facts, directory, words):
     os.makedirs(directory, exist_ok=True)
     head = ["# The figures of one run", "",
-            f"Made by `bench/run {' '.join(words)}`" + (" (quick: few samples)." if b.quick else ".")]
+            f"Made by `bench/run {' '.join(words)}`"
+            + (" (quick: few samples)." if b.quick else ".")]
     head += ["", "| | |", "| --- | --- |"] + [f"| {k} | {v} |" for k, v in facts.items()]
     with open(os.path.join(directory, "latest.md"), "w") as f:
         f.write("\n".join(head) + "\n" + table(b))

@@ -48,7 +48,8 @@ std::string cgroup_tree::mountinfo() const {
   for (const auto& [mount, dirs] : mounts_) {
     const bool v2 = mount == top || mount.ends_with("/unified");
     const std::string name = mount.substr(mount.rfind('/') + 1);
-    out += std::to_string(id) + (hybrid_ ? " 29 0:" : " 22 0:") + std::to_string(id) + " / " + mount + " rw,nosuid - ";
+    out += std::to_string(id) + (hybrid_ ? " 29 0:" : " 22 0:") + std::to_string(id) + " / " + mount
+           + " rw,nosuid - ";
     out += v2 ? "cgroup2 cgroup2 rw\n" : "cgroup cgroup rw," + name + "\n";
     ++id;
   }
