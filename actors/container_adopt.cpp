@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <csignal>
 #include <poll.h>
 #include <spdlog/spdlog.h>
@@ -28,7 +29,10 @@ void container_state::adopt() {
   runtime_ = v.runtime;
   remove_on_exit_ = v.remove_on_exit;
   at_ = phase_of(v.state);
-  oom_ = std::make_shared<oom_account>(*host, who, instance_, v.oom_kills);
+  const auto claimed = std::count_if(v.processes.begin(), v.processes.end(), [](const auto& p) {
+    return p.exit && p.exit->oom();
+  });
+  oom_ = std::make_shared<oom_account>(*host, who, instance_, v.oom_kills, uint64_t(claimed));
   for (const auto& p : v.processes) {
     auto& entry = processes_[p.id];
     entry.serial = p.serial;
@@ -239,8 +243,10 @@ void container_state::orphan_exec_ended(const std::string& process_id) {
 
 void container_state::adopt_phase(const runtime::container_view& v) {
   const v1::By by = v.intent_by.value_or(v1::By{});
-  if (at_ != phase::creating && at_ != phase::stopped)
+  if (at_ != phase::creating && at_ != phase::stopped) {
     watch_oom();
+    oom_->check(run_); // What happened while nobody watched.
+  }
   switch (at_) {
     case phase::creating:
       making_ = std::make_shared<making>();

@@ -323,6 +323,7 @@ void container_state::begin_fresh_run(const v1::By& by, const v1::StartRequest& 
   making_ = std::move(keep);
   ++run_;
   remove_logs(*host, processes_[init].serial, [] {}); // A log belongs to one run.
+  oom_ = std::make_shared<oom_account>(*host, who, instance_, 0); // A new cgroup counts anew.
   processes_.erase(init);
   processes_[init].serial = host->ledger.now().take_serial();
   auto r = record(by, req.request_id());

@@ -81,9 +81,16 @@ uint32_t open_fds(io::kernel& k) {
 }
 
 oom_account::oom_account(services& host, runtime::container_name name, uint64_t instance,
-                         uint64_t kills)
+                         uint64_t kills, uint64_t claimed)
   : host_(host), name_(std::move(name)), instance_(instance) {
   seen_.kills = kills;
+  if (kills <= claimed)
+    return;
+  unclaimed_ = kills - claimed; // The supervisor died between the kill and its exit.
+  const runtime::cgroup group{host_.loop.sys(), host_.cgroups, host_.cgroup_path(name_)};
+  auto now = group.oom();
+  now.kills = kills;
+  level_ = runtime::oom_level(host_.cgroups.mode, {}, now);
 }
 
 void oom_account::check(uint32_t run) {

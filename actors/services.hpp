@@ -110,7 +110,9 @@ uint32_t open_fds(io::kernel& k);
 class oom_account {
 public:
   /// @param kills What the records know already (after an adoption).
-  oom_account(services& host, runtime::container_name name, uint64_t instance, uint64_t kills);
+  /// @param claimed How many of them an exit has claimed.
+  oom_account(services& host, runtime::container_name name, uint64_t instance, uint64_t kills,
+              uint64_t claimed = 0);
 
   /// Reads the counters again; records an `oom` event if they grew.
   void check(uint32_t run);

@@ -295,6 +295,7 @@ bool world::impl::begin_fresh_run(container_view& c, const Record& r) {
   c.state = v1::CREATING;
   c.start_wanted = true;
   c.started_at_ns = 0;
+  c.oom_kills = 0; // Its cgroup is a new one.
   auto* init = find_process(c, {});
   if (init == nullptr)
     return true;
