@@ -78,7 +78,7 @@ class Job:
                     return
             for test in self.tests:
                 self.run_test(rig, test)
-            if rig.runs and not getattr(self.tests[0], "unchecked", False):
+            if rig.runs and not rig.unchecked:
                 trouble = self.attempt(rig, self.tests[-1], rig.check_end)
                 if trouble:
                     def the_promises_hold_at_the_end():

@@ -52,7 +52,7 @@ def test_kill_all(rig):
 
 def test_kill_all_of_a_gentle_signal(rig):
     a = rig.id("a")
-    rig.run(a, "sh", "-c", "trap 'echo init; exit 0' TERM; "
+    rig.run(a, "sh", "-c", "trap 'wait; echo init; exit 0' TERM; "
             "(trap 'echo child; exit 0' TERM; echo ready; while :; do sleep 0.05; done) & "
             "while :; do sleep 0.05; done")
     ready(rig, a)

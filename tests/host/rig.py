@@ -110,11 +110,13 @@ class Answer:
 class Rig:
     """One supervisor with everything that is its own."""
 
-    def __init__(self, bin_dir, crash=False, extra=(), wrapper=(), root=None, runs=True):
+    def __init__(self, bin_dir, crash=False, extra=(), wrapper=(), root=None, runs=True,
+                 unchecked=False):
         self.bin_dir = os.path.abspath(bin_dir)
         self.crash = crash  # Whether `crash_point` kills gantryd.
         self.crashes = 0
         self.runs = runs  # False: the test starts the daemon itself, in its own way.
+        self.unchecked = unchecked  # True: its stream of events is broken on purpose.
         self.dir = tempfile.mkdtemp(prefix="gantry-e2e-", dir="/run")
         self.state = os.path.join(self.dir, "state")
         self.root = root or os.path.join(self.dir, "root")
@@ -124,6 +126,8 @@ class Rig:
         self.log = open(os.path.join(self.dir, "gantryd.log"), "ab")
         self.extra, self.wrapper = list(extra), list(wrapper)
         self.daemon = None
+        self.proxies = []  # Later gantryds, which the first one's keeper runs.
+        self.orphan = 0    # A gantryd whose keeper was killed.
         self.children = []
         self.prefix = ""  # In front of the ids of the test that runs now.
         self.channel = None
@@ -178,6 +182,8 @@ class Rig:
 
     def alive_pid(self):
         """The pid of the gantryd that lives now, or 0 between two."""
+        if self.orphan:
+            return self.orphan if process_state(self.orphan) not in ("Z", None) else 0
         with contextlib.suppress(OSError, ValueError):
             pid = self.pid()
             with open(f"/proc/{pid}/stat") as f:
@@ -210,6 +216,20 @@ class Rig:
         """An orderly end of gantryd; what it ended with."""
         os.kill(self.alive_pid(), sig)
         return until(lambda: not self.alive_pid(), "gantryd ends")
+
+    def start_again(self):
+        """A new gantryd after an orderly end: the keeper that waits runs it."""
+        proxy = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=self.log,
+                                 stderr=self.log, start_new_session=True)
+        self.proxies.append(proxy)
+        until(lambda: proxy.poll() is not None or (self.alive_pid() and self.answers()),
+              "gantryd answers again")
+        check(proxy.poll() is None, f"gantryd ended at once:\n{self.daemon_log()}")
+
+    def close_keeper(self):
+        """Ends a keeper that waits, and all that it holds with it."""
+        os.kill(self.daemon.pid, signal.SIGKILL)
+        self.daemon.wait()
 
     # -- the command line ----------------------------------------------------------------
 
@@ -348,7 +368,7 @@ class Rig:
             if child.poll() is None:
                 child.kill()
             child.communicate()
-        if self.daemon and self.daemon.poll() is None:
+        if self.daemon and (self.daemon.poll() is None or self.orphan):
             with contextlib.suppress(Exception):
                 self.remove_all()
             for pid in (self.alive_pid(), self.daemon.pid):
@@ -358,6 +378,10 @@ class Rig:
             with contextlib.suppress(OSError):
                 os.killpg(self.daemon.pid, signal.SIGKILL)
             self.daemon.wait()
+        for proxy in self.proxies:
+            if proxy.poll() is None:
+                proxy.kill()
+            proxy.wait()
         self.clear_cgroups()
         self.log.close()
         shutil.rmtree(self.dir, ignore_errors=True)
