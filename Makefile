@@ -4,7 +4,7 @@
 PRESET ?= release
 BUILD  := build/$(PRESET)
 
-.PHONY: help demo test test-all check build tidy fuzz vm bench deps deps-full clean
+.PHONY: help demo test test-all check build asan tidy fuzz vm bench deps deps-full clean
 
 help:
 	@echo "make demo      watch gantry run, kill, pause, and survive (about 20 s)"
