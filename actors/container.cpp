@@ -44,7 +44,11 @@ void container_state::enter(phase next) {
   if (next == at_)
     return;
   at_ = next;
-  // What waited for a change is asked again, in order; what must wait on queues anew.
+  ask_again();
+}
+
+// What waited for a change is asked again, in order; what must wait on queues anew.
+void container_state::ask_again() {
   auto again = std::move(waiting_);
   waiting_.clear();
   for (auto& f : again)
@@ -127,17 +131,23 @@ void container_state::go_away() {
 void container_state::on_settled(const std::string& process_id, const v1::Exit& x) {
   if (auto at = processes_.find(process_id); at != processes_.end())
     at->second.ended = true;
-  if (process_id != runtime::init_id)
+  if (process_id != runtime::init_id) {
+    if (removing_ && removing_->at == removing::step::end)
+      continue_remove();
     return;
+  }
   happen(event::exited, [this, x] {
     host->stuck.erase(who);
     // A container is over when its cgroup is empty, not when init is gone.
     if (auto g = group(); g.populated())
       if (auto killed = g.kill_all(); !killed)
         spdlog::warn("container={}: {}", who.id, killed.why().text());
-    if (pause_)
-      pause_->deliver(to_caf(refusal("it ended before it was paused")));
-    pause_.reset();
+    if (at_ == phase::pausing) { // Whoever asked may have done so in an earlier life.
+      const auto why = refusal("it ended before it was paused");
+      host->fail_request(pause_request_, "Pause", why);
+      if (auto p = std::exchange(pause_, std::nullopt))
+        p->deliver(to_caf(why));
+    }
     answer_stops(x);
     if (at_ == phase::deleting) {
       continue_remove();
@@ -187,6 +197,8 @@ void container_state::on_released(const std::string& process_id) {
     if (at->second.discard) {
       remove_logs(*host, at->second.serial, [] {});
       processes_.erase(at);
+    } else if (process_id != runtime::init_id && at->second.ended) {
+      processes_.erase(at); // The world remembers it, as long as it is to be remembered.
     }
   }
   if (making_ && making_->failed && process_id == runtime::init_id) {
@@ -195,6 +207,8 @@ void container_state::on_released(const std::string& process_id) {
   }
   if (removing_ && removing_->at == removing::step::processes)
     continue_remove();
+  else if (process_id == runtime::init_id)
+    ask_again(); // A new run waits until the last one has let go.
 }
 
 caf::result<atom::shutdown> container_state::shutdown() {

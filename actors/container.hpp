@@ -122,6 +122,7 @@ private:
   void attempt(event e, pending<Reply> promise, std::function<void(const rule&)> act);
   void happen(event e, std::function<void()> act);
   void enter(phase next);
+  void ask_again();
   /// `f` as a callback of the loop or the engine, which may come when this state has gone.
   template <class F>
   [[nodiscard]] auto while_here(F f) const;
@@ -143,6 +144,7 @@ private:
   void watch_oom();
   void spawn_process(const std::string& process, uint64_t serial, process_streams streams,
                      bool stdin_closed);
+  void try_start(const v1::By& by, const v1::StartRequest& req, pending<v1::StartReply> p);
   void begin_start(const v1::By& by, const std::string& request_id, uint64_t op);
   void finish_start();
   void begin_fresh_run(const v1::By& by, const v1::StartRequest& req, pending<v1::StartReply> p);
@@ -166,13 +168,14 @@ private:
   void thaw_for_end(const v1::By* by, uint64_t cause);
 
   // -- pause --
-  void begin_pause(const v1::By& by, const v1::PauseRequest& req, pending<v1::PauseReply> p,
-                   const rule& r);
+  void try_pause(const v1::By& by, const v1::PauseRequest& req, pending<v1::PauseReply> p);
+  void begin_pause(const v1::By& by, const v1::PauseRequest& req, pending<v1::PauseReply> p);
   void fail_pause(error why);
 
   // -- removal --
   void begin_remove(const v1::By& by, const std::string& request_id, bool force, uint64_t cause);
   void continue_remove();
+  [[nodiscard]] bool living() const;
   void fail_remove(error why);
   void remove_next_log();
   void remove_cgroup();

@@ -34,6 +34,8 @@ void container_state::adopt() {
   });
   oom_ = std::make_shared<oom_account>(*host, who, instance_, v.oom_kills, uint64_t(claimed));
   for (const auto& p : v.processes) {
+    if (p.phase == phase_t::exited && p.id != init)
+      continue;
     auto& entry = processes_[p.id];
     entry.serial = p.serial;
     entry.key = {p.pid, p.start_ticks};
@@ -287,7 +289,7 @@ void container_state::adopt_phase(const runtime::container_view& v) {
       removing_->by = by;
       removing_->request_id = v.intent_request;
       removing_->cause = v.intent_seq;
-      if (const auto& entry = processes_[init]; entry.made && !entry.ended)
+      if (living())
         kill_everything(v.intent_seq);
       self->send(self, atom::sweep::value);
       return;

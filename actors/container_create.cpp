@@ -220,6 +220,7 @@ void container_state::undo_making() {
     else
       fill(r.mutable_create_failed());
     host->ledger.record(r);
+    host->logs.notify(processes_[init].serial);
     auto done = std::move(making_);
     group().remove();
     host->fail_request(done->request_id, done->fresh ? "Start" : "Create", why);
@@ -247,12 +248,24 @@ void container_state::undo_making() {
 
 caf::result<v1::StartReply> container_state::start(const v1::By& by, const v1::StartRequest& req) {
   auto promise = self->make_response_promise<v1::StartReply>();
+  try_start(by, req, promise);
+  return promise;
+}
+
+void container_state::try_start(const v1::By& by, const v1::StartRequest& req,
+                                pending<v1::StartReply> promise) {
   attempt<v1::StartReply>(event::start, promise, [this, by, req, promise](const rule& r) {
     if (auto room = host->room_for_process(who); !room) {
       pending<v1::StartReply>{promise}.deliver(to_caf(room.why()));
       return;
     }
     if (at_ == phase::stopped) {
+      if (const auto& last = processes_[init].actor) {
+        // Somebody still holds the last run's streams open: `released` asks again.
+        self->send(last, atom::release::value);
+        waiting_.push_back([this, by, req, promise] { try_start(by, req, promise); });
+        return;
+      }
       begin_fresh_run(by, req, promise);
       return;
     }
@@ -263,7 +276,6 @@ caf::result<v1::StartReply> container_state::start(const v1::By& by, const v1::S
     begin_start(by, req.request_id(), host->next_op++);
     enter(r.next);
   });
-  return promise;
 }
 
 void container_state::begin_start(const v1::By& by, const std::string& request_id, uint64_t op) {

@@ -172,6 +172,7 @@ void container_state::fail_exec(const std::string& id, error why) {
     entry.discard = true; // Its log goes once the pump is at rest.
   } else {
     processes_.erase(id);
+    host->logs.notify(serial);
     remove_logs(*host, serial, [] {});
   }
   done_making_exec(id);
@@ -183,10 +184,7 @@ void container_state::done_making_exec(const std::string& id) {
   if (--execs_making_ > 0)
     return;
   // A pause or a removal waited for the runtime to be out of the cgroup.
-  auto again = std::move(waiting_);
-  waiting_.clear();
-  for (auto& f : again)
-    f();
+  ask_again();
   if (removing_)
     continue_remove();
 }

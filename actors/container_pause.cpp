@@ -14,6 +14,12 @@ constexpr auto freeze_look = std::chrono::milliseconds(1);
 
 caf::result<v1::PauseReply> container_state::pause(const v1::By& by, const v1::PauseRequest& req) {
   auto promise = self->make_response_promise<v1::PauseReply>();
+  try_pause(by, req, promise);
+  return promise;
+}
+
+void container_state::try_pause(const v1::By& by, const v1::PauseRequest& req,
+                                pending<v1::PauseReply> promise) {
   attempt<v1::PauseReply>(event::pause, promise, [this, by, req, promise](const rule& r) {
     if (r.what == verdict::done) {
       pending<v1::PauseReply>{promise}.deliver(v1::PauseReply{});
@@ -21,24 +27,15 @@ caf::result<v1::PauseReply> container_state::pause(const v1::By& by, const v1::P
     }
     if (execs_making_ > 0) {
       // A runtime command inside a frozen cgroup would hang: the pause waits for it.
-      waiting_.push_back([this, by, req, promise] {
-        attempt<v1::PauseReply>(event::pause, promise, [this, by, req, promise](const rule& again) {
-          begin_pause(by, req, promise, again);
-        });
-      });
+      waiting_.push_back([this, by, req, promise] { try_pause(by, req, promise); });
       return;
     }
-    begin_pause(by, req, promise, r);
+    begin_pause(by, req, promise);
   });
-  return promise;
 }
 
 void container_state::begin_pause(const v1::By& by, const v1::PauseRequest& req,
-                                  pending<v1::PauseReply> p, const rule& r) {
-  if (r.what == verdict::done) {
-    p.deliver(v1::PauseReply{});
-    return;
-  }
+                                  pending<v1::PauseReply> p) {
   auto intent = record(by, req.request_id());
   intent.mutable_pausing();
   pause_seq_ = host->ledger.record(intent);
@@ -152,6 +149,8 @@ caf::result<v1::UpdateReply> container_state::update(const v1::By& by,
 
 void container_state::on_updated(const outcome& x) {
   auto work = std::move(updating_);
+  if (!work)
+    return; // Its container was removed meanwhile, and it was told so.
   if (x.failed) {
     work->promise->deliver(to_caf(*x.failed));
     return;

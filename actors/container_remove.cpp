@@ -41,8 +41,7 @@ void container_state::begin_remove(const v1::By& by, const std::string& request_
   r.mutable_deleting()->set_op(host->next_op++);
   removing_->cause = host->ledger.record(r);
   enter(phase::deleting);
-  const auto& entry = processes_[init];
-  if (entry.made && !entry.ended) {
+  if (living()) {
     killed_at_ = host->loop.now();
     kill_everything(removing_->cause);
     if (was_frozen)
@@ -51,6 +50,13 @@ void container_state::begin_remove(const v1::By& by, const std::string& request_
     self->delayed_send(self, host->options.kill_patience, atom::stuck::value, ++stop_number_);
   }
   self->send(self, atom::sweep::value);
+}
+
+/// Whether a process of it has not ended yet: each has its exit before the container goes.
+bool container_state::living() const {
+  return std::any_of(processes_.begin(), processes_.end(), [](const auto& x) {
+    return x.second.made && !x.second.ended;
+  });
 }
 
 void container_state::on_sweep() {
@@ -62,8 +68,7 @@ void container_state::continue_remove() {
   using step = removing::step;
   switch (removing_->at) {
     case step::end: {
-      const auto& entry = processes_[init];
-      if ((entry.made && !entry.ended) || execs_making_ > 0)
+      if (living() || execs_making_ > 0)
         return; // `settled`, `unstarted` or the last exec goes on.
       removing_->at = step::runtime;
       host->engine.remove(runtime_, runtime::runtime_id(who), true, host->next_op++,
@@ -171,8 +176,16 @@ void container_state::finish_remove() {
   auto r = record(work->by, work->request_id);
   r.set_cause(work->cause);
   r.mutable_deleted();
+  std::vector<uint64_t> logs;
+  if (const auto* v = view())
+    for (const auto& p : v->processes)
+      logs.push_back(p.serial);
   v1::RemoveReply reply;
   reply.set_seq(host->ledger.record(r));
+  for (const auto serial : logs)
+    host->logs.notify(serial); // Who still follows one sees that it is over.
+  if (auto update = std::exchange(updating_, nullptr))
+    update->promise->deliver(to_caf(refusal("it has been removed")));
   host->finish_request(work->request_id, "Remove", reply);
   happen(event::deleted, [this] { enter(phase::gone); });
   // A delete must survive a power cut before anybody relies on it.

@@ -25,10 +25,17 @@ uint64_t container_state::record_kill(const std::string& process_id, int sig, bo
 }
 
 result<void> container_state::signal_process(const process_entry& p, int sig) {
-  const auto pidfd = host->reaper.pidfd_of(p.key);
+  auto& sys = host->loop.sys();
+  io::fd own;
+  auto pidfd = host->reaper.pidfd_of(p.key);
+  if (pidfd < 0 && p.key.pid > 0 && !p.ended) { // Its actor may not have begun to watch yet.
+    own = io::fd{sys, sys.pidfd_open(p.key.pid)};
+    if (own && sys.start_ticks(p.key.pid) == int64_t(p.key.start_ticks))
+      pidfd = own.get();
+  }
   if (pidfd < 0)
     return error{ec::wrong_state, "the process has ended already", {}};
-  const auto rc = host->loop.sys().pidfd_signal(pidfd, sig);
+  const auto rc = sys.pidfd_signal(pidfd, sig);
   if (rc == -ESRCH)
     return error{ec::wrong_state, "the process has ended already", {}};
   if (rc < 0)
@@ -68,13 +75,15 @@ caf::result<v1::KillReply> container_state::kill(const v1::By& by, const v1::Kil
       auto answer = promise;
       const auto id = req.process().empty() ? init : req.process();
       const auto at = processes_.find(id);
-      if (at == processes_.end() || !at->second.made) {
+      const auto* known = view() != nullptr ? view()->process(id) : nullptr;
+      const bool over = at == processes_.end() ? known != nullptr : at->second.ended;
+      if (!over && (at == processes_.end() || !at->second.made)) {
         answer.deliver(to_caf({ec::not_found,
                                "container \"" + who.id + "\" has no living process \"" + id + "\"",
                                "gantry inspect " + who.id + " lists them"}));
         return;
       }
-      if (at->second.ended && !req.all()) {
+      if (over && !req.all()) {
         answer.deliver(to_caf(
           {ec::wrong_state, "process \"" + id + "\" of \"" + who.id + "\" has ended already", {}}));
         return;
@@ -204,8 +213,7 @@ void container_state::on_stuck(uint64_t stop_number) {
 void container_state::answer_stops(const v1::Exit& x) {
   v1::StopReply reply;
   *reply.mutable_exit() = x;
-  if (at_ == phase::stopping)
-    host->finish_request(stop_request_, "Stop", reply);
+  host->finish_request(std::exchange(stop_request_, {}), "Stop", reply);
   for (auto& p : std::exchange(stops_, {}))
     p.deliver(reply);
 }

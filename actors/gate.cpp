@@ -200,6 +200,13 @@ void gate::call(const v1::By&, v1::WaitRequest req, answer<v1::WaitReply> f) {
             "gantry ps -a lists what is there; exits of removed containers are kept for an hour"});
     return;
   }
+  if (c->process(process)->phase == runtime::process_view::phase_t::exited) {
+    later<v1::WaitReply>(std::move(f), error{ec::cancelled,
+                                             "process \"" + process + "\" of container \""
+                                               + name->id + "\" never ran: its start failed",
+                                             "gantry start " + name->id + " tries again"});
+    return;
+  }
   const auto number = next_waiter_++;
   waiters_[number] = std::make_shared<waiter>(waiter{*name, c->instance, process, std::move(f)});
   if (exits_)

@@ -79,8 +79,11 @@ private:
     if (c == nullptr || c->instance != instance_)
       return true;
     const auto* p = c->process(process_);
-    return p == nullptr || p->serial != serial_
-           || p->phase == runtime::process_view::phase_t::exited;
+    using phase = runtime::process_view::phase_t;
+    if (p == nullptr || p->serial != serial_ || p->phase == phase::exited)
+      return true;
+    // Removed before it was ever started: it has no exit.
+    return c->state == v1::DELETING && p->phase == phase::died && p->started_at_ns == 0;
   }
 
   void read() {

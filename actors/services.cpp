@@ -4,6 +4,10 @@
 
 namespace gantry::actors {
 
+namespace {
+constexpr auto claim_time = std::chrono::seconds(10);
+}
+
 void log_hub::remove(uint64_t serial, std::function<void()>* f) {
   if (auto at = readers_.find(serial); at != readers_.end()) {
     at->second.erase(f);
@@ -86,6 +90,7 @@ oom_account::oom_account(services& host, runtime::container_name name, uint64_t 
   seen_.kills = kills;
   if (kills <= claimed)
     return;
+  grown_ = host_.loop.now();
   unclaimed_ = kills - claimed; // The supervisor died between the kill and its exit.
   const runtime::cgroup group{host_.loop.sys(), host_.cgroups, host_.cgroup_path(name_)};
   auto now = group.oom();
@@ -99,6 +104,7 @@ void oom_account::check(uint32_t run) {
   if (now.kills > seen_.kills) {
     level_ = runtime::oom_level(host_.cgroups.mode, seen_, now);
     unclaimed_ += now.kills - seen_.kills;
+    grown_ = host_.loop.now();
     journal::Record r;
     r.set_namespace_(name_.ns);
     r.set_container(name_.id);
@@ -113,6 +119,10 @@ void oom_account::check(uint32_t run) {
 }
 
 std::string oom_account::claim() {
+  // A victim that is no process of ours has no exit to claim it: its kill must not be told of
+  // whoever is killed later.
+  if (host_.loop.now() - grown_ > claim_time)
+    unclaimed_ = 0;
   if (unclaimed_ == 0)
     return {};
   --unclaimed_;

@@ -127,6 +127,7 @@ private:
   runtime::oom_counters seen_;
   std::string level_;
   uint64_t unclaimed_ = 0;
+  io::nanoseconds grown_{0}; ///< When `unclaimed_` grew.
 };
 
 } // namespace gantry::actors
