@@ -47,7 +47,8 @@ def test_bad_options(rig):
     for options, word in ((("-m", "lots"), "lots"), (("-m", "-5"), "-5"), (("--cpus", "x"), "x"),
                           (("-u", "root"), "root"), (("-e", "=x"), "="),
                           (("--network", "bridge"), "bridge"),
-                          (("--log-opt", "max-size=1"), "1"), (("--log-opt", "nonsense=1"), "nonsense"),
+                          (("--log-opt", "max-size=1"), "1"),
+                          (("--log-opt", "nonsense=1"), "nonsense"),
                           (("--stop-signal", "FOO"), "FOO"), (("-w", "relative"), "relative"),
                           (("--runtime", "/nowhere/runc"), "/nowhere/runc")):
         refused(rig, run_as(rig, rig.id("a"), *options), word)

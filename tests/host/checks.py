@@ -1,0 +1,53 @@
+"""What the host lane's tests say of the world, and how they wait for it."""
+
+import time
+
+PATIENCE = 30.0  # Seconds until a wait for an event gives up.
+
+
+class Broken(Exception):
+    """A check did not hold."""
+
+
+def check(holds, what):
+    if not holds:
+        raise Broken(what)
+
+
+def check_equal(got, wanted, what):
+    if got != wanted:
+        raise Broken(f"{what}: got {got!r}, wanted {wanted!r}")
+
+
+def until(probe, what, patience=PATIENCE):
+    """Waits for a condition, with a deadline: never for luck."""
+    deadline = time.monotonic() + patience
+    while True:
+        value = probe()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise Broken(f"waited {patience:.0f} s in vain: {what}")
+        time.sleep(0.01)
+
+
+def check_stream(events):
+    """What must hold for any stream of events: exactly one exit for each (instance, run,
+    process), after its start; no number twice."""
+    began, ended, gone, last = {}, {}, {}, (0, 0)
+    for e in events:
+        at = (e["epoch"], e["seq"])
+        check(at > last, f"event {at} comes after {last}")
+        last = at
+        who = (e["namespace"], e["container"], e["instance"], e["run"], e["process"])
+        if e["type"] in ("start", "exec-started"):
+            check(who not in began, f"two starts of {who}: {began.get(who)} and {e}")
+            began[who] = e
+        elif e["type"] == "exit":
+            check(who not in ended, f"two exits of {who}: {ended.get(who)} and {e}")
+            check(who in began, f"an exit without a start: {e}")
+            ended[who] = e
+        elif e["type"] == "delete":
+            gone[(e["namespace"], e["container"], e["instance"])] = e
+    for who, e in began.items():
+        check(who in ended or who[:3] not in gone, f"no exit for {e}")
