@@ -110,12 +110,9 @@ def field(path, name):
     raise NotMeasured(f"{path} has no {name}")
 
 
-def rss_kib(pid):
-    return field(f"/proc/{pid}/status", "VmRSS")
-
-
-def pss_kib(pid):
-    return field(f"/proc/{pid}/smaps_rollup", "Pss")
+def smaps_kib(pid, name):
+    """Exact, where VmRSS of status lags behind by the kernel's per-CPU counters."""
+    return field(f"/proc/{pid}/smaps_rollup", name)
 
 
 def threads(pid):
@@ -148,7 +145,7 @@ def settled_pss(pids, quiet=0.5):
     """PSS once it has stopped moving."""
     last = None
     for _ in range(40):
-        now = sum(pss_kib(p) for p in pids)
+        now = sum(smaps_kib(p, "Pss") for p in pids)
         if last is not None and abs(now - last) <= 8:
             return now
         last = now
