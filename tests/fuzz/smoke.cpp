@@ -47,7 +47,7 @@ struct options {
 };
 
 constexpr size_t longest = 4096;
-constexpr auto patience = std::chrono::seconds(60); ///< For the mutations of one fuzzer.
+constexpr auto patience = std::chrono::seconds(15); ///< For the mutations of one fuzzer.
 
 /// What is being run, for who looks at it after the crash.
 std::string at_hand;
