@@ -278,8 +278,10 @@ void container_state::adopt_phase(const runtime::container_view& v) {
       self->send(self, atom::frozen::value);
       return;
     case phase::paused:
-      if (!group().frozen())
-        thaw_for_end(nullptr, v.intent_seq); // A resume was under way, or somebody thawed it.
+      if (!group().frozen()) { // A resume was under way, or somebody thawed it.
+        thaw_for_end(nullptr, v.intent_seq);
+        host->finish_request(v.intent_request, "Resume", v1::ResumeReply{});
+      }
       return;
     case phase::stopping:
       adopt_stop(v);
@@ -289,8 +291,11 @@ void container_state::adopt_phase(const runtime::container_view& v) {
       removing_->by = by;
       removing_->request_id = v.intent_request;
       removing_->cause = v.intent_seq;
-      if (living())
+      if (living()) {
+        killed_at_ = host->loop.now();
         kill_everything(v.intent_seq);
+        self->delayed_send(self, host->options.kill_patience, atom::stuck::value, ++stop_number_);
+      }
       self->send(self, atom::sweep::value);
       return;
     case phase::stopped:

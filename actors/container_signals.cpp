@@ -189,7 +189,12 @@ void container_state::on_grace(uint64_t stop_number) {
 void container_state::on_stuck(uint64_t stop_number) {
   if (stop_number != stop_number_ || (at_ != phase::stopping && at_ != phase::deleting))
     return;
-  const auto& key = processes_[init].key;
+  const auto alive = std::find_if(processes_.begin(), processes_.end(), [](const auto& x) {
+    return x.second.made && !x.second.ended;
+  });
+  if (alive == processes_.end())
+    return; // A removal that takes its time for another reason.
+  const auto& key = alive->second.key;
   const auto seconds =
     std::chrono::duration_cast<std::chrono::seconds>(host->loop.now() - killed_at_).count();
   std::string stat;
@@ -205,9 +210,11 @@ void container_state::on_stuck(uint64_t stop_number) {
   host->fail_request(stop_request_, "Stop", why);
   for (auto& p : std::exchange(stops_, {}))
     p.deliver(to_caf(why));
-  if (removing_)
-    for (auto& p : std::exchange(removing_->waiters, {}))
-      p.deliver(to_caf(why));
+  if (!removing_)
+    return;
+  host->fail_request(removing_->request_id, "Remove", why);
+  for (auto& p : std::exchange(removing_->waiters, {}))
+    p.deliver(to_caf(why));
 }
 
 void container_state::answer_stops(const v1::Exit& x) {
