@@ -147,10 +147,10 @@ void container_state::on_made(const outcome& x) {
     s.mutable_started()->set_start_ticks(x.start_ticks);
     host->ledger.record(s);
   }
-  host->loop.sys().unlink(runtime::create_pid_file(host->bundle_dir(instance_))); // Recorded.
   self->send(entry.actor, atom::made::value, x.pid, x.start_ticks, making_->run);
+  answer_making(); // Recorded beside the fact, before anything else can end us.
+  host->loop.sys().unlink(runtime::create_pid_file(host->bundle_dir(instance_)));
   watch_oom();
-  answer_making();
 }
 
 void container_state::watch_oom() {

@@ -135,13 +135,13 @@ void container_state::on_exec_made(const std::string& id, const outcome& x) {
   r.mutable_exec_started()->set_start_ticks(x.start_ticks);
   v1::ExecReply reply;
   reply.set_seq(host->ledger.record(r));
-  host->loop.sys().unlink(
-    runtime::exec_pid_file(host->bundle_dir(instance_), hex16(entry.serial))); // Recorded.
   reply.set_process(id);
   reply.set_pid(x.pid);
   reply.set_instance(instance_);
   self->send(entry.actor, atom::made::value, x.pid, x.start_ticks, true);
   host->finish_request(work.request.request_id(), "Exec", reply);
+  host->loop.sys().unlink(
+    runtime::exec_pid_file(host->bundle_dir(instance_), hex16(entry.serial))); // Recorded.
   if (work.promise)
     work.promise->deliver(reply);
   done_making_exec(id);

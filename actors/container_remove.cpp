@@ -182,11 +182,11 @@ void container_state::finish_remove() {
       logs.push_back(p.serial);
   v1::RemoveReply reply;
   reply.set_seq(host->ledger.record(r));
-  for (const auto serial : logs)
-    host->logs.notify(serial); // Who still follows one sees that it is over.
   if (auto update = std::exchange(updating_, nullptr))
     update->promise->deliver(to_caf(refusal("it has been removed")));
   host->finish_request(work->request_id, "Remove", reply);
+  for (const auto serial : logs)
+    host->logs.notify(serial); // Who still follows one sees that it is over.
   happen(event::deleted, [this] { enter(phase::gone); });
   // A delete must survive a power cut before anybody relies on it.
   host->ledger.file().durable(while_here([this, work, reply](result<void> x) {
