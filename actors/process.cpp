@@ -7,6 +7,10 @@
 
 namespace gantry::actors {
 
+namespace {
+constexpr auto drain_patience = std::chrono::seconds(10);
+}
+
 process_state::~process_state() {
   if (setup.host != nullptr)
     setup.host->actors.erase(self->id());
@@ -69,11 +73,22 @@ void process_state::on_died(const ended& e) {
   setup.streams.pump->drain([me = process_actor{self}](bool io_open) {
     caf::anon_send(me, atom::drained::value, io_open);
   });
+  // A log disk that takes nothing must not keep the exit back. The pump goes on trying.
+  drain_limit_ = std::make_unique<io::timer>(setup.host->loop);
+  drain_limit_->start(drain_patience, [me = process_actor{self}] {
+    caf::anon_send(me, atom::drained::value, true);
+  });
 }
 
 void process_state::on_drained(bool io_open) {
+  drain_limit_.reset();
   if (stopping_)
     return;
+  if (drained_) { // The pump's own word, behind the limit.
+    if (settled_ && !io_open)
+      release();
+    return;
+  }
   drained_ = true;
   io_open_ = io_open;
   if (started_)

@@ -88,6 +88,7 @@ private:
   bool stopping_ = false; ///< `shutdown` waits for the pump: nothing else counts any more.
   std::optional<caf::typed_response_promise<atom::shutdown>> rest_; ///< `on_released` answers.
   std::optional<ended> death_;
+  std::unique_ptr<io::timer> drain_limit_; ///< While the last words are on their way.
   uint64_t stdin_taken_ = 0; ///< Where the log slot is not there to keep it.
   std::deque<pending_write> writes_;
   std::shared_ptr<stdin_wait> writable_;
