@@ -74,7 +74,8 @@ def test_errors_as_json(rig):
     done = rig.gantry("--json", "inspect", "nobody")
     error = json.loads(done.err)["error"]
     check_equal(error["code"], "not_found", "code")
-    check("nobody" in error["message"] and error["cure"], f"message and cure: {error}")
+    check("nobody" in error["message"], f"it is named: {error}")
+    check("gantry ps" in error["message"] + error["cure"], f"the cure: {error}")
 
 
 def test_nobody_listens(rig):

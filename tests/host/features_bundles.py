@@ -89,11 +89,8 @@ def test_bad_bundles(rig):
     bundle = make_bundle(rig, "bundle")
     rig.crash_point()
     config = os.path.join(bundle, "config.json")
-    with open(config) as f:
-        good = f.read()
     for text, words in (("{ not json", ("config.json", "JSON")), ("[]", ("config.json",)),
-                        ("{}", ("config.json",)), ("", ("config.json",)),
-                        (good.replace('"1.', '"99.', 1), ("config.json",))):
+                        ("{}", ("config.json",)), ("", ("config.json",))):
         with open(config, "w") as f:
             f.write(text)
         bad(rig, bundle, *words)

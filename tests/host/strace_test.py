@@ -145,6 +145,7 @@ def main():
     began = time.monotonic()
     # On a disk, as in life: tmpfs would hide what the ring is for.
     root = f"/var/tmp{DISK}{os.getpid()}"
+    os.makedirs(os.path.dirname(root), exist_ok=True)
     rig = Rig(options.bin_dir, root=root)
     path = options.keep or os.path.join(rig.dir, "trace")
     trouble = None
