@@ -215,6 +215,7 @@ private:
   std::optional<pending<v1::PauseReply>> pause_;
   io::nanoseconds pause_deadline_{0};
   uint64_t pause_seq_ = 0;
+  unsigned freeze_looks_ = 0;
   std::string pause_request_;
   v1::By pause_by_;
   struct updating {

@@ -9,6 +9,7 @@ namespace gantry::actors {
 
 namespace {
 constexpr auto freeze_patience = std::chrono::seconds(10);
+constexpr unsigned thaw_between = 50; ///< Looks.
 constexpr auto freeze_look = std::chrono::milliseconds(1);
 } // namespace
 
@@ -73,7 +74,10 @@ void container_state::on_frozen_tick() {
                 "a process in state D cannot freeze: gantry top " + who.id});
     return;
   }
-  if (auto again = g.freeze(); !again) // v1: FREEZING may stick, asking again helps.
+  // v1: FREEZING may stick; asking again helps, and where it does not, a thaw in between.
+  if (++freeze_looks_ % thaw_between == 0)
+    (void)g.thaw();
+  if (auto again = g.freeze(); !again)
     spdlog::debug("container={}: {}", who.id, again.why().text());
   self->delayed_send(self, freeze_look, atom::frozen::value);
 }

@@ -143,6 +143,15 @@ void gate::call(const v1::By&, v1::InfoRequest, answer<v1::InfoReply> f) {
 void gate::call(const v1::By&, v1::ListRequest req, answer<v1::ListReply> f) {
   v1::ListReply out;
   const auto ns = namespace_of(req.namespace_());
+  if (ns != "*") {
+    v1::Ref any;
+    any.set_namespace_(ns);
+    any.set_id("any");
+    if (auto checked = runtime::checked_name(any); !checked) {
+      later<v1::ListReply>(std::move(f), checked.why());
+      return;
+    }
+  }
   for (const auto& [name, c] : host_.ledger.now().all()) {
     if (ns != "*" && name.ns != ns)
       continue;

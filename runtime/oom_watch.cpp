@@ -11,7 +11,7 @@ namespace gantry::runtime {
 /// until it is closed, and fires once more at the group's rmdir. v2: POLLPRI on an open
 /// memory.events, re-armed by reading it from its beginning; a removed group reads ENODEV.
 struct oom_watch::impl {
-  impl(io::loop& l, const cgroup_host& h) : loop(l), host(h), poll(l) {}
+  impl(io::loop& l, const cgroup_host& h) : loop(l), host(h), poll(l), later(l) {}
 
   result<void> start_v1(const std::string& path) {
     auto& k = loop.sys();
@@ -71,13 +71,28 @@ struct oom_watch::impl {
       return;
     }
     arm();
+    // v1 tells of the shortage before the kill is counted: the counter is looked at again.
+    if (host.mode != cgroup_mode::v2)
+      look_again(0);
     auto f = changed; // a copy: it may stop or destroy the watch
     f();
+  }
+
+  void look_again(size_t look) {
+    static constexpr std::array<int, 3> after_ms{5, 50, 500};
+    if (look == after_ms.size())
+      return;
+    later.start(std::chrono::milliseconds(after_ms[look]), [this, look] {
+      look_again(look + 1);
+      auto f = changed;
+      f();
+    });
   }
 
   io::loop& loop;
   const cgroup_host& host;
   io::poll_op poll;
+  io::timer later;
   io::fd watched;
   std::string alive; ///< The group's directory.
   std::function<void()> changed;
@@ -106,6 +121,7 @@ result<void> oom_watch::start(const std::string& path, std::function<void()> f) 
 }
 
 void oom_watch::stop(std::function<void()> f) {
+  impl_->later.cancel();
   if (!impl_->poll.in_flight()) {
     impl_->watched.reset();
     impl_->loop.post(std::move(f));
