@@ -147,15 +147,14 @@ def hangs(pid, rig):
 @own_rig(runs=False, unchecked=True)
 def test_a_full_disk_under_journal_and_logs(rig):
     os.makedirs(rig.root)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", rig.root], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", rig.root], check=True)
     rig.ends.append(lambda: subprocess.run(["umount", "-l", rig.root], check=True))
     rig.start()
     rig.run("old", "sleep", "1000")
     ballast = os.path.join(rig.root, "ballast")
-    with open(ballast, "wb") as f, contextlib.suppress(OSError):
+    with open(ballast, "wb", buffering=0) as f, contextlib.suppress(OSError):
         while True:
             f.write(b"x" * 4096)
-            f.flush()
     # A writer is held up, not cut off.
     done = rig.gantry("run", "-d", "--name", "new", "--rootfs", rig.rootfs, "--", "sh", "-c",
                       "i=0; while [ $i -lt 60000 ]; do echo line $i; i=$((i+1)); done; exit 3")
