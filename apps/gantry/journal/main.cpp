@@ -56,8 +56,8 @@ int finish(const result<runtime::dump_report>& report, const arguments& args) {
   }
   for (const auto& line : report->said)
     cli::say_note(line);
-  if (!report->damaged)
-    return 0;
+  if (!report->damaged || args.repair)
+    return 0; // A repair has said what it did.
   cli::say_error({ec::data_loss, "the journal in " + args.dir + " is damaged",
                   "stop gantryd, then: gantry journal --repair " + args.dir});
   return 125;
