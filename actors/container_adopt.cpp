@@ -175,10 +175,12 @@ void container_state::on_orphan(const std::string& process_id) {
     return;
   }
   if (at_ == phase::starting) {
-    const auto fifo =
-      host->options.state_dir + "/runtime/" + runtime::runtime_id(who) + "/exec.fifo";
-    if (host->loop.sys().exists(fifo) == 0)
-      on_started({}); // The runtime takes its fifo away when init runs.
+    const auto dir = host->options.state_dir + "/runtime/" + runtime::runtime_id(who);
+    auto& sys = host->loop.sys();
+    // The runtime takes its fifo away when init runs. Without its directory (a boot took it)
+    // nothing ran: it says so itself.
+    if (sys.exists(dir) == 1 && sys.exists(dir + "/exec.fifo") == 0)
+      on_started({});
     else
       host->engine.start(runtime_, runtime::runtime_id(who), host->bundle_dir(instance_),
                          making_->op, [me = container_actor{self}](result<void> x) {
@@ -202,8 +204,13 @@ void container_state::orphan_create_ended() {
   if (made && waits != making_->run) {
     // Whole: created and waiting, or run and running. It goes on as if we had been there.
     const auto who_is = names(init, entry.serial);
-    spawn_process(init, entry.serial, adopt_streams(*host, who_is, making_->spec.log()),
-                  !making_->spec.with_stdin());
+    auto streams = adopt_streams(*host, who_is, making_->spec.log());
+    const bool closed = view()->init()->stdin_closed; // While it was made.
+    if (closed) {
+      streams.stdin_pipe.reset();
+      drop_stdin(*host, entry.serial);
+    }
+    spawn_process(init, entry.serial, std::move(streams), closed || !making_->spec.with_stdin());
     on_made({.failed = {}, .pid = made->key.pid, .start_ticks = made->key.start_ticks});
     return;
   }

@@ -101,6 +101,10 @@ void container_state::on_bundle(const outcome& x) {
     return;
   }
   making_->streams = std::move(*streams);
+  if (view()->init()->stdin_closed) { // In an earlier life, while it was made for the first time.
+    making_->streams.ours.stdin_pipe.reset();
+    drop_stdin(*host, entry.serial);
+  }
   spawn_process(init, entry.serial, std::move(making_->streams.ours),
                 !making_->spec.with_stdin());
   make_with_runtime();
