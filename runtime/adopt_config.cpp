@@ -27,8 +27,13 @@ bool all_strings(const json& list) {
          && std::all_of(list.begin(), list.end(), [](const auto& x) { return x.is_string(); });
 }
 
-/// Objects that may be absent, but may be nothing else.
+/// What may be absent, but may be nothing else.
 result<void> check_shapes(const json& config) {
+  const auto& version = member(config, "ociVersion");
+  bool known = version.is_string() && version.get_ref<const std::string&>().starts_with("1.");
+  if (!version.is_null() && !known)
+    return not_oci("ociVersion is not 1.x, the only versions that the runtimes know",
+                   "write \"ociVersion\": \"1.0.2\"");
   for (const char* key : {"linux", "annotations", "hooks"})
     if (auto& part = member(config, key); !part.is_null() && !part.is_object())
       return not_oci(std::string(key) + " is not an object", "see the OCI runtime specification");
@@ -155,6 +160,8 @@ result<json> adopt_config(const bundle_request& req, json config) {
     return not_oci("root is missing", "name the root filesystem: root.path");
   if (auto done = make_absolute(req.spec.bundle(), config); !done)
     return std::move(done).why();
+  if (config["ociVersion"].is_null())
+    config["ociVersion"] = "1.0.2"; // crun wants one.
   if (config["linux"].is_null())
     config["linux"] = json::object();
   if (config["linux"]["resources"].is_null())

@@ -165,8 +165,12 @@ bool cgroup::frozen() const {
 }
 
 void cgroup::thaw_if_needed() {
-  if (host_.mode == cgroup_mode::v2)
-    return; // SIGKILL acts on frozen processes there
+  if (host_.mode == cgroup_mode::v2) {
+    // SIGKILL acts on frozen processes there. But a runtime calls a group that stays frozen
+    // paused, even with nobody in it, and refuses to delete the container.
+    kernel_.write_small(unified_dir() + "/cgroup.freeze", "0");
+    return;
+  }
   auto at = dir("freezer");
   std::string text;
   if (at.empty() || kernel_.read_small(at + "/freezer.state", text) < 0)

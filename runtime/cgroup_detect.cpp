@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
 
 #include "runtime/cgroup.hpp"
 
@@ -123,6 +124,19 @@ void add_controllers(cgroup_host& out, const mount_line& m) {
   }
 }
 
+/// The cgroup mounts that can be reached. A chroot or a container's root file system may hold
+/// mounts of the host's hierarchies, too: those at the usual place are the host's own.
+std::vector<mount_line> cgroup_mounts(const std::vector<mount_line>& all) {
+  std::vector<mount_line> out;
+  std::copy_if(all.begin(), all.end(), std::back_inserter(out), [&all](const mount_line& m) {
+    return (m.type == "cgroup" || m.type == "cgroup2") && !is_hidden(all, m);
+  });
+  auto is_usual = [](const mount_line& m) { return covers("/sys/fs/cgroup", m.point); };
+  if (std::any_of(out.begin(), out.end(), is_usual))
+    std::erase_if(out, [&is_usual](const mount_line& m) { return !is_usual(m); });
+  return out;
+}
+
 /// The root directory of the hierarchy has neither cgroup.kill nor every pressure file:
 /// a directory below it tells.
 void probe_unified(io::kernel& k, cgroup_host& out) {
@@ -148,12 +162,8 @@ result<cgroup_host> detect_cgroups(io::kernel& k) {
   int rc = k.read_small("/proc/self/mountinfo", text, mountinfo_limit);
   if (rc < 0)
     return from_errno(-rc, "read", "/proc/self/mountinfo");
-  auto mounts = parse_mounts(text);
   cgroup_host out;
-  for (const auto& m : mounts) {
-    bool wanted = m.type == "cgroup" || m.type == "cgroup2";
-    if (!wanted || is_hidden(mounts, m))
-      continue;
+  for (const auto& m : cgroup_mounts(parse_mounts(text))) {
     if (m.type == "cgroup")
       add_controllers(out, m);
     else if (out.unified.empty())

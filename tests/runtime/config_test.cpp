@@ -145,6 +145,14 @@ TEST_CASE("command, environment and limits of the spec lie over the client's con
         == json({{"limit", 64 << 20}, {"swappiness", 10}}));
 }
 
+TEST_CASE("a config that names no version gets one") {
+  auto config = client_config();
+  config.erase("ociVersion");
+  auto got = adopt_config(adopting(), config);
+  REQUIRE(got.ok());
+  CHECK((*got)["ociVersion"] == "1.0.2");
+}
+
 TEST_CASE("what is no OCI config is refused by name") {
   auto refused = [](const json& config) {
     auto got = adopt_config(adopting(), config);
@@ -169,6 +177,9 @@ TEST_CASE("what is no OCI config is refused by name") {
   CHECK(changed("/mounts", "x") == "config.json: mounts is not an array");
   CHECK(changed("/mounts/0", 7) == "config.json: an entry of mounts is not an object");
   CHECK(changed("/linux", 1) == "config.json: linux is not an object");
+  for (const char* version : {"99.0.2", "", "10"})
+    CHECK(changed("/ociVersion", version).starts_with("config.json: ociVersion"));
+  CHECK(changed("/ociVersion", 1).starts_with("config.json: ociVersion"));
   auto terminal = client_config();
   terminal["process"]["terminal"] = true;
   CHECK(refused(terminal).code == ec::unsupported);
