@@ -191,6 +191,7 @@ private:
   void orphan_exec_ended(const std::string& process);
   void adopt_phase(const runtime::container_view& v);
   void adopt_stop(const runtime::container_view& v);
+  void adopt_removal(const runtime::container_view& v);
   void report_restored(const runtime::container_view& v);
 
   phase at_ = phase::creating;

@@ -294,16 +294,7 @@ void container_state::adopt_phase(const runtime::container_view& v) {
       adopt_stop(v);
       return;
     case phase::deleting:
-      removing_ = std::make_unique<removing>();
-      removing_->by = by;
-      removing_->request_id = v.intent_request;
-      removing_->cause = v.intent_seq;
-      if (living()) {
-        killed_at_ = host->loop.now();
-        kill_everything(v.intent_seq);
-        self->delayed_send(self, host->options.kill_patience, atom::stuck::value, ++stop_number_);
-      }
-      self->send(self, atom::sweep::value);
+      adopt_removal(v);
       return;
     case phase::stopped:
       // What the last run left behind is killed behind the record of its end: it may not
@@ -320,6 +311,19 @@ void container_state::adopt_phase(const runtime::container_view& v) {
     case phase::count_:
       return;
   }
+}
+
+void container_state::adopt_removal(const runtime::container_view& v) {
+  removing_ = std::make_unique<removing>();
+  removing_->by = v.intent_by.value_or(v1::By{});
+  removing_->request_id = v.intent_request;
+  removing_->cause = v.intent_seq;
+  if (living()) {
+    killed_at_ = host->loop.now();
+    kill_everything(v.intent_seq);
+    self->delayed_send(self, host->options.kill_patience, atom::stuck::value, ++stop_number_);
+  }
+  self->send(self, atom::sweep::value);
 }
 
 void container_state::adopt_stop(const runtime::container_view& v) {
