@@ -134,7 +134,9 @@ void process_state::settle(bool io_open) {
       r.set_cause(p->cause);
   x.set_seq(setup.host->ledger.record(r));
   setup.host->logs.notify(setup.who.serial);
-  self->send(setup.parent, atom::settled::value, setup.who.process, x);
+  // In the next turn: what the container does about it (looks at cgroups, starts the runtime)
+  // comes behind the submission that carries the event to its readers.
+  self->delayed_send(setup.parent, io::nanoseconds{0}, atom::settled::value, setup.who.process, x);
   if (!io_open)
     release();
 }
@@ -160,7 +162,7 @@ void process_state::on_released() {
   setup.host->logs.notify(setup.who.serial);
   if (key_.pid > 0)
     setup.host->reaper.forget(key_);
-  self->send(setup.parent, atom::released::value, setup.who.process);
+  self->delayed_send(setup.parent, io::nanoseconds{0}, atom::released::value, setup.who.process);
   self->quit();
 }
 

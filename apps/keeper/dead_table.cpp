@@ -11,7 +11,7 @@ namespace gantry::keeper {
 
 namespace {
 
-constexpr int wake_after = 16; // of a large batch, gantryd hears after so many
+constexpr int wake_after = 16; // gantryd hears of the first of a batch, then after so many
 
 /// Writes a number and what follows; `at` must have room for both.
 void compose(char* at, uint32_t number, const char* tail) noexcept {
@@ -106,7 +106,8 @@ void dead_table::tell() noexcept {
 bool dead_table::reap(pid_t gantryd, int& status) noexcept {
   bool found = false;
   bool room = true;
-  int fresh = 0;
+  bool told = false;
+  int untold = 0;
   while (room) {
     siginfo_t x{};
     if (::waitid(P_ALL, 0, &x, WEXITED | WNOHANG | WNOWAIT) != 0 || x.si_pid == 0)
@@ -117,17 +118,20 @@ bool dead_table::reap(pid_t gantryd, int& status) noexcept {
     } else if (!bury(x.si_pid, raw_status(x))) {
       room = false;
       break;
+    } else if (!told) {
+      told = true;
+      tell(); // before the reap, which takes longer for the init of namespaces
     } else {
-      ++fresh;
+      ++untold;
     }
     siginfo_t gone{};
     ::waitid(P_PID, static_cast<id_t>(x.si_pid), &gone, WEXITED | WNOHANG);
-    if (fresh == wake_after) {
-      fresh = 0;
+    if (untold == wake_after) {
+      untold = 0;
       tell();
     }
   }
-  if (fresh > 0 || !room)
+  if (untold > 0 || !room)
     tell();
   siginfo_t x{};
   // Behind zombies that must wait, gantryd may be dead too.

@@ -18,13 +18,27 @@ constexpr auto last_words = std::chrono::milliseconds(250);
 
 } // namespace
 
-struct server::impl final : connection_owner {
+struct server::impl final : connection_owner, io::turn_hook {
   impl(io::loop& l, actors::front& f, server_policy p)
     : loop(l), front(f), policy(std::move(p)), requests(policy.max_request_bytes), patience(l),
-      buffer(scratch_bytes) {}
+      buffer(scratch_bytes) {
+    loop.add_hook(*this);
+  }
+  ~impl() override { loop.remove_hook(*this); }
 
   void touch(connection& c) override;
   std::span<char> scratch() noexcept override { return buffer; }
+
+  // The end of each turn, behind the actors: what they said in it goes out with the next
+  // submission, and nothing that is only posted comes before it.
+  void run_some() override {
+    if (!due.empty())
+      flush();
+  }
+  [[nodiscard]] bool ready() const noexcept override { return !due.empty(); }
+  [[nodiscard]] io::nanoseconds deadline() const noexcept override {
+    return io::nanoseconds::max();
+  }
 
   void flush();
   void accepted(int32_t res);
@@ -39,7 +53,6 @@ struct server::impl final : connection_owner {
   std::vector<std::unique_ptr<io::accept_op>> listeners;
   std::unordered_map<connection*, std::unique_ptr<connection>> connections;
   std::vector<connection*> due;
-  bool flush_posted = false;
   bool accept_failed = false;
   bool stopping = false;
   io::timer patience;
@@ -51,13 +64,9 @@ void server::impl::touch(connection& c) {
   if (std::exchange(c.touched, true))
     return;
   due.push_back(&c);
-  if (std::exchange(flush_posted, true))
-    return;
-  loop.post([this] { flush(); });
 }
 
 void server::impl::flush() {
-  flush_posted = false;
   for (auto* c : std::exchange(due, {})) {
     c->touched = false;
     c->flush();
@@ -105,7 +114,7 @@ void server::impl::end_of_grace() {
 }
 
 void server::impl::look_whether_stopped() {
-  if (!stopping || flush_posted || !connections.empty() || on_stopped == nullptr)
+  if (!stopping || !due.empty() || !connections.empty() || on_stopped == nullptr)
     return;
   if (accepting()) // its cancel is on the way: the next turn brings it
     return loop.post([this] { look_whether_stopped(); });
@@ -117,7 +126,7 @@ server::server(io::loop& l, actors::front& behind, server_policy policy)
   : impl_(std::make_unique<impl>(l, behind, std::move(policy))) {}
 
 server::~server() {
-  GANTRY_CHECK(impl_->connections.empty() && !impl_->flush_posted && !impl_->accepting());
+  GANTRY_CHECK(impl_->connections.empty() && impl_->due.empty() && !impl_->accepting());
 }
 
 void server::listen(int listener) {
