@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
+#include <google/protobuf/stubs/logging.h>
 #include <random>
 #include <string>
 #include <sys/wait.h>
@@ -140,6 +141,7 @@ std::string whole_file(const std::string& path) {
       feed(f, whole_file(file));
     std::exit(0);
   }
+  google::protobuf::SetLogHandler(nullptr); // It tells of each string that is no UTF-8.
   auto seeds = gantry::fuzz::seeds_of(f.name);
   if (seeds.empty()) {
     std::printf("%s: add its seeds to tests/fuzz/seeds.cpp\n", f.name);
