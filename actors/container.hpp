@@ -150,6 +150,7 @@ private:
   void begin_fresh_run(const v1::By& by, const v1::StartRequest& req, pending<v1::StartReply> p);
 
   // -- exec --
+  void try_exec(const v1::By& by, const v1::ExecRequest& req, pending<v1::ExecReply> promise);
   void begin_exec(const v1::By& by, const v1::ExecRequest& req, pending<v1::ExecReply> p);
   void prepare_exec(const std::string& process);
   void fail_exec(const std::string& process, error why);
@@ -215,6 +216,7 @@ private:
   std::vector<pending<v1::StopReply>> stops_;
   std::optional<pending<v1::PauseReply>> pause_;
   io::nanoseconds pause_deadline_{0};
+  size_t pauses_waiting_ = 0;
   uint64_t pause_seq_ = 0;
   unsigned freeze_looks_ = 0;
   std::string pause_request_;

@@ -10,10 +10,18 @@ namespace gantry::actors {
 
 caf::result<v1::ExecReply> container_state::exec(const v1::By& by, const v1::ExecRequest& req) {
   auto promise = self->make_response_promise<v1::ExecReply>();
-  attempt<v1::ExecReply>(event::exec, promise, [this, by, req, promise](const rule&) {
-    begin_exec(by, req, promise);
-  });
+  try_exec(by, req, promise);
   return promise;
+}
+
+void container_state::try_exec(const v1::By& by, const v1::ExecRequest& req,
+                               pending<v1::ExecReply> promise) {
+  attempt<v1::ExecReply>(event::exec, promise, [this, by, req, promise](const rule&) {
+    if (pauses_waiting_ > 0)
+      waiting_.push_back([this, by, req, promise] { try_exec(by, req, promise); });
+    else
+      begin_exec(by, req, promise);
+  });
 }
 
 void container_state::begin_exec(const v1::By& by, const v1::ExecRequest& req,

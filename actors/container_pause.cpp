@@ -28,7 +28,12 @@ void container_state::try_pause(const v1::By& by, const v1::PauseRequest& req,
     }
     if (execs_making_ > 0) {
       // A runtime command inside a frozen cgroup would hang: the pause waits for it.
-      waiting_.push_back([this, by, req, promise] { try_pause(by, req, promise); });
+      // Execs that come now wait behind it, or it would wait for ever.
+      ++pauses_waiting_;
+      waiting_.push_back([this, by, req, promise] {
+        --pauses_waiting_;
+        try_pause(by, req, promise);
+      });
       return;
     }
     begin_pause(by, req, promise);

@@ -55,7 +55,12 @@ result<void> services::room_for_process(const runtime::container_name& name) con
 
 void services::settle_request(const std::string& request_id, std::string_view method,
                               const result<std::string>& outcome) {
-  if (ledger.now().answer(request_id) == nullptr) {
+  // "Not now" is no last word: the same request may be tried again.
+  const bool passing = !outcome
+                       && (outcome.why().code == ec::unavailable
+                           || outcome.why().code == ec::resource_exhausted
+                           || outcome.why().code == ec::disk_full);
+  if (!passing && ledger.now().answer(request_id) == nullptr) {
     journal::Record r;
     r.set_request_id(request_id);
     auto* a = r.mutable_answered();

@@ -93,6 +93,8 @@ struct services {
   void settle_request(const std::string& request_id, std::string_view method,
                       const result<std::string>& outcome);
 
+  std::shared_ptr<int> life = std::make_shared<int>(0); ///< For those who may outlive us.
+
   [[nodiscard]] std::string cgroup_path(const runtime::container_name& name) const;
   [[nodiscard]] std::string bundle_dir(uint64_t instance) const;
   [[nodiscard]] std::string log_dir(uint64_t serial) const;

@@ -163,6 +163,8 @@ public:
       op_(host.loop), wait_(host.loop) {}
 
   void run() {
+    if (life_.expired())
+      return; // The supervisor has gone meanwhile: its next life finds the files again.
     const auto now = host_.loop.now();
     if (now < not_before_ || (host_.logs.watched(serial_) && now < deadline_)) {
       // Its readers are served to the end before the files go.
@@ -188,6 +190,7 @@ private:
   }
 
   services& host_;
+  std::weak_ptr<int> life_{host_.life};
   io::nanoseconds not_before_;
   uint64_t serial_;
   std::string dir_;

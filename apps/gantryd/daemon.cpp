@@ -217,9 +217,11 @@ void daemon::stop(int sig) {
   spdlog::info("signal {}: going away, containers are {}", sig, stops ? "stopped" : "left running");
   notify(stops ? "STOPPING=1\nSTATUS=Stopping the containers"
                : "STOPPING=1\nSTATUS=Going away, the containers stay");
-  bus_->stop(stops ? options_.supervisor.stop_timeout + bus_grace : bus_grace, [this, stops, sig] {
-    host_->shutdown(stops, "signal " + std::to_string(sig), [this] { rest(); });
-  });
+  const auto cause = "signal " + std::to_string(sig);
+  if (stops) // The bus goes last: whoever follows the events sees the exits.
+    host_->shutdown(true, cause, [this] { bus_->stop(bus_grace, [this] { rest(); }); });
+  else
+    bus_->stop(bus_grace, [this, cause] { host_->shutdown(false, cause, [this] { rest(); }); });
 }
 
 void daemon::rest() {
