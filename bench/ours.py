@@ -132,7 +132,8 @@ def memory(b):
         rss = harness.smaps_kib(gantryd, "Rss") / 1024
         b.row("memory", "empty daemon, RSS", rss, "MiB", "", "≤ 12", rss <= 12)
         pss = harness.smaps_kib(keeper, "Pss")
-        b.row("memory", "keeper, PSS", pss, "KiB", f"RSS {harness.smaps_kib(keeper, 'Rss')} KiB", "≤ 600",
+        b.row("memory", "keeper, PSS", pss, "KiB",
+              f"RSS {harness.smaps_kib(keeper, 'Rss')} KiB", "≤ 600",
               pss <= 600)
         warm_up(b, r)
         idle_per_container(b, r, b.n(100, 10), f"{b.n(100, 10)} real ones")

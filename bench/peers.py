@@ -30,7 +30,8 @@ def run(*command, patience=120, env=None):
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=patience,
                           env=env)
     if done.returncode != 0:
-        raise NotMeasured(f"{' '.join(command)[:160]}: {done.stderr.decode(errors='replace')[-300:]}")
+        words = done.stderr.decode(errors="replace")[-300:]
+        raise NotMeasured(f"{' '.join(command)[:160]}: {words}")
     return done.stdout.decode(errors="replace")
 
 
@@ -339,13 +340,13 @@ def podman(b):
         samples = []
         for i in range(b.n(10, 2)):
             began = clock()
-            run(*base, "run", "--rm", "--network", "none", *limits, "--name", f"shot-{i}", "--rootfs",
-                p.rootfs, "/bin/true")
+            run(*base, "run", "--rm", "--network", "none", *limits, "--name", f"shot-{i}",
+                "--rootfs", p.rootfs, "/bin/true")
             samples.append(clock() - began)
         b.row("peers", "podman run --rm /bin/true, with the client's start", median(samples) / 1e6,
               "ms")
-        run(*base, "run", "-d", "--network", "none", *limits, "--name", "idle", "--rootfs", p.rootfs,
-            "/bin/sleep", "100000")
+        run(*base, "run", "-d", "--network", "none", *limits, "--name", "idle",
+            "--rootfs", p.rootfs, "/bin/sleep", "100000")
         try:
             pid = int(run(*base, "inspect", "--format", "{{.State.ConmonPid}}", "idle"))
             b.row("peers", "podman: PSS of one conmon", harness.smaps_kib(pid, "Pss"), "KiB")
