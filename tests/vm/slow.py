@@ -2,14 +2,31 @@
 runtime is named. It must be imported before what imports `rig`."""
 
 import contextlib
+import importlib
 import os
 import subprocess
 import sys
+import types
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 for place in (os.path.join(os.path.dirname(HERE), "host"), HERE):
     if place not in sys.path:
         sys.path.insert(0, place)
+
+
+
+class LateBus(types.ModuleType):
+    """Stands for `bus` until something of it is used: grpc takes seconds to load here."""
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if sys.modules["bus"] is self:
+            del sys.modules["bus"]
+        return getattr(importlib.import_module("bus"), name)
+
+
+sys.modules["bus"] = LateBus("bus")
 
 import rig as host  # noqa: E402
 
