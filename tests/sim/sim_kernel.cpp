@@ -55,9 +55,25 @@ void incarnation::die() {
     r->stop_listening();
     r->on.reset();
   }
-  fds_.clear();
+  close_all();
   // The keeper notes the end of gantryd when it has reaped it; nothing else runs meanwhile.
   host_.end(*self_, SIGKILL);
+}
+
+/// Everything but pipes of which we hold both ends and nobody else holds one: what is read from
+/// them cannot fail, so whoever is between a write and a read must find his bytes even now.
+void incarnation::close_all() {
+  std::map<const sim::pipe*, int> ends; // How many ends of it are ours alone.
+  auto pipe_of = [](const description_ptr& d) -> const sim::pipe* {
+    const auto* end = dynamic_cast<const pipe_end*>(d.get());
+    return end ? end->the_pipe().get() : nullptr;
+  };
+  for (const auto& d : fds_)
+    if (const auto* p = pipe_of(d); p && d.use_count() == 1 && p->readers + p->writers == 2)
+      ++ends[p];
+  for (auto& d : fds_)
+    if (const auto* p = pipe_of(d); !p || ends[p] != 2)
+      d.reset();
 }
 
 size_t incarnation::open_descriptors() const noexcept {

@@ -122,6 +122,7 @@ private:
     bool posthumous = false; ///< A poll that was submitted after the death.
   };
 
+  void close_all();
   bool fault(double p) { return host_.rng.chance(p); }
   void begin(request& r);
   void look_again(request& r);

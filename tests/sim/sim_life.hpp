@@ -38,8 +38,10 @@ struct life {
   /// Lets every request end after a death.
   void bury() {
     kernel.bury();
-    while (loop.in_flight() > 0)
-      loop.turn(true);
+    // What keeps itself (a command that is watched, a timer that tries again) ends by itself:
+    // for the dead, time passes without end.
+    for (int idle = 0, turns = 0; idle < 3 && turns < 100'000; ++turns)
+      idle = loop.turn(dead() || loop.in_flight() > 0) || loop.in_flight() > 0 ? 0 : idle + 1;
   }
 };
 

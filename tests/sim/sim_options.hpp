@@ -23,6 +23,15 @@ struct fault_options {
   double runtime_dies = 0;  ///< … is killed by a signal half way.
 };
 
+/// A machine that breaks a promise by itself: the checks must notice. For their canary.
+enum class broken : uint8_t {
+  nothing,
+  a_byte,   ///< A read from a pipe swallows a byte.
+  a_status, ///< The keeper writes down a wrong status.
+  a_death,  ///< The keeper reaps without a word.
+  a_file,   ///< The runtime leaves a file behind at a delete.
+};
+
 /// What the simulated host is like.
 struct machine_options {
   uint64_t seed = 1;
@@ -33,12 +42,13 @@ struct machine_options {
   int fd_limit = 1024;
   io::arena_shape shape{.dead_entries = 64,
                         .log_slots = 64,
-                        .journal_bytes = 256u << 10,
+                        .journal_bytes = 128u << 10,
                         .small_block_bytes = 4u << 10,
-                        .small_blocks = 64,
+                        .small_blocks = 40,
                         .large_block_bytes = 16u << 10,
-                        .large_blocks = 8};
+                        .large_blocks = 4};
   fault_options faults;
+  broken canary = broken::nothing;
 };
 
 } // namespace gantry::sim

@@ -192,6 +192,8 @@ void runtime_command::destroy() {
     const bool removed = !self_.host.groups.at(cgroup) || self_.host.groups.remove(cgroup);
     self_.host.files.remove_all(dir_);
     all_->erase(dir_);
+    if (self_.host.options.canary == broken::a_file)
+      self_.host.files.put(line_.get("--root") + "/litter", "x");
     if (!removed)
       return fail("unable to remove container's cgroup: Failed to remove paths: " + cgroup, 1);
     step(200us, 1ms, [this] { self_.exit(0); });

@@ -77,7 +77,34 @@ std::array<std::string, 2> logged(const machine& m, const std::string& dir, find
 
 } // namespace
 
-void check_events(world& w, const std::vector<v1::Event>& events, findings& out) {
+namespace {
+
+/// One create for each run, at most one delete, and nothing behind it.
+void check_instances(const std::vector<v1::Event>& events, bool all_removed, findings& out) {
+  std::map<uint64_t, std::string> created, deleted;
+  std::set<std::pair<uint64_t, uint32_t>> runs;
+  for (const auto& e : events) {
+    if (e.instance() == 0)
+      continue;
+    if (deleted.contains(e.instance()))
+      out.push_back("after the delete of its instance: " + text_of(e));
+    if (e.type() == "create" && !runs.emplace(e.instance(), e.run()).second)
+      out.push_back("created twice: " + text_of(e));
+    if (e.type() == "create")
+      created.emplace(e.instance(), text_of(e));
+    if (e.type() == "delete")
+      deleted.emplace(e.instance(), text_of(e));
+  }
+  for (const auto& [instance, text] : created)
+    if (all_removed && !deleted.contains(instance))
+      out.push_back("never deleted: " + text);
+}
+
+} // namespace
+
+void check_events(world& w, const std::vector<v1::Event>& events, bool all_removed,
+                  findings& out) {
+  check_instances(events, all_removed, out);
   std::map<process_name, const v1::Event*> started, exited;
   uint64_t last = 0;
   for (const auto& e : events) {

@@ -12,9 +12,10 @@ using findings = std::vector<std::string>;
 
 /// The promises about events: sequence numbers grow; each (instance, run, process) that started
 /// has exactly one exit, behind its start, with the status and the byte counts that the machine
-/// knows.
-/// @param at_rest Nothing is under way: whoever has died must have its exit.
-void check_events(world& w, const std::vector<v1::Event>& events, findings& out);
+/// knows. Called at rest: whoever was reaped must have its exit.
+/// @param all_removed Each instance that was created must have one delete, and nothing behind it.
+void check_events(world& w, const std::vector<v1::Event>& events, bool all_removed,
+                  findings& out);
 
 /// The log files of every process that the supervisor knows hold, byte for byte, what was
 /// written to its pipes.

@@ -1,13 +1,16 @@
 #include "tests/sim/lives/run.hpp"
 
+#include <cstdlib>
+
 namespace gantry::sim {
 
 using namespace std::chrono_literals;
 
 namespace {
 
-machine_options options_of(uint64_t seed, run_kind kind, dice& d) {
+machine_options options_of(uint64_t seed, run_kind kind, broken canary, dice& d) {
   machine_options o;
+  o.canary = canary;
   o.seed = seed;
   o.hybrid = d.chance(0.5);
   o.pidfd_status = d.chance(0.3);
@@ -26,14 +29,21 @@ machine_options options_of(uint64_t seed, run_kind kind, dice& d) {
   return o;
 }
 
+machine_options plain_options(bool hybrid) {
+  machine_options o;
+  o.hybrid = hybrid;
+  return o;
+}
+
 /// One world on its way.
 class run {
 public:
-  run(uint64_t seed, run_kind kind)
-    : dice_(seed ^ 0x5eed), world_(options_of(seed, kind, dice_)),
+  run(uint64_t seed, run_kind kind, broken canary)
+    : dice_(seed ^ 0x5eed), world_(options_of(seed, kind, canary, dice_)),
       kills_left_(kind == run_kind::kills || kind == run_kind::both ? int(dice_.between(1, 6))
                                                                     : 0) {
-    const uint64_t containers = dice_.between(1, 5);
+    wall_steps_ = dice_.chance(0.3) ? 0.01 : 0;
+    const uint64_t containers = dice_.between(2, 9);
     for (uint64_t i = 0; i < containers; ++i) {
       std::string id = "box-";
       id += std::to_string(i);
@@ -42,6 +52,13 @@ public:
         stories_.push_back(std::make_unique<story>(world_, id, false, dice_.next()));
     }
   }
+
+  /// A single story, killed once.
+  run(uint64_t kill_at, bool hybrid)
+    : dice_(1), world_(plain_options(hybrid)), kills_left_(1), first_kill_(kill_at) {
+    stories_.push_back(std::make_unique<story>(world_, "box", true, 4));
+  }
+  [[nodiscard]] bool killed() const noexcept { return first_kill_killed_; }
 
   findings go(run_totals& sum) {
     tell_stories();
@@ -69,6 +86,8 @@ private:
     if (kills_left_ <= 0)
       return 0;
     --kills_left_;
+    if (first_kill_ != 0)
+      return first_kill_;
     // Half of the kills fall into the first steps of a life: the recovery.
     return dice_.chance(0.5) ? dice_.between(1, 250) : dice_.between(1, 4000);
   }
@@ -89,6 +108,8 @@ private:
       if (!begin())
         continue;
       while (world_.lives() && !finished()) {
+        if (dice_.chance(wall_steps_)) // Somebody sets the clock; nobody may care.
+          world_.host.time.step_wall(dice_.between(0s, 7200s) - 3600s);
         for (auto& s : stories_)
           s->look();
         world_.here().loop.turn(true);
@@ -117,6 +138,8 @@ private:
     check_list(world_, out_);
     check_logs(world_, out_);
     const auto before = world_.state();
+    const auto text = std::getenv("GANTRY_SIM_TRACE") ? world_.state_text() : std::string();
+    first_kill_killed_ = world_.kills > 0;
     if (dice_.chance(0.5))
       world_.kill();
     world_.end_life();
@@ -124,12 +147,13 @@ private:
       return;
     world_.pass(5s);
     if (world_.state() != before)
-      out_.push_back("a restart changed the world:\n" + before + "\ninto\n" + world_.state());
+      out_.push_back("a restart changed the world (GANTRY_SIM_TRACE=1 shows it):\n" + text +
+                     "\ninto\n" + world_.state_text());
     remove_the_rest();
     world_.pass(90s);
     const auto events = world_.events();
     events_ = events.size();
-    check_events(world_, events, out_);
+    check_events(world_, events, true, out_);
     check_nothing_left(world_, out_);
   }
 
@@ -147,6 +171,9 @@ private:
   dice dice_;
   world world_;
   int kills_left_;
+  double wall_steps_ = 0;
+  uint64_t first_kill_ = 0;
+  bool first_kill_killed_ = false;
   int failed_starts_ = 0;
   uint64_t events_ = 0;
   findings out_;
@@ -155,6 +182,15 @@ private:
 
 } // namespace
 
-findings run_one(uint64_t seed, run_kind kind, run_totals& sum) { return run(seed, kind).go(sum); }
+findings run_one(uint64_t seed, run_kind kind, run_totals& sum, broken canary) {
+  return run(seed, kind, canary).go(sum);
+}
+
+findings run_killed_at(uint64_t kill_at, bool hybrid, run_totals& sum, bool& reached) {
+  run r(kill_at, hybrid);
+  auto out = r.go(sum);
+  reached = r.killed();
+  return out;
+}
 
 } // namespace gantry::sim

@@ -19,6 +19,11 @@ struct run_totals {
 
 /// One world from its seed: stories told at once, kills and faults between, a rest, a restart,
 /// then the checks. Everything follows from the seed.
-findings run_one(uint64_t seed, run_kind kind, run_totals& sum);
+findings run_one(uint64_t seed, run_kind kind, run_totals& sum,
+                 broken canary = broken::nothing);
+
+/// One container's life from create to removal, the supervisor killed once, at its `kill_at`th
+/// call. `reached` tells whether there were so many.
+findings run_killed_at(uint64_t kill_at, bool hybrid, run_totals& sum, bool& reached);
 
 } // namespace gantry::sim

@@ -7,6 +7,7 @@
 
 using namespace gantry;
 using namespace std::chrono_literals;
+using sim::nanoseconds;
 using sim::world;
 
 namespace {
@@ -45,7 +46,7 @@ void at_the_end(world& w) {
   check_logs(w, out);
   remove_all(w);
   w.pass(30s);
-  check_events(w, w.events(), out);
+  check_events(w, w.events(), true, out);
   check_nothing_left(w, out);
   for (const auto& f : out)
     FAIL_CHECK(f);
@@ -72,4 +73,179 @@ TEST_CASE("a container runs, logs, exits and is removed", "[sim]") {
     CHECK(end->exit().stderr_bytes() == 300);
     at_the_end(w);
   }
+}
+
+namespace {
+
+/// A request whose answer comes some time.
+template <class Reply>
+struct asked {
+  std::shared_ptr<std::optional<result<Reply>>> got =
+    std::make_shared<std::optional<result<Reply>>>();
+  [[nodiscard]] bool answered() const { return got->has_value(); }
+  result<Reply>& operator*() { return **got; }
+};
+
+template <class Reply, class Request>
+asked<Reply> send(world& w, Request req) {
+  asked<Reply> a;
+  w.door().call(w.by(), std::move(req), [got = a.got](result<Reply> r) { *got = std::move(r); });
+  return a;
+}
+
+/// Both layouts and many timings: `f` gets a world with a living supervisor and a dice.
+void in_many_worlds(const std::function<void(world&, sim::dice&)>& f) {
+  for (uint64_t seed = 1; seed <= 40; ++seed)
+    for (bool hybrid : {false, true}) {
+      INFO("seed " << seed << (hybrid ? ", hybrid" : ", v2"));
+      sim::machine_options o;
+      o.seed = seed;
+      o.hybrid = hybrid;
+      world w(o);
+      REQUIRE(w.begin_life());
+      sim::dice d(seed * 77);
+      f(w, d);
+      at_the_end(w);
+    }
+}
+
+void must_run(world& w, const std::string& id, const std::vector<std::string>& args) {
+  const auto made = w.must<v1::CreateReply>(create(id, args, true));
+  INFO((made.ok() ? "" : made.why().text()));
+  REQUIRE(made.ok());
+}
+
+v1::ExecRequest exec(const std::string& id, const std::vector<std::string>& args) {
+  auto r = on<v1::ExecRequest>(id);
+  r.set_process("x");
+  for (const auto& a : args)
+    r.mutable_spec()->add_args(a);
+  return r;
+}
+
+} // namespace
+
+TEST_CASE("a pause during an exec waits for it, and both are answered", "[sim]") {
+  in_many_worlds([](world& w, sim::dice& d) {
+    must_run(w, "a", {"work"});
+    auto x = send<v1::ExecReply>(w, exec("a", {"work", "out=100", "after=1ms", "exit=5"}));
+    w.pass(d.between(0us, 40ms));
+    auto p = send<v1::PauseReply>(w, on<v1::PauseRequest>("a"));
+    REQUIRE(w.until([&] { return x.answered() && p.answered(); }, 2min));
+    CHECK((*x).ok());
+    CHECK((*p).ok());
+    CHECK(w.host.groups.frozen("/gantry/default/a"));
+    REQUIRE(w.must<v1::ResumeReply>(on<v1::ResumeRequest>("a")).ok());
+    auto wait = on<v1::WaitRequest>("a");
+    wait.set_process("x");
+    const auto end = w.must<v1::WaitReply>(wait);
+    REQUIRE(end.ok());
+    CHECK(end->exit().exit_code() == 5);
+    CHECK(end->exit().stdout_bytes() == 100);
+  });
+}
+
+TEST_CASE("a stop while paused ends the container", "[sim]") {
+  in_many_worlds([](world& w, sim::dice& d) {
+    const bool stubborn = d.chance(0.5);
+    must_run(w, "a", {"work", stubborn ? "ignore-term" : "term=3"});
+    REQUIRE(w.must<v1::PauseReply>(on<v1::PauseRequest>("a")).ok());
+    auto r = on<v1::StopRequest>("a");
+    r.set_timeout_ns(int64_t(nanoseconds(100ms).count()));
+    const auto stopped = w.must<v1::StopReply>(r);
+    INFO((stopped.ok() ? "" : stopped.why().text()));
+    REQUIRE(stopped.ok());
+    const auto& e = stopped->exit();
+    const bool by_kill = e.signal() == SIGKILL;
+    const bool by_term = e.has_exit_code() && e.exit_code() == 3;
+    CHECK((by_kill || (by_term && !stubborn)));
+    CHECK_FALSE(w.host.groups.populated("/gantry/default/a"));
+  });
+}
+
+TEST_CASE("a delete during a create leaves nothing, and both are answered", "[sim]") {
+  in_many_worlds([](world& w, sim::dice& d) {
+    auto made = send<v1::CreateReply>(w, create("a", {"work"}, d.chance(0.5)));
+    w.pass(d.between(0us, 50ms));
+    auto r = on<v1::RemoveRequest>("a");
+    r.set_force(true);
+    auto gone = send<v1::RemoveReply>(w, r);
+    REQUIRE(w.until([&] { return made.answered() && gone.answered(); }, 2min));
+    INFO(((*gone).ok() ? "" : (*gone).why().text()));
+    CHECK(((*gone).ok() || (*gone).why().code == ec::not_found));
+    w.pass(1s);
+    CHECK(w.list().containers_size() == 0);
+  });
+}
+
+TEST_CASE("an exit between create and start makes the start fail, not the supervisor", "[sim]") {
+  in_many_worlds([](world& w, sim::dice& d) {
+    const auto made = w.must<v1::CreateReply>(create("a", {"work"}, false));
+    REQUIRE(made.ok());
+    auto init = w.host.find(made->pid());
+    REQUIRE(init);
+    const bool before = d.chance(0.5);
+    if (before)
+      w.host.signal(*init, SIGKILL);
+    if (before)
+      w.pass(d.between(0us, 5ms));
+    auto started = send<v1::StartReply>(w, on<v1::StartRequest>("a"));
+    w.pass(d.between(0us, 10ms));
+    if (!before)
+      w.host.signal(*init, SIGKILL);
+    REQUIRE(w.until([&] { return started.answered(); }, 2min));
+    // Depending on the moment it never ran, or ran and was killed; at_the_end checks which.
+    w.pass(1s);
+    const auto list = w.list();
+    REQUIRE(list.containers_size() == 1);
+    // A start that came after the end was seen began a new run.
+    const auto& c = list.containers(0);
+    CHECK(c.state() == ((*started).ok() && c.run() == 2 ? v1::RUNNING : v1::STOPPED));
+  });
+}
+
+TEST_CASE("an exec while init dies is answered, and leaves no process behind", "[sim]") {
+  in_many_worlds([](world& w, sim::dice& d) {
+    must_run(w, "a", {"work", "after=" + std::to_string(d.below(40)) + "ms"});
+    w.pass(d.between(0us, 30ms));
+    auto x = send<v1::ExecReply>(w, exec("a", {"work", "out=50"}));
+    REQUIRE(w.until([&] { return x.answered(); }, 2min));
+    auto wait = on<v1::WaitRequest>("a");
+    const auto end = w.must<v1::WaitReply>(wait);
+    CHECK(end.ok());
+    if ((*x).ok()) {
+      wait.set_process("x");
+      const auto killed = w.must<v1::WaitReply>(wait);
+      REQUIRE(killed.ok());
+      CHECK(killed->exit().signal() == SIGKILL);
+    }
+    CHECK_FALSE(w.host.groups.populated("/gantry/default/a"));
+  });
+}
+
+TEST_CASE("a process that SIGKILL does not end delays nobody else", "[sim]") {
+  world w({});
+  REQUIRE(w.begin_life());
+  must_run(w, "stuck", {"work", "stuck"});
+  must_run(w, "other", {"work"});
+  auto r = on<v1::StopRequest>("stuck");
+  r.set_timeout_ns(int64_t(nanoseconds(50ms).count()));
+  auto stopped = send<v1::StopReply>(w, r);
+  w.pass(200ms);
+  CHECK_FALSE(stopped.answered());
+  auto other = on<v1::StopRequest>("other");
+  other.set_timeout_ns(1);
+  CHECK(w.must<v1::StopReply>(other).ok());
+  REQUIRE(w.until([&] { return stopped.answered(); }, 5min));
+  REQUIRE_FALSE((*stopped).ok());
+  CHECK((*stopped).why().code == ec::deadline_exceeded);
+  w.pass(30s);
+  std::string said;
+  const auto list = w.list();
+  for (const auto& c : list.containers())
+    if (c.id() == "stuck")
+      said = c.stuck();
+  CHECK_FALSE(said.empty());
+  w.host.release_stuck();
+  at_the_end(w);
 }

@@ -167,7 +167,8 @@ void story::next_of_side() {
 
 call story::create_call(bool start) {
   auto r = about<v1::CreateRequest>();
-  *r.mutable_spec() = world::spec(random_work(true));
+  const auto args = random_work(true);
+  *r.mutable_spec() = dice_.chance(0.1) ? world::spec(args) : world::bundle_spec(args);
   r.set_start(start);
   r.mutable_spec()->set_with_stdin(dice_.chance(0.2));
   if (dice_.chance(0.3))

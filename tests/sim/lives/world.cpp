@@ -14,6 +14,11 @@ world::world(machine_options o) : host(o), oci(install_runtimes(host)) {
   install_basics(host);
   install_work(host);
   host.files.mkdirs("/images/root");
+  host.files.mkdirs("/images/bundle/rootfs");
+  host.files.put("/images/bundle/config.json", R"({"ociVersion": "1.0.2",
+    "process": {"args": ["work"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}},
+    "root": {"path": "rootfs"}, "mounts": [],
+    "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}]}})");
   by_.set_uid(1000);
   by_.set_gid(1000);
   by_.set_pid(4242);
@@ -114,6 +119,13 @@ v1::ContainerSpec world::spec(const std::vector<std::string>& args) {
   return s;
 }
 
+v1::ContainerSpec world::bundle_spec(const std::vector<std::string>& args) {
+  auto s = spec(args);
+  s.clear_rootfs();
+  s.set_bundle("/images/bundle");
+  return s;
+}
+
 std::vector<v1::Event> world::events() {
   std::vector<v1::Event> out;
   v1::FollowRequest req;
@@ -146,12 +158,20 @@ v1::ListReply world::list() {
   return r.ok() ? *r : v1::ListReply();
 }
 
-std::string world::state() {
-  auto s = shared().ledger.now().save();
+namespace {
+
+journal::Snapshot lasting(const journal::Snapshot& all) {
+  auto s = all;
   s.clear_seq();
   s.clear_epoch();
   s.clear_boot_id();
-  return s.DebugString();
+  return s;
 }
+
+} // namespace
+
+std::string world::state() { return lasting(shared().ledger.now().save()).SerializeAsString(); }
+
+std::string world::state_text() { return lasting(shared().ledger.now().save()).DebugString(); }
 
 } // namespace gantry::sim

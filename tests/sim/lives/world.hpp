@@ -70,9 +70,13 @@ public:
   v1::ListReply list();
   /// Everything the records say, without what a restart changes by itself.
   std::string state();
+  std::string state_text(); ///< The same for a reader.
 
   static v1::Ref ref(const std::string& id);
   static v1::ContainerSpec spec(const std::vector<std::string>& args);
+  /// The same from a client's bundle: its small config.json costs less than the one that
+  /// gantry writes for a root filesystem.
+  static v1::ContainerSpec bundle_spec(const std::vector<std::string>& args);
   [[nodiscard]] const v1::By& by() const noexcept { return by_; }
   [[nodiscard]] static actors::supervisor_options options();
 
