@@ -19,6 +19,8 @@ uint64_t container_state::record_kill(const std::string& process_id, int sig, bo
   r.set_cause(cause);
   if (auto at = processes_.find(process_id); at != processes_.end())
     r.set_pid(at->second.key.pid);
+  if (sig == SIGKILL && oom_)
+    oom_->spare(all ? std::string{} : process_id);
   r.mutable_killed()->set_signal(sig);
   r.mutable_killed()->set_all(all);
   return host->ledger.record(r);

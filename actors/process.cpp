@@ -108,7 +108,7 @@ v1::Exit process_state::make_exit(bool io_open) {
     x.set_exit_code(death_->code);
   if (death_->signal == SIGKILL) {
     setup.oom->check(setup.who.run);
-    if (auto level = setup.oom->claim(); !level.empty()) {
+    if (auto level = setup.oom->claim(setup.who.process); !level.empty()) {
       x.set_oom(true);
       x.set_oom_level(std::move(level));
     }

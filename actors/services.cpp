@@ -123,7 +123,9 @@ void oom_account::check(uint32_t run) {
     seen_ = now;
 }
 
-std::string oom_account::claim() {
+std::string oom_account::claim(const std::string& process) {
+  if (spared_.erase(process) > 0 || spared_.contains({}))
+    return {};
   // A victim that is no process of ours has no exit to claim it: its kill must not be told of
   // whoever is killed later.
   if (host_.loop.now() - grown_ > claim_time)

@@ -119,8 +119,12 @@ public:
   /// Reads the counters again; records an `oom` event if they grew.
   void check(uint32_t run);
 
+  /// A SIGKILL of ours explains the end of this process (empty: of all there are): it
+  /// claims no OOM kill.
+  void spare(const std::string& process) { spared_.insert(process); }
+
   /// Takes one kill that no exit has claimed yet; its level, or empty if there is none.
-  std::string claim();
+  std::string claim(const std::string& process);
 
 private:
   services& host_;
@@ -128,6 +132,7 @@ private:
   uint64_t instance_;
   runtime::oom_counters seen_;
   std::string level_;
+  std::set<std::string> spared_;
   uint64_t unclaimed_ = 0;
   io::nanoseconds grown_{0}; ///< When `unclaimed_` grew.
 };
