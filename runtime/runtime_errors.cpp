@@ -31,8 +31,14 @@ constexpr std::string_view cure_memory = "raise the container's memory limit";
 constexpr std::string_view cure_crun =
   "use runc: crun wants a host with cgroup v2 only (systemd.unified_cgroup_hierarchy=1)";
 
+constexpr std::string_view cure_controller =
+  "this host lacks the cgroup controller of a limit that was asked for: see cgroup.controllers";
+
 constexpr std::array wordings{
   wording{{"cgroups in hybrid mode not supported", ""}, ec::unsupported, cure_crun},
+  wording{{"the requested cgroup controller", "not available"}, ec::unsupported, cure_controller},
+  wording{{"setting cgroup config", "no such file"}, ec::unsupported, cure_controller},
+  wording{{"opening file `", "for writing: no such file"}, ec::unsupported, cure_controller},
   wording{{"not found in $path", ""}, ec::command_not_found, cure_command},
   wording{{"exec: \"", "no such file or directory"}, ec::command_not_found, cure_command},
   wording{{"executable file", "no such file or directory"}, ec::command_not_found, cure_command},

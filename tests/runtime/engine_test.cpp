@@ -215,7 +215,8 @@ TEST_CASE("a create over its deadline is killed with its children, and what it m
   engine_rig rig(policy);
   // Moves a child into the container's cgroup, as a runtime does, and then hangs.
   auto group = rig.cgroup_path("default.a");
-  auto at = "/sys/fs/cgroup/memory" + group;
+  bool pure = rig.cgroups.mode == cgroup_mode::v2;
+  auto at = std::string(pure ? rig.cgroups.root : rig.cgroups.mount_of("memory")) + group;
   rig.runtime = script(rig, "stuck",
                        "case \"$*\" in *delete*) echo \"$@\" >> " + rig.dir
                          + "/deletes; exit 0;; esac\n"

@@ -34,6 +34,12 @@ TEST_CASE("the words of both runtimes are mapped to our codes") {
          {"error opening file `/r/x/status`: No such file or directory", ec::not_found},
          {"cgroups in hybrid mode not supported, drop all controllers from cgroupv2",
           ec::unsupported},
+         {"the requested cgroup controller `pids` is not available", ec::unsupported},
+         {"opening file `memory.max` for writing: No such file or directory", ec::unsupported},
+         {"runc run failed: unable to start container process: error during container init: error "
+          "setting cgroup config for procHooks process: openat2 /sys/fs/cgroup/x/pids.max: no such "
+          "file or directory",
+          ec::unsupported},
          {"something quite new", ec::runtime_failed},
        }) {
     INFO(words);
