@@ -118,9 +118,10 @@ void oom_account::check(uint32_t run) {
     r.mutable_oom()->set_level(level_);
     r.mutable_oom()->set_kills(now.kills);
     host_.ledger.record(r);
-  }
-  if (now.kills >= seen_.kills)
+    // Only here: v2 tells of the limit that was hit before it tells of the kill, and a look in
+    // between must not take the hit away from its kill.
     seen_ = now;
+  }
 }
 
 std::string oom_account::claim(const std::string& process) {
