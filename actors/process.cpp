@@ -167,6 +167,7 @@ void process_state::on_released() {
 }
 
 caf::result<atom::shutdown> process_state::shutdown() {
+  drain_limit_.reset(); // It holds this actor, and would speak to it after the system is gone.
   if (key_.pid > 0)
     setup.host->reaper.forget(key_);
   end_stdin();

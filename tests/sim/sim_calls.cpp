@@ -55,9 +55,10 @@ int incarnation::readable(int fd) {
 }
 
 ssize_t incarnation::read(int fd, std::span<char> into) {
+  const bool alive = step();
   auto d = get(fd);
-  if (!step())
-    return dead_ && get(fd) ? d->read(into) : -ECANCELED; // Of a pipe all our own: see close_all.
+  if (!alive) // What is still there then is a pipe all our own: see close_all.
+    return d ? d->read(into) : -ECANCELED;
   if (!d)
     return -EBADF;
   const ssize_t n = d->read(into);
