@@ -121,6 +121,7 @@ result<void> supervisor_host::recover(supervisor_options options, runtime::engin
   services_->next_op = (ledger_->file().last_seq() + 1) << 16;
   for (auto& o : runtime::find_orphans(sys, services_->options.state_dir + "/runtime"))
     services_->orphans.emplace(o.op, o);
+  end_idle_orphans();
   clear_leftovers();
   look_for_strangers();
   reaper_->start();
@@ -128,6 +129,27 @@ result<void> supervisor_host::recover(supervisor_options options, runtime::engin
   keeper_.on_lost([this] { on_keeper_lost(); });
   spawn_actors();
   return {};
+}
+
+/// A command of an earlier life that no intent waits for (an update, a delete that is about to
+/// be done again) may hang without end, and nobody else would end it.
+void supervisor_host::end_idle_orphans() {
+  std::set<uint64_t> awaited;
+  for (const auto& [name, c] : ledger_->now().all()) {
+    awaited.insert(c->op);
+    for (const auto& p : c->processes)
+      awaited.insert(p.op);
+  }
+  auto& sys = loop_.sys();
+  std::erase_if(services_->orphans, [&](const auto& entry) {
+    const auto& o = entry.second;
+    if (awaited.contains(o.op))
+      return false;
+    const io::fd pidfd{sys, sys.pidfd_open(o.pid)};
+    if (pidfd && sys.start_ticks(o.pid) == int64_t(o.start_ticks))
+      sys.pidfd_signal(pidfd.get(), SIGKILL);
+    return true;
+  });
 }
 
 void supervisor_host::say_started() {

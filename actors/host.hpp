@@ -41,6 +41,7 @@ private:
   result<void> recover(supervisor_options options, runtime::engine_policy policy);
   result<void> make_directories(const supervisor_options& options);
   result<void> take_shelf();
+  void end_idle_orphans();
   void say_started();
   void clear_leftovers();
   void look_for_strangers();

@@ -30,6 +30,13 @@ process_ptr by_pid(const machine& m, pid_t pid) {
   return nullptr;
 }
 
+std::string words_of(const process& p) {
+  std::string out;
+  for (const auto& word : p.argv)
+    (out += ' ') += word;
+  return out;
+}
+
 bool starts(const v1::Event& e) { return e.type() == "start" || e.type() == "exec-started"; }
 
 void check_exit(world& w, const v1::Event& start, const v1::Event& e, findings& out) {
@@ -186,8 +193,7 @@ void check_nothing_left(world& w, findings& out) {
       out.push_back("left behind: control group " + path);
   for (const auto& [pid, p] : w.host.processes())
     if (p != w.host.keeper_process() && p.get() != &w.here().kernel.self())
-      out.push_back("left behind: process " + std::to_string(pid) + " " +
-                    (p->argv.empty() ? "" : p->argv[0]));
+      out.push_back("left behind: process " + std::to_string(pid) + words_of(*p));
   for (const auto& [key, kept] : w.host.shelf_keeper.shelf)
     out.push_back("left on the shelf: " + std::to_string(key.kind) + "/" +
                   std::to_string(key.serial));
