@@ -247,7 +247,8 @@ def test_a_pid_that_is_somebody_elses_now(rig):
     until(lambda: process_state(pid) in (None, "Z"), "it ends")
     stranger = take_pid(pid)
     if stranger is None:
-        print("skipped: the pid could not be taken again (no write to ns_last_pid)")
+        print("skipped: the pid could not be taken again (no write to ns_last_pid, or a busy host)")
+        rig.start()  # The tests behind this one need it.
         return
     try:
         rig.start()
