@@ -221,10 +221,13 @@ void container_state::orphan_create_ended() {
   host->shelved_stdin.erase(entry.serial);
   host->engine.remove(runtime_, id, true, making_->op,
                       while_here([this](result<void> x) {
-                        if (x)
-                          begin_making();
-                        else
+                        if (!x) {
                           fail_making(x.why());
+                          return;
+                        }
+                        // What the half one wrote is nobody's, and may end in a torn record.
+                        remove_logs(*host, processes_[init].serial,
+                                    while_here([this] { begin_making(); }));
                       }));
 }
 
@@ -244,10 +247,13 @@ void container_state::orphan_exec_ended(const std::string& process_id) {
   }
   host->shelved.erase(entry.serial);
   host->shelved_stdin.erase(entry.serial);
-  if (at_ == phase::running)
-    prepare_exec(process_id);
-  else
-    fail_exec(process_id, refusal("it ended before the process ran"));
+  // What the half one wrote is nobody's, and may end in a torn record.
+  remove_logs(*host, entry.serial, while_here([this, process_id] {
+    if (at_ == phase::running)
+      prepare_exec(process_id);
+    else
+      fail_exec(process_id, refusal("it ended before the process ran"));
+  }));
 }
 
 void container_state::adopt_phase(const runtime::container_view& v) {
