@@ -26,6 +26,7 @@ incarnation::~incarnation() {
     host_.shelf_keeper.gantryd_ended(0);
   } else {
     host_.shelf_keeper.restore();
+    host_.shelf_keeper.gantryd_ended(SIGKILL);
   }
 }
 

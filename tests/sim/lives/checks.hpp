@@ -18,9 +18,9 @@ void check_events(world& w, const std::vector<v1::Event>& events, bool all_remov
                   findings& out);
 
 /// The log files of every process that the supervisor knows hold, byte for byte, what was
-/// written to its pipes.
+/// written to its pipes. At rest: no log of an ended process has its last words to come.
 void check_logs(world& w, findings& out);
-/// … of one container.
+/// … of one container, at any time: logs that are still being finished are passed over.
 void check_logs(world& w, const std::string& id, findings& out);
 
 /// What `list` says is what the machine has.

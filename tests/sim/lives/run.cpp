@@ -21,7 +21,8 @@ machine_options options_of(uint64_t seed, run_kind kind, broken canary, dice& d)
   f.short_write = f.short_read = f.interrupted = f.again = d.chance(0.5) ? 0.02 : 0;
   f.slow_disk = d.chance(0.3) ? 0.01 : 0;
   f.no_space = d.chance(0.2) ? 0.005 : 0;
-  f.emfile = d.chance(0.2) ? 0.003 : 0;
+  // Not beside kills: a log that cannot be adopted for want of a descriptor is lost (and said).
+  f.emfile = kind == run_kind::faults && d.chance(0.2) ? 0.003 : 0;
   f.spawn_again = d.chance(0.2) ? 0.02 : 0;
   f.runtime_fails = d.chance(0.4) ? 0.1 : 0;
   f.runtime_dies = d.chance(0.4) ? 0.1 : 0;
@@ -137,7 +138,9 @@ private:
     world_.pass(90s);
     check_list(world_, out_);
     check_logs(world_, out_);
-    const auto before = world_.state();
+    // The exits of what is gone are forgotten by age, which a stepped clock changes.
+    const bool steady = wall_steps_ == 0;
+    const auto before = world_.state(steady);
     const auto text = std::getenv("GANTRY_SIM_TRACE") ? world_.state_text() : std::string();
     first_kill_killed_ = world_.kills > 0;
     if (dice_.chance(0.5))
@@ -146,7 +149,7 @@ private:
     if (!begin())
       return;
     world_.pass(5s);
-    if (world_.state() != before)
+    if (world_.state(steady) != before)
       out_.push_back("a restart changed the world (GANTRY_SIM_TRACE=1 shows it):\n" + text +
                      "\ninto\n" + world_.state_text());
     remove_the_rest();

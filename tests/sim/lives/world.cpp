@@ -170,7 +170,12 @@ journal::Snapshot lasting(const journal::Snapshot& all) {
 
 } // namespace
 
-std::string world::state() { return lasting(shared().ledger.now().save()).SerializeAsString(); }
+std::string world::state(bool exits) {
+  auto s = lasting(shared().ledger.now().save());
+  if (!exits)
+    s.clear_finished();
+  return s.SerializeAsString();
+}
 
 std::string world::state_text() { return lasting(shared().ledger.now().save()).DebugString(); }
 

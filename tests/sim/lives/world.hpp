@@ -69,7 +69,8 @@ public:
   std::vector<v1::Event> events();
   v1::ListReply list();
   /// Everything the records say, without what a restart changes by itself.
-  std::string state();
+  /// @param exits With those of removed containers.
+  std::string state(bool exits);
   std::string state_text(); ///< The same for a reader.
 
   static v1::Ref ref(const std::string& id);
