@@ -23,9 +23,10 @@ std::string_view next_part(std::string_view& path) {
 
 void walk_below(const node& n, const std::string& path, std::vector<std::string>& out) {
   for (const auto& [name, child] : n.children) {
-    out.push_back(path + "/" + name);
+    const std::string full = path + "/" + name;
+    out.push_back(full);
     if (child->dir)
-      walk_below(*child, out.back(), out);
+      walk_below(*child, full, out);
   }
 }
 
