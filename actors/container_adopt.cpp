@@ -103,6 +103,9 @@ void container_state::adopt_process(const runtime::process_view& p) {
   setup->host = host;
   setup->parent = container_actor{self};
   setup->who = names(p.id, p.serial);
+  // An exec of the run before may not be settled yet: its end belongs to that run.
+  if (p.id != init && run_ > 1 && p.intent_seq < view()->init()->intent_seq)
+    setup->who.run = run_ - 1;
   setup->streams = adopt_streams(*host, setup->who, log);
   setup->oom = oom_;
   setup->is_init = p.id == init;

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cerrno>
+#include <fcntl.h>
 
 #include "runtime/journal_impl.hpp"
 #include "runtime/journal_reader.hpp"
@@ -128,6 +129,11 @@ void impl::sync() {
     synced_seq = std::max(synced_seq, flushed_seq);
     if (!names_dirty)
       return all_synced();
+    if (!directory) // No descriptor was to be had when we began.
+      directory = io::fd(loop.sys(), loop.sys().open(dir, O_RDONLY | O_DIRECTORY));
+    if (!directory)
+      return fail(directory.get(), "open the directory of");
+    file = directory.get();
     names_dirty = false;
   }
   busy = true;
