@@ -97,6 +97,18 @@ void process_state::on_drained(bool io_open) {
     self->send(setup.parent, atom::unstarted::value, setup.who.process, *death_);
 }
 
+template <class... Ts>
+void process_state::tell_parent(Ts... xs) {
+  auto* l = &setup.host->loop;
+  auto address = caf::actor_cast<caf::actor_addr>(setup.parent);
+  l->post([l, address, xs...] {
+    l->post([address, xs...] {
+      if (auto parent = caf::actor_cast<container_actor>(address))
+        caf::anon_send(parent, xs...);
+    });
+  });
+}
+
 v1::Exit process_state::make_exit(bool io_open) {
   v1::Exit x;
   x.set_signal(death_->signal);
@@ -134,9 +146,7 @@ void process_state::settle(bool io_open) {
       r.set_cause(p->cause);
   x.set_seq(setup.host->ledger.record(r));
   setup.host->logs.notify(setup.who.serial);
-  // In the next turn: what the container does about it (looks at cgroups, starts the runtime)
-  // comes behind the submission that carries the event to its readers.
-  self->delayed_send(setup.parent, io::nanoseconds{0}, atom::settled::value, setup.who.process, x);
+  tell_parent(atom::settled::value, setup.who.process, x);
   if (!io_open)
     release();
 }
@@ -162,7 +172,7 @@ void process_state::on_released() {
   setup.host->logs.notify(setup.who.serial);
   if (key_.pid > 0)
     setup.host->reaper.forget(key_);
-  self->delayed_send(setup.parent, io::nanoseconds{0}, atom::released::value, setup.who.process);
+  tell_parent(atom::released::value, setup.who.process);
   self->quit();
 }
 

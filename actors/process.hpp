@@ -75,6 +75,11 @@ private:
   std::optional<result<v1::WriteStdinReply>> try_write(const v1::WriteStdinRequest& req);
   void wait_writable();
   void settle(bool io_open);
+  /// Two turns on: in the first the readers of events are given the exit, in the second it is
+  /// submitted to their sockets. What the container does about the end of its process (looks
+  /// at cgroups, starts the runtime) takes longer than all of that.
+  template <class... Ts>
+  void tell_parent(Ts... xs);
   [[nodiscard]] v1::Exit make_exit(bool io_open);
   void end_stdin();
   [[nodiscard]] error no_stdin() const;

@@ -105,7 +105,7 @@ oom_account::oom_account(services& host, runtime::container_name name, uint64_t 
 
 void oom_account::check(uint32_t run) {
   const runtime::cgroup group{host_.loop.sys(), host_.cgroups, host_.cgroup_path(name_)};
-  auto now = group.oom();
+  auto now = group.oom(seen_.kills);
   if (now.kills > seen_.kills) {
     level_ = runtime::oom_level(host_.cgroups.mode, seen_, now);
     unclaimed_ += now.kills - seen_.kills;

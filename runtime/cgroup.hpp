@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -75,7 +76,8 @@ public:
   [[nodiscard]] result<v1::Stats> stats(bool raw) const;
   [[nodiscard]] std::vector<int32_t> pids() const; ///< Of the whole subtree.
   [[nodiscard]] bool populated() const;            ///< Any process in the subtree.
-  [[nodiscard]] oom_counters oom() const;
+  /// @param known Kills that are known: where there are no more, nothing else is looked at.
+  [[nodiscard]] oom_counters oom(std::optional<uint64_t> known = {}) const;
 
   /// Asks for the freeze; `frozen` tells when it is done (v1 may need asking again).
   result<void> freeze();

@@ -21,7 +21,7 @@ std::string_view oom_level(cgroup_mode mode, const oom_counters& before,
   return now.has_limit && now.limit_hits > 0 ? "inferred" : "host";
 }
 
-oom_counters cgroup::oom() const {
+oom_counters cgroup::oom(std::optional<uint64_t> known) const {
   oom_counters out;
   std::string text;
   auto at = dir("memory");
@@ -30,6 +30,8 @@ oom_counters cgroup::oom() const {
   if (host_.mode != cgroup_mode::v2) {
     if (kernel_.read_small(at + "/memory.oom_control", text) >= 0)
       out.kills = value_of(text, "oom_kill");
+    if (known && out.kills <= *known)
+      return out;
     // Memory and swap together are charged first: with both limits alike only memsw fails.
     for (const char* counter : {"/memory.", "/memory.memsw."}) {
       auto number = [this, &text, file = at + counter](const char* rest) {
@@ -50,6 +52,8 @@ oom_counters cgroup::oom() const {
     out.kills = value_of(text, "oom_kill");
     out.limit_hits = value_of(text, "oom");
   }
+  if (known && out.kills <= *known)
+    return out;
   if (kernel_.read_small(at + "/memory.max", text) >= 0)
     out.has_limit = number_in(text) != 0;
   for (size_t slash = path_.rfind('/'); slash != std::string::npos && slash > 0;
