@@ -52,7 +52,8 @@ void oci_driver::try_remove(std::shared_ptr<removal> r) {
     // No process or descriptor to be had now: a removal that gives up leaves everything behind.
     const bool scarce = end.spawn_error == EAGAIN || end.spawn_error == EMFILE
                         || end.spawn_error == ENFILE || end.spawn_error == ENOMEM;
-    bool again = !end.overdue && (scarce || is_not_stopped_yet(*why))
+    const bool torn = end.status.signal != 0; // Somebody ended the runtime in the middle.
+    bool again = !end.overdue && (scarce || torn || is_not_stopped_yet(*why))
                  && self->loop_.sys().monotonic() + r->pause < r->until;
     if (!again)
       return r->f(*std::move(why));
