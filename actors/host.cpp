@@ -38,6 +38,7 @@ supervisor_host::supervisor_host(io::loop& l, io::shelf& keeper,
 
 supervisor_host::~supervisor_host() {
   GANTRY_CHECK(ended_ || !system_);
+  engine_.reset(); // Its waiting commands hold actors, which must not outlive their system.
 }
 
 result<std::unique_ptr<supervisor_host>>

@@ -94,7 +94,8 @@ void runtime_command::step(nanoseconds from, nanoseconds to, std::function<void(
     const int sig = rng.chance(0.5) ? SIGKILL : SIGSEGV;
     return self_.after(rng.between(from, to), [this, sig] { self_.die_of(sig); });
   }
-  if (rng.chance(faults.runtime_fails / 5))
+  // (Not a delete: what one leaves behind that fails for good is said, and stays.)
+  if (line_.verb != "delete" && rng.chance(faults.runtime_fails / 5))
     return self_.after(rng.between(from, to), [this] {
       clean_up();
       fail("runc " + line_.verb + " failed: simulated: no luck", 1);
