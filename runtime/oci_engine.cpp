@@ -54,6 +54,23 @@ std::optional<error> oci_driver::failure(const oci_call& c, const oci_end& end) 
   return runtime_error(what);
 }
 
+oci_driver::~oci_driver() {
+  for (auto& [parent, kept] : kept_) {
+    kept.second.reset();
+    if (const auto* host = cgroups())
+      cgroup(loop_.sys(), *host, kept.first).remove();
+  }
+}
+
+void oci_driver::keep_parent(const std::string& id) {
+  if (!cgroup_of_)
+    return;
+  auto path = cgroup_of_(id);
+  auto parent = path.substr(0, std::max<size_t>(path.rfind('/'), 1));
+  if (auto& kept = kept_[parent]; !kept.second)
+    kept = {path, std::make_unique<cgroup_pin>(path)};
+}
+
 void oci_driver::create(create_command c, made_answer answer) {
   auto f = std::make_shared<made_answer>(std::move(answer));
   auto pid_file = create_pid_file(c.bundle);
@@ -71,8 +88,8 @@ void oci_driver::create(create_command c, made_answer answer) {
     if (auto self = weak.lock())
       self->empty_cgroup(id);
   };
-  auto pin = std::make_shared<cgroup_pin>(cgroup_of_ ? cgroup_of_(c.id) : std::string());
-  run(x, f, [weak, x, f, pin, pid_file](oci_end end) {
+  keep_parent(c.id);
+  run(x, f, [weak, x, f, pid_file](oci_end end) {
     auto self = weak.lock();
     if (!self)
       return;
@@ -85,7 +102,7 @@ void oci_driver::create(create_command c, made_answer answer) {
     bool torn = end.overdue || end.status.signal != 0;
     if (!torn)
       return (*f)(*std::move(why));
-    self->clean_up(x, [f, pin, why = *why] { (*f)(why); });
+    self->clean_up(x, [f, why = *why] { (*f)(why); });
   });
 }
 
@@ -95,16 +112,21 @@ void oci_driver::clean_up(const oci_call& c, std::function<void()> f) {
   remove(c.runtime, c.id, true, c.op, [f = std::move(f)](result<void>) { f(); });
 }
 
+/// Null where the host has none.
+const cgroup_host* oci_driver::cgroups() {
+  if (!cgroups_)
+    if (auto found = detect_cgroups(loop_.sys()))
+      cgroups_ = *std::move(found);
+  return cgroups_ ? &*cgroups_ : nullptr;
+}
+
 void oci_driver::empty_cgroup(const std::string& id) {
   if (!cgroup_of_)
     return;
-  if (!cgroups_) {
-    auto found = detect_cgroups(loop_.sys());
-    if (!found)
-      return; // no cgroups, nothing to empty
-    cgroups_ = *std::move(found);
-  }
-  cgroup group(loop_.sys(), *cgroups_, cgroup_of_(id));
+  const auto* host = cgroups();
+  if (host == nullptr)
+    return;
+  cgroup group(loop_.sys(), *host, cgroup_of_(id));
   [[maybe_unused]] bool killed = group.kill_all().ok();
 }
 
