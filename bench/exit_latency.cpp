@@ -1,6 +1,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <poll.h>
 #include <unistd.h>
 
 #include "bench/session.hpp"
@@ -78,6 +79,28 @@ int64_t kill_one(session& s, const victim& v, const std::string& last_exit) {
   return took;
 }
 
+/// The same, and when the kernel said that the process is dead.
+int64_t kill_and_watch(session& s, const victim& v, const std::string& last_exit, int64_t& dead) {
+  pollfd p{v.pidfd, POLLIN, 0};
+  const auto began = now_ns();
+  dead = 0;
+  kill_by(v.pidfd, SIGKILL);
+  while (last_exit != v.id) {
+    s.step(p);
+    if (p.fd >= 0 && p.revents != 0) {
+      dead = now_ns() - began;
+      p.fd = -1;
+    }
+    if (now_ns() - began > 60'000'000'000)
+      give_up("waited in vain: the exit event");
+  }
+  const auto took = now_ns() - began;
+  if (dead == 0)
+    dead = took;
+  ::close(v.pidfd);
+  return took;
+}
+
 } // namespace
 
 int exit_latency(const words& w) {
@@ -87,27 +110,33 @@ int exit_latency(const words& w) {
   std::string last_exit;
   std::vector<int64_t> floor_ns;
   std::vector<int64_t> gantry_ns;
+  std::vector<int64_t> dead_ns; // of every third, watched by the client too
   {
     events stream(s, [&](const v1::Event& e) {
       if (e.type() == "exit")
         last_exit = e.container();
     });
-    for (const auto& v : victims) {
+    for (size_t i = 0; i < victims.size(); ++i) {
       sleep_ms(5);
       floor_ns.push_back(floor.sample());
       sleep_ms(5);
-      gantry_ns.push_back(kill_one(s, v, last_exit));
+      if (i % 3 == 2)
+        kill_and_watch(s, victims[i], last_exit, dead_ns.emplace_back());
+      else
+        gantry_ns.push_back(kill_one(s, victims[i], last_exit));
     }
   }
   for (const auto& v : victims)
     remove(s, v.id);
-  std::printf("{%s, %s}\n", list_of("floor_ns", floor_ns).c_str(),
+  std::printf("{%s, %s, %s}\n", list_of("floor_ns", floor_ns).c_str(),
+              list_of("dead_ns", dead_ns).c_str(),
               list_of("gantry_ns", gantry_ns).c_str());
   return 0;
 }
 
 int loud_neighbours(const words& w) {
   session s(w.text("socket"));
+  floor_program floor(w.text("floor"));
   const auto victims = make_victims(s, w, w.number("count", 100));
   constexpr int loud = 4;
   for (int i = 0; i < loud; ++i) {
@@ -117,7 +146,9 @@ int loud_neighbours(const words& w) {
     create(s, c);
   }
   std::string last_exit;
+  std::vector<int64_t> floor_ns;
   std::vector<int64_t> gantry_ns;
+  std::vector<int64_t> own_ns; // from the kernel's word to the event
   std::vector<int64_t> list_ns;
   {
     events stream(s, [&](const v1::Event& e) {
@@ -127,7 +158,11 @@ int loud_neighbours(const words& w) {
     sleep_ms(500); // until the writers are at full speed
     for (const auto& v : victims) {
       sleep_ms(10);
-      gantry_ns.push_back(kill_one(s, v, last_exit));
+      floor_ns.push_back(floor.sample());
+      sleep_ms(10);
+      int64_t dead = 0;
+      gantry_ns.push_back(kill_and_watch(s, v, last_exit, dead));
+      own_ns.push_back(gantry_ns.back() - dead);
       sleep_ms(10);
       const auto began = now_ns();
       s.ask<v1::ListReply>("/gantry.v1.Containers/List", v1::ListRequest{});
@@ -138,8 +173,9 @@ int loud_neighbours(const words& w) {
     remove(s, "loud-" + std::to_string(i));
   for (const auto& v : victims)
     remove(s, v.id);
-  std::printf("{%s, %s}\n", list_of("gantry_ns", gantry_ns).c_str(),
-              list_of("list_ns", list_ns).c_str());
+  std::printf("{%s, %s, %s, %s}\n", list_of("floor_ns", floor_ns).c_str(),
+              list_of("own_ns", own_ns).c_str(),
+              list_of("gantry_ns", gantry_ns).c_str(), list_of("list_ns", list_ns).c_str());
   return 0;
 }
 

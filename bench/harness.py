@@ -115,18 +115,27 @@ def smaps_kib(pid, name):
     return field(f"/proc/{pid}/smaps_rollup", name)
 
 
+def tasks(pid, workers=False):
+    """Its threads; or the workers that the kernel keeps for its ring (iou-wrk-*)."""
+    out = []
+    for path in glob.glob(f"/proc/{pid}/task/*"):
+        with contextlib.suppress(OSError):
+            if read(f"{path}/comm").startswith("iou-") == workers:
+                out.append(path)
+    return out
+
+
 def threads(pid):
-    return len(os.listdir(f"/proc/{pid}/task"))
+    return len(tasks(pid))
 
 
 def fds(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def wakeups(pid):
+def wakeups(pid, workers=False):
     """Times that a thread of it gave up the CPU to wait, and was woken."""
-    return sum(field(path, "voluntary_ctxt_switches")
-               for path in glob.glob(f"/proc/{pid}/task/*/status"))
+    return sum(field(f"{path}/status", "voluntary_ctxt_switches") for path in tasks(pid, workers))
 
 
 def cpu_seconds(pid):

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <poll.h>
+
 #include "gateways/client/channel.hpp"
 #include "messages/gantry.pb.h"
 
@@ -35,6 +37,9 @@ public:
 
   void start(client::call& c) { channel_.start(c); }
   void drop(const client::call& c) { channel_.drop(c); }
+
+  /// One round of the connection, which also watches `other`.
+  void step(pollfd& other) { channel_.step({&other, 1}, 1000); }
 
   /// Waits until `ready`, with a deadline.
   void until(const std::function<bool()>& ready, const char* what, int seconds = 60);
