@@ -31,3 +31,4 @@ def write(b, facts, directory, words):
     with open(os.path.join(directory, "latest.json"), "w") as f:
         json.dump({"machine": facts, "quick": b.quick, "rows": b.rows, "samples": b.raw}, f,
                   indent=1)
+        f.write("\n")
