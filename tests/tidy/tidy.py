@@ -16,7 +16,7 @@ import rules_cpp
 import rules_text
 from source import Source
 
-LEFT_OUT = {".git", "build", "__pycache__", "out", "crashes", "corpus"}
+LEFT_OUT = {".git", "build", "__pycache__", "out", "crashes", "corpus", "results"}
 RULES = rules_cpp.RULES + rules_text.RULES
 
 
