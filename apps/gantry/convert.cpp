@@ -12,10 +12,21 @@ namespace {
 /// Understands values one after the other and keeps the first fault, with its option's name.
 class reader {
 public:
-  /// Calls `set` with what `parse` makes of `text`, unless the option was not given.
+  explicit reader(const raw_line& line) : line(line) {}
+
+  const raw_line& line;
+
+  /// Calls `set` with what `parse` makes of the option's value, unless it was not given.
+  template <class Parse, class Set>
+  void take(const char* option, Parse parse, Set set) {
+    if (line.given(option))
+      take(option, line.text(option), parse, set);
+  }
+
+  /// Calls `set` with what `parse` makes of `text`.
   template <class Parse, class Set>
   void take(const char* option, const std::string& text, Parse parse, Set set) {
-    if (text.empty() || fault_)
+    if (fault_)
       return;
     auto value = parse(text);
     if (value)
@@ -32,7 +43,6 @@ public:
   void pairs(const char* option, const std::vector<std::string>& texts,
              google::protobuf::Map<std::string, std::string>& to) {
     for (const auto& text : texts) {
-      // The empty text is a value that was given here.
       auto pair = parse_pair(text);
       if (pair)
         to[pair->first] = pair->second;
@@ -53,22 +63,21 @@ std::string absolute(const std::string& path) {
   return ignored ? path : whole;
 }
 
-void take_limits(reader& in, const raw_line& raw, v1::Resources& to) {
-  in.take("--memory", raw.memory, parse_limit, [&to](int64_t n) { to.set_memory_bytes(n); });
-  in.take("--memory-swap", raw.memory_swap, parse_limit,
-          [&to](int64_t n) { to.set_memory_swap_bytes(n); });
-  in.take("--memory-reservation", raw.memory_reservation, parse_limit,
+void take_limits(reader& in, v1::Resources& to) {
+  in.take("--memory", parse_limit, [&to](int64_t n) { to.set_memory_bytes(n); });
+  in.take("--memory-swap", parse_limit, [&to](int64_t n) { to.set_memory_swap_bytes(n); });
+  in.take("--memory-reservation", parse_limit,
           [&to](int64_t n) { to.set_memory_reservation_bytes(n); });
-  in.take("--cpus", raw.cpus, parse_cpus, [&to](int64_t n) { to.set_nano_cpus(n); });
+  in.take("--cpus", parse_cpus, [&to](int64_t n) { to.set_nano_cpus(n); });
   const auto shares = [](std::string_view t) { return parse_number(t, 2, 262144); };
-  in.take("--cpu-shares", raw.cpu_shares, shares,
+  in.take("--cpu-shares", shares,
           [&to](int64_t n) { to.set_cpu_shares(static_cast<uint64_t>(n)); });
   const auto pids = [](std::string_view t) {
     return t == "-1" ? result<int64_t>(-1) : parse_number(t, 1, INT32_MAX);
   };
-  in.take("--pids-limit", raw.pids_limit, pids, [&to](int64_t n) { to.set_pids_limit(n); });
-  to.set_cpuset_cpus(raw.cpuset_cpus);
-  to.set_cpuset_mems(raw.cpuset_mems);
+  in.take("--pids-limit", pids, [&to](int64_t n) { to.set_pids_limit(n); });
+  to.set_cpuset_cpus(in.line.text("--cpuset-cpus"));
+  to.set_cpuset_mems(in.line.text("--cpuset-mems"));
 }
 
 void take_log_option(reader& in, const std::string& key, const std::string& value,
@@ -117,53 +126,61 @@ void take_env(const std::vector<std::string>& texts,
   }
 }
 
-void take_spec(reader& in, const raw_line& raw, options& to) {
-  auto& spec = to.spec;
-  if (raw.bundle.empty() == raw.rootfs.empty())
+/// A root filesystem and a command, or a bundle that has both.
+void take_source(reader& in, const options& to, v1::ContainerSpec& spec) {
+  const std::string bundle = in.line.text("--bundle");
+  const std::string rootfs = in.line.text("--rootfs");
+  if (bundle.empty() == rootfs.empty())
     in.fail("--rootfs or --bundle", {ec::invalid_argument, "exactly one of them is needed",
                                      "a root filesystem and a command, or an OCI bundle"});
-  if (!raw.rootfs.empty() && raw.command.empty())
+  if (!rootfs.empty() && in.line.command.empty())
     in.fail("CMD", {ec::invalid_argument, "a command is needed with --rootfs",
                     "gantry " + to.verb + " --rootfs DIR CMD"});
-  if (!raw.bundle.empty())
-    spec.set_bundle(absolute(raw.bundle));
-  if (!raw.rootfs.empty())
-    spec.set_rootfs(absolute(raw.rootfs));
-  for (const auto& word : raw.command)
-    spec.add_args(word);
-  take_env(raw.env, *spec.mutable_env());
-  spec.set_workdir(raw.workdir);
-  spec.set_user(raw.user);
-  spec.set_hostname(raw.hostname);
-  spec.set_read_only(raw.read_only);
-  spec.set_runtime(raw.runtime);
-  spec.set_with_stdin(raw.interactive);
-  spec.set_remove_on_exit(raw.remove);
-  spec.set_stop_signal(raw.stop_signal);
-  spec.set_network(raw.network);
-  in.pairs("--label", raw.labels, *spec.mutable_labels());
-  in.pairs("--annotation", raw.annotations, *spec.mutable_annotations());
-  in.take("--stop-timeout", raw.stop_timeout, parse_duration,
-          [&spec](int64_t ns) { spec.set_stop_timeout_ns(ns); });
-  take_limits(in, raw, *spec.mutable_resources());
-  take_log_options(in, raw.log_opts, *spec.mutable_log());
+  if (!bundle.empty())
+    spec.set_bundle(absolute(bundle));
+  if (!rootfs.empty())
+    spec.set_rootfs(absolute(rootfs));
 }
 
-void take_process(reader& in, const raw_line& raw, options& to) {
+void take_spec(reader& in, options& to) {
+  const auto& line = in.line;
+  auto& spec = to.spec;
+  take_source(in, to, spec);
+  for (const auto& word : line.command)
+    spec.add_args(word);
+  take_env(line.list("--env"), *spec.mutable_env());
+  spec.set_workdir(line.text("--workdir"));
+  spec.set_user(line.text("--user"));
+  spec.set_hostname(line.text("--hostname"));
+  spec.set_read_only(line.flag("--read-only"));
+  spec.set_runtime(line.text("--runtime"));
+  spec.set_with_stdin(line.flag("--interactive"));
+  spec.set_remove_on_exit(line.flag("--rm"));
+  spec.set_stop_signal(line.text("--stop-signal"));
+  spec.set_network(line.text("--network"));
+  in.pairs("--label", line.list("--label"), *spec.mutable_labels());
+  in.pairs("--annotation", line.list("--annotation"), *spec.mutable_annotations());
+  in.take("--stop-timeout", parse_duration, [&spec](int64_t ns) { spec.set_stop_timeout_ns(ns); });
+  take_limits(in, *spec.mutable_resources());
+  take_log_options(in, line.list("--log-opt"), *spec.mutable_log());
+}
+
+void take_process(reader& in, options& to) {
+  const auto& line = in.line;
   auto& spec = to.process_spec;
-  if (raw.command.empty())
+  if (line.command.empty())
     in.fail("CMD", {ec::invalid_argument, "a command is needed", "gantry exec ID CMD"});
-  for (const auto& word : raw.command)
+  for (const auto& word : line.command)
     spec.add_args(word);
-  take_env(raw.env, *spec.mutable_env());
-  spec.set_workdir(raw.workdir);
-  spec.set_user(raw.user);
-  spec.set_with_stdin(raw.interactive);
-  take_log_options(in, raw.log_opts, *spec.mutable_log());
+  take_env(line.list("--env"), *spec.mutable_env());
+  spec.set_workdir(line.text("--workdir"));
+  spec.set_user(line.text("--user"));
+  spec.set_with_stdin(line.flag("--interactive"));
+  take_log_options(in, line.list("--log-opt"), *spec.mutable_log());
 }
 
-void take_filters(reader& in, const std::vector<std::string>& texts, v1::EventFilter& to) {
-  for (const auto& text : texts) {
+void take_filters(reader& in, v1::EventFilter& to) {
+  for (const auto& text : in.line.list("--filter")) {
     const auto pair = parse_pair(text);
     if (!pair)
       in.fail("--filter", pair.why());
@@ -179,38 +196,105 @@ void take_filters(reader& in, const std::vector<std::string>& texts, v1::EventFi
   }
 }
 
-} // namespace
+/// The words that are no options: containers, a process, or a directory.
+void take_words(reader& in, options& to) {
+  auto given = in.line.ids;
+  const auto lacks = [&in](const char* what) {
+    in.fail(what, {ec::invalid_argument, "is missing", ""});
+  };
+  const auto most = [&in, &given](size_t n) {
+    if (given.size() > n)
+      in.fail("usage", {ec::invalid_argument, "\"" + printable(given[n]) + "\" is too much", ""});
+  };
+  switch (in.line.verb->takes) {
+  case words::none:
+  case words::command:
+    return most(0);
+  case words::some_word:
+  case words::word:
+    if (!given.empty())
+      to.argument = given.front();
+    else if (in.line.verb->takes == words::word)
+      lacks("the argument");
+    return most(1);
+  case words::one_process:
+    if (given.size() > 1) {
+      to.process = given[1];
+      most(2);
+      given.resize(1);
+    }
+    [[fallthrough]];
+  case words::one_id:
+  case words::id_command:
+    most(1);
+    [[fallthrough]];
+  case words::ids:
+    if (given.empty())
+      lacks("ID");
+    [[fallthrough]];
+  case words::some_ids:
+    to.ids = std::move(given);
+  }
+}
 
-result<options> convert(raw_line raw) {
-  reader in;
-  auto& out = raw.out;
-  if (!raw.one.empty())
-    out.ids = {raw.one};
-  if (out.verb == "run" || out.verb == "create")
-    take_spec(in, raw, out);
-  else if (out.verb == "exec")
-    take_process(in, raw, out);
-  else if (out.verb == "update")
-    take_limits(in, raw, out.resources);
-  if (out.verb == "update" && !in.fault() && out.resources.ByteSizeLong() == 0)
-    in.fail("LIMITS", {ec::invalid_argument, "no limit is given", "such as --memory 64m"});
-  take_filters(in, raw.filters, out.filter);
-  in.take("--time", raw.timeout, parse_duration, [&out](int64_t ns) { out.timeout_ns = ns; });
+void take_looks(reader& in, options& out) {
+  const auto& line = in.line;
+  in.take("--time", parse_duration, [&out](int64_t ns) { out.timeout_ns = ns; });
   const auto lines = [](std::string_view t) {
     return t == "all" ? result<int64_t>(int64_t{0}) : parse_number(t, 1, INT64_MAX);
   };
-  in.take("--tail", raw.tail, lines, [&out](int64_t n) { out.tail = static_cast<uint64_t>(n); });
+  in.take("--tail", lines, [&out](int64_t n) { out.tail = static_cast<uint64_t>(n); });
   const auto seq = [](std::string_view t) { return parse_number(t, 0, INT64_MAX); };
-  in.take("--after", raw.after, seq, [&out](int64_t n) { out.after = static_cast<uint64_t>(n); });
-  in.take("--since", out.since, parse_cursor, [](const cursor_text&) {});
-  if (raw.format == "json")
+  in.take("--after", seq, [&out](int64_t n) { out.after = static_cast<uint64_t>(n); });
+  in.take("--since", parse_cursor, [](const cursor_text&) {});
+  out.since = line.text("--since");
+  take_filters(in, out.filter);
+  const std::string format = line.text("--format");
+  if (format == "json")
     out.json = true;
-  else if (!raw.format.empty() && raw.format != "table")
-    in.fail("--format", {ec::invalid_argument, "\"" + printable(raw.format) + "\" is unknown",
-                         "table or json"});
+  else if (!format.empty() && format != "table")
+    in.fail("--format",
+            {ec::invalid_argument, "\"" + printable(format) + "\" is unknown", "table or json"});
+}
+
+} // namespace
+
+result<options> convert(const raw_line& line) {
+  reader in(line);
+  options out;
+  out.verb = line.verb->verb;
+  out.socket = line.text("--socket");
+  out.ns = line.text("--namespace");
+  out.json = line.flag("--json");
+  out.no_color = line.flag("--no-color");
+  out.name = line.text(out.verb == "exec" ? "--id" : "--name");
+  out.detach = line.flag("--detach");
+  out.signal = line.text("--signal");
+  out.all = line.flag("--all");
+  out.all_namespaces = line.flag("--all-namespaces");
+  out.quiet = line.flag("--quiet");
+  out.force = line.flag("--force");
+  out.full = line.flag("--no-trunc");
+  out.follow = line.flag("--follow");
+  out.list = line.flag("--list");
+  out.timestamps = line.flag("--timestamps");
+  out.raw = line.flag("--raw");
+  out.repair = line.flag("--repair");
+  take_words(in, out);
+  if (line.given("--process"))
+    out.process = line.text("--process");
+  if (out.verb == "run" || out.verb == "create")
+    take_spec(in, out);
+  else if (out.verb == "exec")
+    take_process(in, out);
+  else if (out.verb == "update")
+    take_limits(in, out.resources);
+  if (out.verb == "update" && !in.fault() && out.resources.ByteSizeLong() == 0)
+    in.fail("LIMITS", {ec::invalid_argument, "no limit is given", "such as --memory 64m"});
+  take_looks(in, out);
   if (in.fault())
     return *in.fault();
-  return std::move(out);
+  return out;
 }
 
 } // namespace gantry::cli

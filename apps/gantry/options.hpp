@@ -17,7 +17,7 @@ struct options {
   std::string verb;
 
   // Everywhere.
-  std::string socket = "/run/gantry/gantry.sock";
+  std::string socket;
   std::string ns; ///< Empty: the daemon's default.
   bool json = false;
   bool no_color = false;

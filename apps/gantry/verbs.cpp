@@ -1,6 +1,7 @@
 #include "apps/gantry/grammar.hpp"
 
 #include <array>
+#include <utility>
 
 namespace gantry::cli {
 
@@ -14,7 +15,7 @@ constexpr const char* other = "Other";
 constexpr std::array rows{
   verb_row{
     "run", make, "Create a container and start it",
-    "[OPTIONS] (--rootfs DIR | --bundle DIR) [--] CMD...",
+    "[OPTIONS] (--rootfs DIR | --bundle DIR) [--] CMD...", words::command,
     R"(In the foreground, stdout and stderr are the container's, Ctrl-C and SIGTERM go to it (the
 third one leaves it running and ends gantry), and gantry ends with its exit code. It survives a
 restart of gantryd.
@@ -27,14 +28,15 @@ Examples:
 Exit codes: the container's own; 128+N when signal N ended it; 125 gantry failed or the options
 are wrong; 126 the command cannot be executed; 127 it was not found.)"},
   verb_row{"create", make, "Create a container, do not start it yet",
-           "[OPTIONS] (--rootfs DIR | --bundle DIR) [--] CMD...",
+           "[OPTIONS] (--rootfs DIR | --bundle DIR) [--] CMD...", words::command,
            R"(Prints the container's id. The options are those of run.
 
 Example:
   gantry create --name job --rootfs /srv/busybox sh -c 'echo done' && gantry start job)"},
-  verb_row{"start", make, "Start created or stopped containers", "ID...", ""},
+  verb_row{"start", make, "Start created or stopped containers", "ID...", words::ids, ""},
   verb_row{
     "exec", make, "Run another process in a container", "[OPTIONS] ID [--] CMD...",
+    words::id_command,
     R"(With -d the process's id is printed; logs, wait and kill take it behind the container's.
 
 Examples:
@@ -44,35 +46,36 @@ Examples:
 
 Exit codes: as for run.)"},
   verb_row{"kill", steer, "Send a signal to a container or one process", "[OPTIONS] ID [PROCESS]",
+           words::one_process,
            R"(Examples:
   gantry kill web
   gantry kill -s HUP web
   gantry kill web backup)"},
   verb_row{
-    "stop", steer, "Ask containers to end, then kill them", "[OPTIONS] ID...",
+    "stop", steer, "Ask containers to end, then kill them", "[OPTIONS] ID...", words::ids,
     R"(Sends the stop signal, waits, and sends SIGKILL. Several containers are stopped at once.
 
 Example:
   gantry stop -t 2.5 web job)"},
-  verb_row{"pause", steer, "Freeze all processes of containers", "ID...", ""},
-  verb_row{"resume", steer, "Let paused containers go on", "ID...", ""},
-  verb_row{"update", steer, "Change the limits of a running container", "LIMITS ID...",
+  verb_row{"pause", steer, "Freeze all processes of containers", "ID...", words::ids, ""},
+  verb_row{"resume", steer, "Let paused containers go on", "ID...", words::ids, ""},
+  verb_row{"update", steer, "Change the limits of a running container", "LIMITS ID...", words::ids,
            R"(Example:
   gantry update --memory 128m --pids-limit 200 web)"},
-  verb_row{"rm", steer, "Remove containers and what belongs to them", "[OPTIONS] ID...",
+  verb_row{"rm", steer, "Remove containers and what belongs to them", "[OPTIONS] ID...", words::ids,
            R"(A living container is refused without -f.)"},
-  verb_row{"ps", look, "List containers", "[OPTIONS]",
+  verb_row{"ps", look, "List containers", "[OPTIONS]", words::none,
            R"(Lists the living ones; with -a the stopped ones too.
 
 Examples:
   gantry ps -a
   gantry rm $(gantry ps -aq))"},
-  verb_row{"inspect", look, "Show all that is known of containers", "ID...",
+  verb_row{"inspect", look, "Show all that is known of containers", "ID...", words::ids,
            R"(Readable JSON, one object for each container; with --json one line each.
 
 Example:
   gantry inspect web | jq .spec.resources)"},
-  verb_row{"logs", look, "Print what a process wrote", "[OPTIONS] ID [PROCESS]",
+  verb_row{"logs", look, "Print what a process wrote", "[OPTIONS] ID [PROCESS]", words::one_process,
            R"(stdout goes to stdout and stderr to stderr. With --json each piece is an object with
 stream, time and data (data_base64 where the bytes are no UTF-8).
 
@@ -80,14 +83,14 @@ Examples:
   gantry logs --tail 20 -f web
   gantry logs -t web backup)"},
   verb_row{"wait", look, "Wait for containers to exit and print their exit codes",
-           "[OPTIONS] ID...",
+           "[OPTIONS] ID...", words::ids,
            R"(One line for each container, in the order given: its exit code, or 128+N when signal N
 ended it. Works after the container was removed, too.)"},
-  verb_row{"top", look, "List the processes in a container", "ID", ""},
-  verb_row{"stats", look, "Show what containers use", "[OPTIONS] [ID...]",
+  verb_row{"top", look, "List the processes in a container", "ID", words::one_id, ""},
+  verb_row{"stats", look, "Show what containers use", "[OPTIONS] [ID...]", words::some_ids,
            R"(Without an id: all running containers of the namespace.)"},
   verb_row{
-    "events", look, "Print what happened and what happens", "[OPTIONS]",
+    "events", look, "Print what happened and what happens", "[OPTIONS]", words::none,
     R"(Without -f: what is kept, from --since on (default: all). With -f: what comes, from now or
 from --since on; nothing is lost or doubled when gantryd restarts.
 
@@ -97,21 +100,33 @@ Examples:
   gantry events -f --json
   gantry events --since 0 --filter type=exit --filter container=web
   gantry events --since 3:1204 -f)"},
-  verb_row{"info", other, "Show counters and limits of gantryd", "", ""},
-  verb_row{"version", other, "Show versions of gantry, gantryd and the runtime", "", ""},
+  verb_row{"info", other, "Show counters and limits of gantryd", "", words::none, ""},
+  verb_row{"version", other, "Show versions of gantry, gantryd and the runtime", "", words::none,
+           ""},
   verb_row{
     "journal", other, "Read a journal from disk; gantryd need not run", "[OPTIONS] [DIR]",
+    words::some_word,
     R"(DIR is the journal's directory (default: /var/lib/gantry/journal). What is damaged is said
 on stderr, and the exit code is then 125.
 
 --repair makes a damaged journal usable again: what is cut out is kept beside it, as
 damaged.NAME.)"},
   verb_row{"completion", other, "Print a completion script for a shell", "bash|zsh|fish",
+           words::word,
            R"(Examples:
   gantry completion bash > /usr/share/bash-completion/completions/gantry
   gantry completion zsh > /usr/share/zsh/site-functions/_gantry
   gantry completion fish > ~/.config/fish/completions/gantry.fish)"},
-  verb_row{nullptr, nullptr, nullptr, nullptr, nullptr},
+  verb_row{"help", other, "Say how a command is used", "[COMMAND]", words::some_word, ""},
+  verb_row{nullptr, nullptr, nullptr, nullptr, words::none, nullptr},
+};
+
+/// What docker's users type out of habit.
+constexpr std::array other_names{
+  std::pair<std::string_view, std::string_view>{"ls", "ps"},
+  std::pair<std::string_view, std::string_view>{"list", "ps"},
+  std::pair<std::string_view, std::string_view>{"unpause", "resume"},
+  std::pair<std::string_view, std::string_view>{"remove", "rm"},
 };
 
 } // namespace
@@ -121,6 +136,9 @@ const verb_row* verb_rows() {
 }
 
 const verb_row* verb_row_of(std::string_view verb) {
+  for (const auto& [name, ours] : other_names)
+    if (verb == name)
+      verb = ours;
   for (const auto* r = rows.data(); r->verb; ++r)
     if (verb == r->verb)
       return r;

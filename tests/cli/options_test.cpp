@@ -79,6 +79,58 @@ TEST_CASE("options: help and version are answers, a command's own --help is not"
   CHECK(parsed({"run", "--rootfs", "/", "ls", "--help"}).spec.args(1) == "--help");
 }
 
+TEST_CASE("options: the first word that is no option's value begins the command") {
+  using list = std::vector<std::string>;
+  const auto command_of = [](std::vector<const char*> more) {
+    more.insert(more.begin(), {"run", "--rootfs", "/"});
+    const auto o = parsed(std::move(more));
+    return list(o.spec.args().begin(), o.spec.args().end());
+  };
+  CHECK(command_of({"-d", "--name", "x", "sh", "-c", "--name"}) == list{"sh", "-c", "--name"});
+  CHECK(command_of({"--name=x", "sh"}) == list{"sh"});
+  CHECK(command_of({"-eA=1", "sh"}) == list{"sh"});
+  CHECK(command_of({"-die", "A=1", "sh"}) == list{"sh"});
+  CHECK(command_of({"-d", "--", "-odd", "--", "x"}) == list{"-odd", "--", "x"});
+  CHECK(command_of({"sh", "--", "x"}) == list{"sh", "--", "x"});
+}
+
+TEST_CASE("options: short flags are glued, values too, and a flag can be switched off") {
+  const auto o = parsed({"run", "-dieA=1", "-m64m", "-u=7", "--rm=false", "--rootfs", "/", "x"});
+  CHECK(o.detach);
+  CHECK(o.spec.with_stdin());
+  CHECK(o.spec.env(0) == "A=1");
+  CHECK(o.spec.resources().memory_bytes() == 64 << 20);
+  CHECK(o.spec.user() == "7");
+  CHECK_FALSE(o.spec.remove_on_exit());
+  CHECK(refused({"run", "--rm=maybe", "--rootfs", "/", "x"}).why.cure == "true or false");
+}
+
+TEST_CASE("options: of one that is given twice the last one holds") {
+  CHECK(parsed({"run", "--name", "a", "--name", "b", "--rootfs", "/", "x"}).name == "b");
+  CHECK(parsed({"run", "-e", "A", "-e", "B=1", "-e", "B=2", "--rootfs", "/", "x"}).spec.env_size()
+        == 2);
+}
+
+TEST_CASE("options: an id comes before the command of exec, options around it") {
+  const auto o = parsed({"exec", "-d", "web", "--id", "job", "--", "-odd"});
+  CHECK(o.ids == std::vector<std::string>{"web"});
+  CHECK(o.name == "job");
+  CHECK(o.process_spec.args(0) == "-odd");
+  CHECK(parsed({"exec", "--", "web", "ls"}).process_spec.args(0) == "ls");
+  CHECK(parsed({"exec", "--", "web", "--", "ls"}).process_spec.args(0) == "ls");
+  CHECK(parsed({"exec", "web", "ls", "-d"}).process_spec.args(1) == "-d");
+}
+
+TEST_CASE("options: what is wrong is named, with what was meant") {
+  CHECK(refused({"run", "--nmae", "x"}).why.cure == "did you mean --name?");
+  CHECK(refused({"ps", "--memory", "1"}).why.cure == "it is an option of: run create update");
+  CHECK(refused({"run", "--name"}).why.message == "run: --name lacks its value");
+  CHECK(refused({"run", "-dx"}).why.message == "run: there is no option -x");
+  CHECK(refused({"strat"}).why.cure == "did you mean start?");
+  CHECK(refused({"ps", "web"}).exit_code == 1);
+  CHECK(parsed({"unpause", "web"}).verb == "resume");
+}
+
 TEST_CASE("options: every command has a help that names its options and usage") {
   for (const auto& w : all_words()) {
     if (w.verb.empty())

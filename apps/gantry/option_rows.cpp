@@ -1,0 +1,118 @@
+#include <array>
+
+#include "apps/gantry/grammar.hpp"
+#include "messages/check.hpp"
+
+namespace gantry::cli {
+
+namespace {
+
+constexpr const char* plain = "Options";
+constexpr const char* limits = "Limits";
+constexpr const char* global = "Global options";
+
+// The verbs that an option belongs to.
+constexpr const char* make = "run create";
+constexpr const char* process = "run create exec";
+constexpr const char* limited = "run create update";
+
+constexpr std::array rows{
+  // What runs.
+  option_row{"--id", "NAME", "exec", plain, "The process's id (default: gantryd chooses)"},
+  option_row{"-d,--detach", "", "run exec", plain, "Do not wait: print the id"},
+  option_row{"--name", "ID", make, plain, "The container's id (default: a random one)"},
+  option_row{"--bundle", "DIR", make, plain, "OCI bundle to run; it is not written to"},
+  option_row{"--rootfs", "DIR", make, plain, "Or a root filesystem to run CMD in"},
+  option_row{"--hostname", "NAME", make, plain, "Host name in the container (default: its id)"},
+  option_row{"--read-only", "", make, plain, "Mount the root filesystem read-only"},
+  option_row{"--network", "MODE", make, plain, "none (default) or host"},
+  option_row{"--runtime", "NAME", make, plain, "runc, crun or a path (default: gantryd's)"},
+  option_row{"-l,--label", "K=V", make, plain, "A label, for filters and people"},
+  option_row{"--annotation", "K=V", make, plain, "An OCI annotation, for the runtime"},
+  option_row{"--stop-signal", "SIG", make, plain, "What stop sends first (default SIGTERM)"},
+  option_row{"--stop-timeout", "TIME", make, plain, "How long stop waits (default 10 s)"},
+  option_row{"--rm", "", make, plain, "Remove the container when it has exited"},
+  option_row{"-e,--env", "K[=V]", process, plain,
+             "Set a variable; without =VALUE: pass on our own"},
+  option_row{"-w,--workdir", "DIR", process, plain,
+             "Working directory in the container (default /)"},
+  option_row{"-u,--user", "UID[:GID]", process, plain, "User, numeric"},
+  option_row{"-i,--interactive", "", process, plain, "Pass our stdin to the process"},
+  option_row{"--log-opt", "K=V", process, plain,
+             "max-size=64m, max-file=10, max-line=1m, when-full=block|drop; or several, with "
+             "commas"},
+  // What it may use.
+  option_row{"-m,--memory", "SIZE", limited, limits, "Memory: 64m, 1.5g; -1: no limit"},
+  option_row{"--memory-swap", "SIZE", limited, limits, "Memory and swap together; -1: no limit"},
+  option_row{"--memory-reservation", "SIZE", limited, limits, "Memory it can count on"},
+  option_row{"--cpus", "N", limited, limits, "CPU time: 1.5 is one and a half CPUs"},
+  option_row{"--cpu-shares", "N", limited, limits, "Weight against others (default 1024)"},
+  option_row{"--cpuset-cpus", "LIST", limited, limits, "CPUs it may use: 0-3,6"},
+  option_row{"--cpuset-mems", "LIST", limited, limits, "NUMA nodes it may use"},
+  option_row{"--pids-limit", "N", limited, limits, "Processes and threads; -1: no limit"},
+  // Of what exists.
+  option_row{"-s,--signal", "SIG", "kill", plain, "TERM, SIGTERM or 15 (default KILL)"},
+  option_row{"-a,--all", "", "kill", plain, "Every process of the container"},
+  option_row{"-t,--time", "TIME", "stop", plain, "How long to wait before SIGKILL: 10, 2.5s, 1m"},
+  option_row{"-s,--signal", "SIG", "stop", plain, "The first signal (default: the container's)"},
+  option_row{"-f,--force", "", "rm", plain, "Kill a living container first"},
+  option_row{"-p,--process", "PROCESS", "wait", plain, "Wait for this process, not init"},
+  option_row{"-a,--all", "", "ps", plain, "The stopped ones too"},
+  option_row{"-q,--quiet", "", "ps", plain, "Only ids"},
+  option_row{"--no-trunc", "", "ps top", plain, "Cut nothing short"},
+  option_row{"--format", "FORM", "ps", plain, "table (default) or json"},
+  option_row{"--raw", "", "stats", plain, "The cgroup's files as they are, too"},
+  option_row{"-f,--follow", "", "logs", plain, "Go on until the process has exited"},
+  option_row{"--tail", "N", "logs", plain, "Only the last N lines; all"},
+  option_row{"-t,--timestamps", "", "logs", plain, "The time in front of each line"},
+  option_row{"--since", "CURSOR", "events", plain,
+             "Begin behind this place: EPOCH:SEQ, SEQ, or 0: all kept"},
+  option_row{"-f,--follow", "", "events", plain, "Go on with what comes"},
+  option_row{"--list", "", "events", plain, "Begin with the containers as they are"},
+  option_row{"--filter", "K=V", "events", plain, "Only these: type=, container=, label=K=V"},
+  option_row{"-A,--all-namespaces", "", "ps events", plain, "Of every namespace"},
+  option_row{"--after", "SEQ", "journal", plain, "Only records behind this one"},
+  option_row{"--repair", "", "journal", plain, "Cut damage out; gantryd must be stopped"},
+  // Of every verb.
+  option_row{"--socket", "PATH", "", global,
+             "gantryd's socket (or GANTRY_SOCKET; default /run/gantry/gantry.sock)"},
+  option_row{"-n,--namespace", "NAME", "", global,
+             "Namespace of the containers (or GANTRY_NAMESPACE)"},
+  option_row{"--json", "", "", global, "Print JSON, one object a line; errors too"},
+  option_row{"--no-color", "", "", global, "No colours (or NO_COLOR)"},
+  option_row{"-h,--help", "", "", global, "Print this help"},
+  option_row{"-V,--version", "", "", global, "Print gantry's version"},
+  option_row{nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+/// True when `word` is one of the words of `list`, which are apart by a space.
+bool has_word(std::string_view list, std::string_view word) {
+  while (!list.empty()) {
+    const size_t end = std::min(list.find(' '), list.size());
+    if (list.substr(0, end) == word)
+      return true;
+    list.remove_prefix(std::min(end + 1, list.size()));
+  }
+  return false;
+}
+
+} // namespace
+
+const option_row* option_rows() {
+  return rows.data();
+}
+
+std::string_view option_row::long_name() const {
+  const std::string_view all = names;
+  return all.substr(all.find("--"));
+}
+
+char option_row::short_name() const {
+  return names[1] == '-' ? '\0' : names[1];
+}
+
+bool option_row::belongs_to(std::string_view verb) const {
+  return *verbs == '\0' || has_word(verbs, verb);
+}
+
+} // namespace gantry::cli
