@@ -108,6 +108,7 @@ void connection::go_away() {
   stopping = true;
   if (session_ == nullptr)
     return;
+  session_->each([](http2_stream& s) { static_cast<grpc_call&>(s).tell_stopping(); });
   session_->go_away();
   touch();
 }

@@ -127,8 +127,13 @@ void grpc_call::on_head() {
     return refuse("415");
   if (const auto why = objection())
     return fail(*why);
-  if (!timeout_)
-    return;
+  if (timeout_)
+    arm_deadline();
+  if (method_->open != nullptr)
+    method_->open(*this);
+}
+
+void grpc_call::arm_deadline() {
   // The timer dies with the call, so it may point to it.
   deadline_.emplace(host_.loop);
   deadline_->start(*timeout_, [this] {
@@ -139,29 +144,101 @@ void grpc_call::on_head() {
 }
 
 void grpc_call::on_data(std::span<const char> bytes) {
-  if (ended_)
+  if (ended_ || !budget(bytes.size()))
+    return host_.session->consume(id_, bytes.size());
+  if (sink_ == nullptr) {
+    host_.session->consume(id_, bytes.size());
+    if (const auto r = request_.feed(bytes); !r)
+      fail(r.why());
     return;
-  if (!host_.requests.take(bytes.size()))
-    return fail({ec::resource_exhausted, "too many large requests at once", "send fewer at once"});
-  request_bytes_ += bytes.size();
-  if (const auto r = request_.feed(bytes); !r)
-    fail(r.why());
+  }
+  held_bytes_.append(bytes.data(), bytes.size());
+  take_held();
+}
+
+/// Takes so many bytes of request from the budget, or fails the call.
+bool grpc_call::budget(size_t bytes) {
+  if (!host_.requests.take(bytes)) {
+    fail({ec::resource_exhausted, "too many large requests at once", "send fewer at once"});
+    return false;
+  }
+  request_bytes_ += bytes;
+  return true;
+}
+
+void grpc_call::receive(std::unique_ptr<call_sink> sink) {
+  GANTRY_CHECK(sink_ == nullptr && !ended_);
+  sink_ = std::move(sink);
+  // The head at once: a client may wait for it before it says anything.
+  send_head();
+  host_.touch();
+}
+
+void grpc_call::hold(bool on) {
+  held_ = on;
+  if (!on)
+    take_held();
+}
+
+/// Hands on what has come, until it is used up, or the sink wants no more for now.
+void grpc_call::take_held() {
+  if (taking_)
+    return; // The sink itself said to go on: the loop below does.
+  taking_ = true;
+  size_t used = 0;
+  while (!ended_ && !held_ && used < held_bytes_.size()) {
+    const auto taken = request_.feed_one(std::span<const char>(held_bytes_).subspan(used));
+    if (!taken) {
+      fail(taken.why());
+      break;
+    }
+    used += *taken;
+    if (!request_.whole())
+      continue;
+    sink_->take(request_.message());
+    request_.next();
+  }
+  taking_ = false;
+  if (ended_)
+    return let_go();
+  held_bytes_.erase(0, used);
+  host_.requests.give(request_bytes_ - held_bytes_.size() - request_.bytes());
+  request_bytes_ = held_bytes_.size() + request_.bytes();
+  if (used > 0) {
+    host_.session->consume(id_, used);
+    host_.touch();
+  }
+  if (held_ || !std::exchange(half_closed_, false))
+    return;
+  if (!request_.empty())
+    return fail({ec::invalid_argument, "the call ends in the middle of a request message", ""});
+  sink_->end();
+}
+
+/// What came and nobody takes any more: the budget and the connection's window get it back.
+void grpc_call::let_go() {
+  if (taking_)
+    return; // Comes once the sink has returned: it may still look at the message.
+  if (!held_bytes_.empty())
+    host_.session->consume(id_, held_bytes_.size());
+  std::string().swap(held_bytes_);
+  request_.forget();
+  host_.requests.give(std::exchange(request_bytes_, 0));
 }
 
 void grpc_call::on_end() {
   if (ended_)
     return;
+  if (sink_ != nullptr) {
+    half_closed_ = true;
+    return take_held();
+  }
   if (request_.empty())
     return fail({ec::invalid_argument, "the call has no request message", ""});
   if (!request_.whole())
     return fail({ec::invalid_argument, "the call ends in the middle of its request message", ""});
   method_->run(*this, request_.message());
-  forget_request();
-}
-
-void grpc_call::forget_request() noexcept {
-  request_.forget();
-  host_.requests.give(std::exchange(request_bytes_, 0));
+  let_go();
 }
 
 pulled grpc_call::pull(std::span<char> into) {
@@ -194,8 +271,8 @@ void grpc_call::on_close() {
   host_.unread -= queued();
   std::string().swap(out_);
   out_begin_ = 0;
-  forget_request();
-  retire_source();
+  let_go();
+  retire();
   deadline_.reset();
 }
 
@@ -245,8 +322,8 @@ void grpc_call::fail(const error& why) {
 void grpc_call::end(const error* why) {
   GANTRY_CHECK(!ended_);
   ended_ = true;
-  forget_request();
-  retire_source();
+  let_go();
+  retire();
   if (why != nullptr && !head_sent_) {
     // The short form: one head that is the trailers too.
     head_sent_ = true;
@@ -288,11 +365,12 @@ void grpc_call::ask_source() {
     source_->ask();
 }
 
-void grpc_call::retire_source() {
-  if (source_ == nullptr)
+void grpc_call::retire() {
+  if (source_ == nullptr && sink_ == nullptr)
     return;
-  // The call may be ending from inside the source's own callback: that returns first.
-  host_.loop.post([keep = std::shared_ptr<call_source>(std::move(source_))] {});
+  // The call may be ending from inside the one or the other: that returns first.
+  host_.loop.post([source = std::shared_ptr<call_source>(std::move(source_)),
+                   sink = std::shared_ptr<call_sink>(std::move(sink_))] {});
 }
 
 } // namespace gantry::bus

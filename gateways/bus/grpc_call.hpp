@@ -62,9 +62,17 @@ public:
   virtual void ask() = 0;
 };
 
-/// One call of gRPC on a stream: one request message, then one or many replies, then a
-/// status. Answers come later and find it through a weak pointer: a call whose client has
-/// gone is dropped, and what it has set going goes on.
+/// Takes the messages of a call whose client sends many. It may end the call.
+class call_sink {
+public:
+  virtual ~call_sink() = default;
+  virtual void take(std::string_view message) = 0; ///< The view dies with the return.
+  virtual void end() = 0;                          ///< The client has said all it wanted.
+};
+
+/// One call of gRPC on a stream: one request message, or many where the method has a sink,
+/// then one or many replies, then a status. Answers come later and find it through a weak
+/// pointer: a call whose client has gone is dropped, and what it has set going goes on.
 class grpc_call final : public http2_stream, public std::enable_shared_from_this<grpc_call> {
 public:
   grpc_call(call_host& host, int32_t id);
@@ -92,6 +100,20 @@ public:
   void draw(std::unique_ptr<call_source> source);
   void ask_source();
 
+  /// From the `open` of a method: the messages that come go to `sink`, which dies with the call.
+  void receive(std::unique_ptr<call_sink> sink);
+
+  /// `f` is called when the supervisor begins to stop; no plain state of a call needs it but
+  /// that of somebody who watches.
+  void when_stopping(void (*f)(grpc_call&)) noexcept { on_stopping_ = f; }
+  void tell_stopping() {
+    if (on_stopping_ != nullptr && !ended_)
+      on_stopping_(*this);
+  }
+
+  /// While held, the sink gets nothing, and the client may send no more than its window.
+  void hold(bool on);
+
 private:
   void on_field(std::string_view name, std::string_view value) override;
   void on_head() override;
@@ -105,8 +127,11 @@ private:
   std::optional<error> objection() const;
   void send_head();
   void end(const error* why);
-  void forget_request() noexcept;
-  void retire_source();
+  void retire();
+  void arm_deadline();
+  bool budget(size_t bytes);
+  void take_held();
+  void let_go();
   void pushed(size_t before);
 
   call_host& host_;
@@ -126,6 +151,12 @@ private:
   size_t out_begin_ = 0;
   std::unique_ptr<error> why_; ///< Of a status that is not OK.
   std::unique_ptr<call_source> source_;
+  std::unique_ptr<call_sink> sink_;
+  void (*on_stopping_)(grpc_call&) = nullptr;
+  std::string held_bytes_;   ///< Came while held: at most a window.
+  bool held_ = false;
+  bool taking_ = false;      ///< The sink is being called.
+  bool half_closed_ = false; ///< The client has sent everything.
   std::optional<io::timer> deadline_;
 };
 

@@ -58,9 +58,17 @@ result<void> frame_reader::read_prefix() {
 }
 
 result<void> frame_reader::feed(std::span<const char> bytes) {
-  while (!bytes.empty()) {
-    if (whole())
-      return error{ec::invalid_argument, "more than one request message came", "send one"};
+  const auto taken = feed_one(bytes);
+  if (!taken)
+    return taken.why();
+  if (*taken < bytes.size())
+    return error{ec::invalid_argument, "more than one request message came", "send one"};
+  return {};
+}
+
+result<size_t> frame_reader::feed_one(std::span<const char> bytes) {
+  const size_t came = bytes.size();
+  while (!bytes.empty() && !whole()) {
     if (prefix_have_ < prefix_bytes) {
       const size_t n = std::min(prefix_bytes - prefix_have_, bytes.size());
       std::copy_n(bytes.data(), n, prefix_ + prefix_have_);
@@ -68,14 +76,20 @@ result<void> frame_reader::feed(std::span<const char> bytes) {
       bytes = bytes.subspan(n);
       if (prefix_have_ == prefix_bytes)
         if (auto r = read_prefix(); !r)
-          return r;
+          return std::move(r).why();
       continue;
     }
     const size_t n = std::min(length_ - body_.size(), bytes.size());
     body_.append(bytes.data(), n);
     bytes = bytes.subspan(n);
   }
-  return {};
+  return came - bytes.size();
+}
+
+void frame_reader::next() noexcept {
+  forget();
+  prefix_have_ = 0;
+  length_ = 0;
 }
 
 void append_frame(std::string& out, const google::protobuf::MessageLite& message) {

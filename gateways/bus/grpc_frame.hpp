@@ -19,14 +19,21 @@ namespace gantry::bus {
 /// (gRPC over HTTP/2, Length-Prefixed-Message).
 inline constexpr size_t prefix_bytes = 5;
 
-/// Collects the one message of a request from the pieces in which it comes. Memory grows
-/// with the bytes that came, never with the length that was claimed.
+/// Collects the messages of a request from the pieces in which they come, one at a time.
+/// Memory grows with the bytes that came, never with the length that was claimed.
 class frame_reader {
 public:
   explicit frame_reader(size_t max_message_bytes) noexcept : max_(max_message_bytes) {}
 
   /// Takes the next bytes. An error (too large, compressed, a second message) is final.
   result<void> feed(std::span<const char> bytes);
+
+  /// Takes the next bytes up to the end of the message that comes, and tells how many. An
+  /// error is final.
+  result<size_t> feed_one(std::span<const char> bytes);
+
+  /// Lets go of the message: the next one may come.
+  void next() noexcept;
 
   /// The message is there as a whole.
   [[nodiscard]] bool whole() const noexcept {
@@ -35,6 +42,9 @@ public:
 
   /// Not a single byte has come.
   [[nodiscard]] bool empty() const noexcept { return prefix_have_ == 0; }
+
+  /// Bytes of the message that have come, with its prefix.
+  [[nodiscard]] size_t bytes() const noexcept { return prefix_have_ + body_.size(); }
 
   /// The message, once it is whole.
   [[nodiscard]] std::string_view message() const noexcept { return body_; }

@@ -1,68 +1,54 @@
 #include "gateways/bus/health.hpp"
 
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/wire_format_lite.h>
-#include <optional>
-#include <string>
+#include <algorithm>
 
 #include "gateways/bus/grpc_call.hpp"
-#include "gateways/bus/methods.hpp"
+#include "gateways/bus/services.hpp"
+#include "messages/health.pb.h"
 
 namespace gantry::bus {
 
 namespace {
 
-// message HealthCheckResponse { ServingStatus status = 1; }, as bytes: two messages of one
-// field each are not worth a .proto of their own.
-constexpr std::string_view serving{"\x08\x01", 2};
-constexpr std::string_view service_unknown{"\x08\x03", 2};
+using wire_request = health::v1::HealthCheckRequest;
+using wire_response = health::v1::HealthCheckResponse;
 
-/// The name in `message HealthCheckRequest { string service = 1; }`.
-std::optional<std::string> service_in(std::string_view request) {
-  using google::protobuf::internal::WireFormatLite;
-  google::protobuf::io::CodedInputStream in(reinterpret_cast<const uint8_t*>(request.data()),
-                                            int(request.size()));
-  std::string service;
-  while (const uint32_t tag = in.ReadTag()) {
-    const bool ok =
-      tag == 10 ? WireFormatLite::ReadString(&in, &service) : WireFormatLite::SkipField(&in, tag);
-    if (!ok)
-      return std::nullopt;
-  }
-  if (!in.ConsumedEntireMessage())
-    return std::nullopt;
-  return service;
-}
-
-bool is_served(std::string_view service) {
-  if (service.empty())
+bool parse(grpc_call& call, std::string_view bytes, wire_request& out) {
+  if (out.ParseFromArray(bytes.data(), int(bytes.size())))
     return true;
-  for (const auto& m : all_methods())
-    if (m.path.substr(1, m.path.rfind('/') - 1) == service)
-      return true;
+  call.fail({ec::invalid_argument, "the request is no HealthCheckRequest", ""});
   return false;
 }
 
-const error broken{ec::invalid_argument, "the request is no HealthCheckRequest", ""};
+bool is_served(const std::string& service) {
+  const auto names = service_names();
+  return service.empty() || std::binary_search(names.begin(), names.end(), service);
+}
+
+wire_response saying(wire_response::ServingStatus status) {
+  wire_response out;
+  out.set_status(status);
+  return out;
+}
 
 } // namespace
 
 void health_check(grpc_call& call, std::string_view request) {
-  const auto service = service_in(request);
-  if (!service)
-    return call.fail(broken);
-  if (!is_served(*service))
-    return call.fail({ec::not_found, "no such service: " + *service, ""});
-  call.push_bytes(serving);
-  call.finish();
+  wire_request asked;
+  if (!parse(call, request, asked))
+    return;
+  if (!is_served(asked.service()))
+    return call.fail({ec::not_found, "no such service: " + asked.service(), ""});
+  call.answer(saying(wire_response::SERVING));
 }
 
 void health_watch(grpc_call& call, std::string_view request) {
-  const auto service = service_in(request);
-  if (!service)
-    return call.fail(broken);
-  // The state never changes while there is somebody to tell: the stream stays open.
-  call.push_bytes(is_served(*service) ? serving : service_unknown);
+  wire_request asked;
+  if (!parse(call, request, asked))
+    return;
+  call.when_stopping([](grpc_call& c) { c.push(saying(wire_response::NOT_SERVING)); });
+  call.push(
+    saying(is_served(asked.service()) ? wire_response::SERVING : wire_response::SERVICE_UNKNOWN));
 }
 
 } // namespace gantry::bus

@@ -11,7 +11,7 @@ class grpc_call;
 void health_check(grpc_call& call, std::string_view request);
 
 /// grpc.health.v1.Health/Watch: the same as a stream that stays open; a service that is
-/// not known is SERVICE_UNKNOWN there.
+/// not known is SERVICE_UNKNOWN there. When the supervisor goes away: NOT_SERVING.
 void health_watch(grpc_call& call, std::string_view request);
 
 } // namespace gantry::bus

@@ -63,6 +63,8 @@ struct http2_session::callbacks {
                   void*) {
     if (auto* x = stream(s, id))
       x->on_data({reinterpret_cast<const char*>(bytes), size});
+    else
+      (void)nghttp2_session_consume(s, id, size);
     return 0;
   }
 
@@ -136,6 +138,8 @@ struct http2_session::callbacks {
       GANTRY_CHECK(nghttp2_option_new(&o) == 0);
       // A closed stream is remembered for priorities only, which we do not use.
       nghttp2_option_set_no_closed_streams(o, 1);
+      // Who digests the bytes says so (`consume`): a slow reader holds its client back.
+      nghttp2_option_set_no_auto_window_update(o, 1);
       // Answers to PING and SETTINGS that a client does not fetch: more is a flood.
       nghttp2_option_set_max_outbound_ack(o, 256);
       nghttp2_option_set_max_settings(o, 16);
@@ -207,6 +211,10 @@ void http2_session::trail(int32_t id, std::span<const field> fields) {
   std::array<nghttp2_nv, max_fields> nv;
   const size_t n = to_nghttp2(fields, nv);
   (void)nghttp2_submit_trailer(session_, id, nv.data(), n);
+}
+
+void http2_session::consume(int32_t id, size_t bytes) {
+  (void)nghttp2_session_consume(session_, id, bytes); // Fails only when there is no memory.
 }
 
 void http2_session::resume(int32_t id) {

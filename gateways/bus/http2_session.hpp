@@ -82,6 +82,9 @@ public:
   /// Sends the head; the body is pulled afterwards, unless `end`.
   void respond(int32_t id, std::span<const field> fields, bool end);
   void trail(int32_t id, std::span<const field> fields); ///< From `on_last` only.
+  /// So many bytes of the body are digested: the client may send as many more. Each byte of
+  /// `on_data` is told of once, also after the stream has gone.
+  void consume(int32_t id, size_t bytes);
   void resume(int32_t id);               ///< A `pull` that gave nothing may be tried again.
   void reset(int32_t id, uint32_t code); ///< RST_STREAM with an HTTP/2 error code.
   void go_away();                        ///< No new streams; those that are open go on.

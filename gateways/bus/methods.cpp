@@ -9,6 +9,7 @@
 #include "actors/front.hpp"
 #include "gateways/bus/grpc_call.hpp"
 #include "gateways/bus/health.hpp"
+#include "gateways/bus/reflection.hpp"
 
 namespace gantry::bus {
 
@@ -126,6 +127,10 @@ constexpr std::array methods{
   method{"/gantry.v1.Logs/Read", right::read, read_log},
   method{"/grpc.health.v1.Health/Check", right::read, health_check},
   method{"/grpc.health.v1.Health/Watch", right::read, health_watch},
+  method{"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", right::read, nullptr,
+         reflect},
+  method{"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", right::read, nullptr,
+         reflect},
 };
 
 } // namespace

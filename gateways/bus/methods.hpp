@@ -14,6 +14,8 @@ struct method {
   std::string_view path; ///< As it stands in `:path`: /package.Service/Method.
   right needs;
   void (*run)(grpc_call& call, std::string_view request); ///< `request` dies with the return.
+  /// Instead of `run`, where the client sends many messages: gives the call its sink.
+  void (*open)(grpc_call& call) = nullptr;
 };
 
 /// Every method, in no special order.

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "gateways/bus/grpc_frame.hpp"
 #include "messages/check.hpp"
@@ -31,6 +32,25 @@ void feed_both_ways(std::span<const char> bytes, size_t cut) {
   GANTRY_CHECK(whole.message().size() <= limit);
 }
 
+/// The messages of a stream that comes in pieces, and whether it broke.
+std::pair<std::vector<std::string>, bool> stream_in_pieces(std::span<const char> bytes,
+                                                           size_t piece) {
+  std::vector<std::string> seen;
+  bus::frame_reader reader(4096);
+  for (size_t at = 0; at < bytes.size();) {
+    const auto taken = reader.feed_one(bytes.subspan(at, std::min(piece, bytes.size() - at)));
+    if (!taken)
+      return {seen, true};
+    GANTRY_CHECK(*taken > 0);
+    at += *taken;
+    if (!reader.whole())
+      continue;
+    seen.emplace_back(reader.message());
+    reader.next();
+  }
+  return {seen, false};
+}
+
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -39,6 +59,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const size_t cut = 1 + data[0] % 16;
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   feed_both_ways(text, cut);
+  GANTRY_CHECK(stream_in_pieces(text, text.size() + 1) == stream_in_pieces(text, cut));
 
   const auto encoded = bus::percent_encode(text, 3 * text.size() + 16);
   for (const char c : encoded)

@@ -149,7 +149,9 @@ seeds http2() {
     {"/gantry.v1.Supervisor/Version", ""}, {"/gantry.v1.Containers/Create",
                                             create.SerializeAsString()},
     {"/gantry.v1.Events/Follow", follow.SerializeAsString()}, {"/gantry.v1.Logs/Read", ""},
-    {"/grpc.health.v1.Health/Check", ""}};
+    {"/grpc.health.v1.Health/Check", ""},
+    {"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "\x3a\1*"}, // list_services
+    {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "\"\4a.b."}};
   for (const char first : {'\3', '\1', '\x21'}) {
     std::string together{first};
     uint8_t stream = 1;

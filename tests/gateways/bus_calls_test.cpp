@@ -66,7 +66,7 @@ TEST_CASE("bus: every method of every service is answered", "[uring]") {
       CHECK(answer.messages().size() == (method->server_streaming() ? 0 : 1));
       ++served;
     }
-  CHECK(served + 2 == bus::all_methods().size()); // and the two of the health service
+  CHECK(served + 4 == bus::all_methods().size()); // and those of health and reflection
 }
 
 TEST_CASE("bus: the front learns who the peer of the socket is", "[uring]") {

@@ -196,6 +196,11 @@ bool bus_client::all_sent() const {
   return raw_.empty() && (session_ == nullptr || nghttp2_session_want_write(session_) == 0);
 }
 
+size_t bus_client::unsent(int32_t id) const {
+  const auto& body = *bodies_.at(id);
+  return body.bytes.size() - body.at;
+}
+
 void bus_client::step() {
   if (fd_ < 0 || gone_)
     return;

@@ -74,6 +74,8 @@ public:
   [[nodiscard]] size_t bytes_read() const noexcept { return bytes_read_; }
   [[nodiscard]] uint32_t max_streams() const;
   [[nodiscard]] bool all_sent() const;
+  /// Bytes of a body that the server does not let in yet.
+  [[nodiscard]] size_t unsent(int32_t id) const;
 
 private:
   struct callbacks;
