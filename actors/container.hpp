@@ -165,6 +165,7 @@ private:
   void kill_everything(uint64_t cause);
   void begin_stop(const v1::By& by, const v1::StopRequest& req);
   void arm_grace(io::nanoseconds after);
+  void arm_stuck();
   void answer_stops(const v1::Exit& x);
   void thaw_for_end(const v1::By* by, uint64_t cause);
 
@@ -202,6 +203,7 @@ private:
   bool remove_on_exit_ = false;
   bool ended_ = false; ///< The actor has said goodbye.
   uint64_t stop_number_ = 0;
+  std::unique_ptr<io::timer> stop_timer_; ///< The grace, then the patience after SIGKILL.
   uint64_t stop_seq_ = 0;
   std::string stop_request_;
   io::nanoseconds killed_at_{0};

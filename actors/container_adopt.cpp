@@ -14,7 +14,6 @@ namespace gantry::actors {
 namespace {
 
 const std::string init{runtime::init_id};
-constexpr auto orphan_patience = std::chrono::seconds(60);
 
 using phase_t = runtime::process_view::phase_t;
 
@@ -160,7 +159,8 @@ void container_state::await_orphan(uint64_t op, const std::string& process_id) {
                at->second.pid);
   // Whoever it made may be dead before it ends: the table keeps that for us so long.
   const auto ticket = host->reaper.command_begins();
-  w->patience.start(orphan_patience, [w, &sys] { sys.pidfd_signal(w->pidfd.get(), SIGKILL); });
+  w->patience.start(host->options.orphan_patience,
+                    [w, &sys] { sys.pidfd_signal(w->pidfd.get(), SIGKILL); });
   w->op.start(w->pidfd.get(), POLLIN, [w, ended, ticket, &reaper = host->reaper](int32_t n) {
     w->patience.cancel();
     if (n < 0)
@@ -330,7 +330,8 @@ void container_state::adopt_removal(const runtime::container_view& v) {
   if (living()) {
     killed_at_ = host->loop.now();
     kill_everything(v.intent_seq);
-    self->delayed_send(self, host->options.kill_patience, atom::stuck::value, ++stop_number_);
+    ++stop_number_;
+    arm_stuck();
   }
   self->send(self, atom::sweep::value);
 }

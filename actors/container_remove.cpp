@@ -47,7 +47,8 @@ void container_state::begin_remove(const v1::By& by, const std::string& request_
     if (was_frozen)
       if (auto thawed = group().thaw(); !thawed)
         spdlog::warn("container={}: {}", who.id, thawed.why().text());
-    self->delayed_send(self, host->options.kill_patience, atom::stuck::value, ++stop_number_);
+    ++stop_number_;
+    arm_stuck();
   }
   self->send(self, atom::sweep::value);
 }

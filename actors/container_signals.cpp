@@ -176,8 +176,21 @@ void container_state::begin_stop(const v1::By& by, const v1::StopRequest& req) {
 }
 
 void container_state::arm_grace(io::nanoseconds after) {
-  self->delayed_send(self, std::max(after, io::nanoseconds{0}), atom::grace::value,
-                     ++stop_number_);
+  ++stop_number_;
+  // Timers, not delayed messages: those would hold this actor when gantryd goes away.
+  stop_timer_ = std::make_unique<io::timer>(host->loop);
+  stop_timer_->start(std::max(after, io::nanoseconds{0}),
+                     [me = container_actor{self}, number = stop_number_] {
+                       caf::anon_send(me, atom::grace::value, number);
+                     });
+}
+
+void container_state::arm_stuck() {
+  stop_timer_ = std::make_unique<io::timer>(host->loop);
+  stop_timer_->start(host->options.kill_patience,
+                     [me = container_actor{self}, number = stop_number_] {
+                       caf::anon_send(me, atom::stuck::value, number);
+                     });
 }
 
 void container_state::on_grace(uint64_t stop_number) {
@@ -185,7 +198,7 @@ void container_state::on_grace(uint64_t stop_number) {
     return;
   killed_at_ = host->loop.now();
   kill_everything(stop_seq_);
-  self->delayed_send(self, host->options.kill_patience, atom::stuck::value, stop_number_);
+  arm_stuck();
 }
 
 void container_state::on_stuck(uint64_t stop_number) {
@@ -220,6 +233,7 @@ void container_state::on_stuck(uint64_t stop_number) {
 }
 
 void container_state::answer_stops(const v1::Exit& x) {
+  stop_timer_.reset();
   v1::StopReply reply;
   *reply.mutable_exit() = x;
   host->finish_request(std::exchange(stop_request_, {}), "Stop", reply);

@@ -28,6 +28,8 @@ struct supervisor_options {
   std::string version = "0.1.0";
   io::nanoseconds stop_timeout = std::chrono::seconds(10);  ///< Where the spec says nothing.
   io::nanoseconds kill_patience = std::chrono::seconds(10); ///< So long a stop waits after SIGKILL.
+  /// How long a runtime command of an earlier life may go on.
+  io::nanoseconds orphan_patience = std::chrono::seconds(60);
   uint32_t fd_limit = 1024; ///< RLIMIT_NOFILE: create is refused at 90 % of it.
   /// How long the log files of what is gone wait for their readers.
   io::nanoseconds reader_patience = std::chrono::seconds(10);

@@ -7,12 +7,20 @@
 namespace gantry::actors {
 
 namespace {
-/// Longer than any stop may take: its own grace and the patience after SIGKILL.
-constexpr auto all_stops = std::chrono::seconds(90);
+/// What a stop may take beyond its own grace and the patience after SIGKILL.
+constexpr auto margin = std::chrono::seconds(10);
+
+io::nanoseconds grace_of(const services& host, const runtime::container_view& c) {
+  v1::ContainerSpec spec;
+  spec.ParseFromString(c.spec);
+  return spec.stop_timeout_ns() > 0 ? io::nanoseconds{spec.stop_timeout_ns()}
+                                    : host.options.stop_timeout;
+}
 } // namespace
 
 caf::result<atom::shutdown> terminator_state::shutdown(bool stop_containers) {
   promise_ = self->make_response_promise<atom::shutdown>();
+  auto longest = host->options.stop_timeout;
   if (stop_containers)
     for (const auto& [name, c] : host->ledger.now().all()) {
       if (c->state == v1::STOPPED)
@@ -20,6 +28,7 @@ caf::result<atom::shutdown> terminator_state::shutdown(bool stop_containers) {
       v1::StopRequest req;
       req.mutable_ref()->set_namespace_(name.ns);
       req.mutable_ref()->set_id(name.id);
+      longest = std::max(longest, grace_of(*host, *c));
       ++stopping_;
       self->request(supervisor, caf::infinite, v1::By{}, req)
         .then([this](const v1::StopReply&) { stopped_one(); },
@@ -28,10 +37,15 @@ caf::result<atom::shutdown> terminator_state::shutdown(bool stop_containers) {
                 stopped_one();
               });
     }
-  if (stopping_ == 0)
+  if (stopping_ == 0) {
     end_actors();
-  else
-    self->delayed_send(self, all_stops, atom::grace::value);
+    return *promise_;
+  }
+  // A delayed message would hold this actor, and with it the end of the program.
+  grace_ = std::make_unique<io::timer>(host->loop);
+  grace_->start(longest + host->options.kill_patience + margin, [me = terminator_actor{self}] {
+    caf::anon_send(me, atom::grace::value);
+  });
   return *promise_;
 }
 
@@ -49,6 +63,7 @@ void terminator_state::on_grace() {
 void terminator_state::end_actors() {
   if (std::exchange(ending_, true))
     return;
+  grace_.reset();
   self->request(supervisor, caf::infinite, atom::shutdown::value)
     .then(
       [this](atom::shutdown) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 
 #include "actors/services.hpp"
@@ -27,6 +28,7 @@ private:
   size_t stopping_ = 0;
   bool ending_ = false;
   std::optional<caf::typed_response_promise<atom::shutdown>> promise_;
+  std::unique_ptr<io::timer> grace_;
 };
 
 terminator_actor::behavior_type

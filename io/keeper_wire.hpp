@@ -36,7 +36,9 @@ enum class word : uint16_t {
   freed = 6,    ///< Entries of a full table of the dead are free again.
   farewell = 7, ///< The next end is meant. value 1: the keeper stays and waits for a `start`.
   // a starting gantryd to a keeper that waits (control socket)
-  start = 8,  ///< Run this program; see `start_strings`. With descriptors 0, 1 and 2.
+  /// Run this program; its strings follow. With descriptors 0, 1 and 2. serial 1: where a
+  /// gantryd runs whose launcher has gone, take that launcher's place.
+  start = 8,
   signal = 9, ///< Send signal `value` to the gantryd that was started.
   // keeper to gantryd
   welcome = 32, ///< value: the keeper's pid, serial: the generation.

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
+#include <poll.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
 
@@ -47,11 +49,8 @@ result<std::string> find_keeper(const launch_options& how, const std::string& ow
                "install it there or in /usr/libexec/gantry, or pass --no-keeper"};
 }
 
-/// Comes back only with an error.
-error become_keeper(int argc, char** argv, const launch_options& how, const std::string& own) {
-  auto program = find_keeper(how, own);
-  if (!program)
-    return std::move(program).why();
+/// The keeper's program and its options, without what it is to run.
+result<std::vector<std::string>> keeper_words(const launch_options& how) {
   std::vector<std::string> words{std::string(keeper_name)};
   if (!how.control.empty()) {
     std::error_code failed;
@@ -62,15 +61,62 @@ error become_keeper(int argc, char** argv, const launch_options& how, const std:
   }
   if (how.max_restarts > 0)
     words.insert(words.end(), {"--max-restarts", std::to_string(how.max_restarts)});
-  words.insert(words.end(), {"--", own});
-  for (int i = 1; i < argc; ++i)
-    words.emplace_back(argv[i]);
-  std::vector<char*> pointers;
+  return words;
+}
+
+std::vector<char*> pointers_of(std::vector<std::string>& words) {
+  std::vector<char*> out;
   for (auto& word : words)
-    pointers.push_back(word.data());
-  pointers.push_back(nullptr);
-  ::execv(program->c_str(), pointers.data());
+    out.push_back(word.data());
+  out.push_back(nullptr);
+  return out;
+}
+
+/// Comes back only with an error.
+error become_keeper(int argc, char** argv, const launch_options& how, const std::string& own) {
+  auto program = find_keeper(how, own);
+  if (!program)
+    return std::move(program).why();
+  auto words = keeper_words(how);
+  if (!words)
+    return std::move(words).why();
+  words->insert(words->end(), {"--", own});
+  for (int i = 1; i < argc; ++i)
+    words->emplace_back(argv[i]);
+  ::execv(program->c_str(), pointers_of(*words).data());
   return from_errno(errno, "execute", *program);
+}
+
+/// Starts a keeper that waits on the control socket, in a session of its own; our connection
+/// to it.
+result<int> start_keeper_apart(const launch_options& how, const std::string& own) {
+  auto program = find_keeper(how, own);
+  if (!program)
+    return std::move(program).why();
+  auto words = keeper_words(how);
+  if (!words)
+    return std::move(words).why();
+  auto pointers = pointers_of(*words);
+  const pid_t pid = ::fork();
+  if (pid < 0)
+    return from_errno(errno, "fork", *program);
+  if (pid == 0) {
+    ::setsid();
+    ::execv(program->c_str(), pointers.data());
+    ::_exit(127);
+  }
+  constexpr int tries = 1000; // 10 s
+  for (int i = 0; i < tries; ++i) {
+    auto connected = connect_keeper(how.control);
+    if (!connected || *connected >= 0)
+      return connected;
+    int status = 0;
+    if (::waitpid(pid, &status, WNOHANG) == pid)
+      break;
+    ::poll(nullptr, 0, 10);
+  }
+  return error{ec::unavailable, "the keeper " + *program + " does not listen on " + how.control,
+               "its own words stand above this line"};
 }
 
 } // namespace
@@ -120,6 +166,12 @@ result<launched> become_supervised(int argc, char** argv, const launch_options& 
       return std::move(waiting).why();
     if (*waiting >= 0)
       return hand_over(*waiting, own, argc, argv, how);
+    if (how.apart) {
+      auto started = start_keeper_apart(how, own);
+      if (!started)
+        return std::move(started).why();
+      return hand_over(*started, own, argc, argv, how);
+    }
   }
   return become_keeper(argc, argv, how, own);
 }

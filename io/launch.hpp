@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "messages/result.hpp"
@@ -21,6 +22,13 @@ struct launch_options {
   std::string program;       ///< The keeper's program; empty: found beside ours.
   unsigned max_restarts = 0; ///< As the keeper's option; 0: it never gives up.
   bool detach = false;       ///< After a hand-over: do not stay as a proxy.
+  /// The keeper is started beside this process, which stays as gantryd's proxy from the first
+  /// start on. A service manager can then stop what it started, and the keeper with the
+  /// containers' streams stays. Where a gantryd runs whose proxy was killed, this process takes
+  /// the proxy's place.
+  bool apart = false;
+  /// The proxy hears that gantryd serves: after each start.
+  std::function<void(int pid)> on_serving;
 };
 
 /// What has become of this process.

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -72,15 +73,44 @@ void say(const std::string& text) {
   [[maybe_unused]] auto n = ::write(STDERR_FILENO, text.data(), text.size());
 }
 
+/// Stands for a gantryd that runs under another process's keeper.
+class proxy {
+public:
+  proxy(int keeper, const launch_options& how) : keeper_(keeper), how_(how) {}
+  ~proxy() { ::close(pidfd_); }
+  proxy(const proxy&) = delete;
+  proxy& operator=(const proxy&) = delete;
+
+  /// Passes signals on until there is an end to report.
+  result<launched> stay();
+
+private:
+  std::optional<result<launched>> hear();
+  void pass_on(int sig);
+  static result<launched> end_with(int code) {
+    return launched{launched::as::proxy, {}, code};
+  }
+
+  int keeper_; ///< -1: it has gone, gantryd is watched by its pidfd.
+  const launch_options& how_;
+  int pidfd_ = -1;
+  bool told_to_end_ = false;
+};
+
 /// Passes on what came; no value while there is nothing to end for.
-std::optional<result<launched>> hear(int keeper, const launch_options& how) {
-  auto packet = receive_packet(keeper);
+std::optional<result<launched>> proxy::hear() {
+  auto packet = receive_packet(keeper_);
   for (size_t i = 0; i < packet.count; ++i)
     ::close(packet.fds[i]);
   if (packet.size == -EAGAIN)
     return std::nullopt;
-  if (packet.size != sizeof(wire::message))
-    return error{ec::unavailable, "the keeper has gone while gantryd was being started", ""};
+  if (packet.size != sizeof(wire::message)) {
+    if (pidfd_ < 0)
+      return error{ec::unavailable, "the keeper has gone while gantryd was being started", ""};
+    say("gantryd: the keeper has gone, gantryd goes on without it\n");
+    keeper_ = -1;
+    return std::nullopt;
+  }
   const auto& m = packet.what;
   const auto status = static_cast<int>(m.value);
   switch (m.what) {
@@ -88,34 +118,49 @@ std::optional<result<launched>> hear(int keeper, const launch_options& how) {
     return refused(m);
   case word::serving:
     say("gantryd: runs as pid " + std::to_string(m.value) + " under the keeper that waited\n");
-    if (how.detach)
-      return launched{launched::as::proxy, {}, 0};
+    if (how_.detach)
+      return end_with(0);
+    ::close(pidfd_);
+    pidfd_ = static_cast<int>(::syscall(SYS_pidfd_open, static_cast<pid_t>(m.value), 0));
+    if (how_.on_serving)
+      how_.on_serving(static_cast<int>(m.value));
     return std::nullopt;
   case word::ended:
-    return launched{launched::as::proxy, {},
-                    WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status)};
+    return end_with(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
   default:
     return std::nullopt;
   }
 }
 
-result<launched> stay(int keeper, const launch_options& how) {
+void proxy::pass_on(int sig) {
+  told_to_end_ = told_to_end_ || sig == SIGTERM || sig == SIGINT || sig == SIGQUIT;
+  if (keeper_ >= 0)
+    send_packet(keeper_, {.what = word::signal, .value = static_cast<uint32_t>(sig)}, {});
+  else
+    ::syscall(SYS_pidfd_send_signal, pidfd_, sig, nullptr, 0);
+}
+
+result<launched> proxy::stay() {
   sigset_t set;
   sigemptyset(&set);
-  for (int sig : {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2})
+  for (int sig : {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGABRT})
     sigaddset(&set, sig);
   ::sigprocmask(SIG_BLOCK, &set, nullptr);
   owned signals{::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)};
   while (true) {
-    pollfd p[] = {{keeper, POLLIN, 0}, {signals.number, POLLIN, 0}};
+    // A pidfd is readable when its process has ended; the keeper tells that better.
+    const bool alone = keeper_ < 0;
+    pollfd p[] = {{alone ? pidfd_ : keeper_, POLLIN, 0}, {signals.number, POLLIN, 0}};
     if (::poll(p, 2, -1) < 0)
       continue;
     signalfd_siginfo x{};
     if (p[1].revents != 0 && ::read(signals.number, &x, sizeof(x)) == sizeof(x))
-      send_packet(keeper, {.what = word::signal, .value = x.ssi_signo}, {});
+      pass_on(static_cast<int>(x.ssi_signo));
     if (p[0].revents == 0)
       continue;
-    if (auto end = hear(keeper, how))
+    if (alone)
+      return end_with(told_to_end_ ? 0 : 1);
+    if (auto end = hear())
       return std::move(*end);
   }
 }
@@ -153,7 +198,7 @@ result<int> connect_keeper(const std::string& control) {
 result<launched> hand_over(int keeper, const std::string& program, int argc, char** argv,
                            const launch_options& how) {
   owned connection{keeper};
-  wire::message start{.what = word::start};
+  wire::message start{.what = word::start, .serial = how.apart ? 1u : 0u};
   auto strings = strings_of(program, argc, argv, start);
   if (!strings)
     return std::move(strings).why();
@@ -162,7 +207,7 @@ result<launched> hand_over(int keeper, const std::string& program, int argc, cha
   if (auto res = send_packet(keeper, start, stdio, *strings);
       res < 0 && res != -EPIPE && res != -ECONNRESET && res != -ECONNREFUSED)
     return from_errno(-res, "ask", "the keeper that waits");
-  return stay(keeper, how);
+  return proxy(keeper, how).stay();
 }
 
 } // namespace gantry::io

@@ -25,6 +25,11 @@ struct engine_policy {
   io::nanoseconds exec_deadline = std::chrono::seconds(60);
   io::nanoseconds delete_deadline = std::chrono::seconds(30);
   io::nanoseconds update_deadline = std::chrono::seconds(30);
+
+  /// One deadline for every command.
+  void set_deadlines(io::nanoseconds d) noexcept {
+    create_deadline = start_deadline = exec_deadline = delete_deadline = update_deadline = d;
+  }
 };
 
 /// A process that the runtime made.

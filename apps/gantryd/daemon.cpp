@@ -144,7 +144,7 @@ result<void> daemon::open_socket() {
 result<void> daemon::listen_to_signals() {
   sigset_t wanted;
   sigemptyset(&wanted);
-  for (int s : {SIGTERM, SIGINT, SIGHUP, SIGUSR1})
+  for (int s : {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1})
     sigaddset(&wanted, s);
   ::sigprocmask(SIG_BLOCK, &wanted, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
@@ -161,7 +161,7 @@ void daemon::on_signal(int32_t ready) {
     return;
   signalfd_siginfo info{};
   while (::read(signal_fd_.get(), &info, sizeof(info)) == ssize_t(sizeof(info)))
-    if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+    if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT || info.ssi_signo == SIGQUIT)
       stop(int(info.ssi_signo));
   if (!at_rest_)
     signals_->start(signal_fd_.get(), POLLIN, [this](int32_t n) { on_signal(n); });
@@ -207,18 +207,28 @@ result<void> daemon::start(const io::launched& how) {
   notify("READY=1\nSTATUS=Serving " + options_.socket);
   settled_ = std::make_unique<io::timer>(*loop_);
   settled_->start(std::chrono::seconds(1), [] { give_back_start_memory(); });
+  if (watchdog_interval().count() > 0) {
+    alive_ = std::make_unique<io::timer>(*loop_);
+    say_alive();
+  }
   return {};
+}
+
+void daemon::say_alive() {
+  notify("WATCHDOG=1");
+  alive_->start(watchdog_interval(), [this] { say_alive(); });
 }
 
 void daemon::stop(int sig) {
   if (std::exchange(stopping_, true))
     return;
-  const bool stops = options_.stop_containers || !supervised_;
-  spdlog::info("signal {}: going away, containers are {}", sig, stops ? "stopped" : "left running");
-  notify(stops ? "STOPPING=1\nSTATUS=Stopping the containers"
-               : "STOPPING=1\nSTATUS=Going away, the containers stay");
+  stops_ = options_.stop_containers || !supervised_ || sig == SIGQUIT;
+  spdlog::info("signal {}: going away, containers are {}", sig,
+               stops_ ? "stopped" : "left running");
+  notify(stops_ ? "STOPPING=1\nSTATUS=Stopping the containers"
+                : "STOPPING=1\nSTATUS=Going away, the containers stay");
   const auto cause = "signal " + std::to_string(sig);
-  if (stops) // The bus goes last: whoever follows the events sees the exits.
+  if (stops_) // The bus goes last: whoever follows the events sees the exits.
     host_->shutdown(true, cause, [this] { bus_->stop(bus_grace, [this] { rest(); }); });
   else
     bus_->stop(bus_grace, [this, cause] { host_->shutdown(false, cause, [this] { rest(); }); });
@@ -226,8 +236,7 @@ void daemon::stop(int sig) {
 
 void daemon::rest() {
   at_rest_ = true;
-  const bool stops = options_.stop_containers || !supervised_;
-  if (stops)
+  if (stops_)
     shelf_->farewell();
   else
     shelf_->farewell_for_now();

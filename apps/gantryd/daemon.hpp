@@ -33,6 +33,7 @@ private:
   void on_signal(int32_t ready);
   void stop(int sig);
   void rest();
+  void say_alive();
 
   daemon_options options_;
   std::shared_ptr<io::log_sink> log_;
@@ -45,11 +46,13 @@ private:
   std::unique_ptr<bus::server> bus_;
   std::unique_ptr<io::poll_op> signals_;
   std::unique_ptr<io::timer> settled_; ///< The start is over: its memory goes back.
+  std::unique_ptr<io::timer> alive_;   ///< The service manager's watchdog is fed.
   io::fd lock_;
   io::fd listener_;
   io::fd signal_fd_;
   bool supervised_ = false;
   bool stopping_ = false;
+  bool stops_ = false; ///< The end that has begun takes the containers along.
   bool at_rest_ = false;
 };
 

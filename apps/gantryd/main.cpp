@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "daemon.hpp"
+#include "notify.hpp"
 
 int main(int argc, char** argv) {
   using namespace gantry;
@@ -14,6 +15,9 @@ int main(int argc, char** argv) {
   io::launch_options how;
   how.keeper = o.keeper;
   how.control = o.supervisor.state_dir + "/keeper.sock";
+  how.apart = o.keeper_apart;
+  if (how.apart) // Of a service with this type the manager believes its first process, too.
+    how.on_serving = [](int) { daemon::notify("READY=1"); };
   auto launched = io::become_supervised(argc, argv, how);
   if (!launched) {
     std::fprintf(stderr, "gantryd: %s\n", launched.why().text().c_str());

@@ -1,5 +1,6 @@
 #include "notify.hpp"
 
+#include <charconv>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -29,6 +30,18 @@ void notify(std::string_view state) noexcept {
                  reinterpret_cast<const sockaddr*>(&to),
                  socklen_t(offsetof(sockaddr_un, sun_path) + length));
   ::close(fd);
+}
+
+std::chrono::microseconds watchdog_interval() noexcept {
+  const char* text = std::getenv("WATCHDOG_USEC"); // NOLINT(concurrency-mt-unsafe): one thread
+  if (text == nullptr)
+    return std::chrono::microseconds::zero();
+  int64_t whole = 0;
+  const auto* end = text + std::strlen(text);
+  const auto parsed = std::from_chars(text, end, whole);
+  if (parsed.ec != std::errc{} || parsed.ptr != end || whole < 2)
+    return std::chrono::microseconds::zero();
+  return std::chrono::microseconds(whole / 2);
 }
 
 } // namespace gantry::daemon

@@ -16,7 +16,8 @@ constexpr const char* about =
   "dies; containers do not notice.";
 
 constexpr const char* footer =
-  "\nSignals: SIGTERM and SIGINT end it in order (see --on-stop).\n"
+  "\nSignals: SIGTERM and SIGINT end it in order (see --on-stop); SIGQUIT, too, and stops the\n"
+  "containers in any case.\n"
   "Exit codes: 0 ended in order, 64 wrong usage, 69 cannot serve here, 78 wrong configuration.\n"
   "Files: STATE/gantry.sock (the bus), ROOT/journal, ROOT/logs.\n"
   "Example: gantryd --state /run/gantry --root /var/lib/gantry &\n"
@@ -66,6 +67,12 @@ std::string read_config(daemon_options& o, const std::set<std::string>& given) {
         wrong = o.config + ": max-runtime-commands must be a number from 1 to 1024";
       else if (!given.contains(key))
         o.engine.max_in_flight = size_t(*n);
+    } else if (key == "runtime-deadline") {
+      const auto n = node.value<double>();
+      if (!n || !(*n >= 0.1 && *n <= 86400))
+        wrong = o.config + ": runtime-deadline must be a number of seconds from 0.1 to 86400";
+      else if (!given.contains(key))
+        o.runtime_deadline = *n;
     } else
       wrong = o.config + ": unknown key \"" + key + "\"";
     if (!wrong.empty())
@@ -89,14 +96,22 @@ std::string wrong_paths(const daemon_options& o) {
   return {};
 }
 
-} // namespace
-
-parsed_options parse(int argc, char** argv) {
-  parsed_options out;
-  auto& o = out.options;
+/// What the command line says in words of its own.
+struct raw_words {
   std::string on_stop = "leave";
   bool no_keeper = false;
-  CLI::App app{about, "gantryd"};
+};
+
+void declare_limits(CLI::App& app, daemon_options& o) {
+  app.add_option("--max-runtime-commands", o.engine.max_in_flight,
+                 "Runtime commands at a time; more wait in order [8]")
+    ->check(CLI::Range(1, 1024));
+  app.add_option("--runtime-deadline", o.runtime_deadline,
+                 "Seconds until a runtime command is killed [60 for create and exec, else 30]")
+    ->check(CLI::Range(0.1, 86400.0));
+}
+
+void declare(CLI::App& app, daemon_options& o, raw_words& raw) {
   app.footer(footer);
   app.set_version_flag("--version", "gantryd " GANTRY_VERSION);
   app.add_option("--state", o.supervisor.state_dir,
@@ -108,16 +123,50 @@ parsed_options parse(int argc, char** argv) {
                  "OCI runtime: a path, or runc or crun [crun on pure cgroup v2, else runc]");
   app.add_option("--cgroup-parent", o.supervisor.cgroup_parent,
                  "Containers live in the cgroup /PARENT/NAMESPACE/ID [gantry]");
-  app.add_option("--max-runtime-commands", o.engine.max_in_flight,
-                 "Runtime commands at a time; more wait in order [8]")
-    ->check(CLI::Range(1, 1024));
-  app.add_option("--on-stop", on_stop, "SIGTERM: leave the containers running, or stop them")
+  declare_limits(app, o);
+  app.add_option("--on-stop", raw.on_stop, "SIGTERM: leave the containers running, or stop them")
     ->check(CLI::IsMember({"leave", "stop"}));
   app.add_option("--log-level", o.log_level, "debug, info, warn or error [info]")
     ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
   app.add_option("--config", o.config, "A TOML file with the same names as these options");
-  app.add_flag("--no-keeper", no_keeper,
-               "Run without a keeper: containers then do not survive a crash of gantryd");
+  auto* alone
+    = app.add_flag("--no-keeper", raw.no_keeper,
+                   "Run without a keeper: containers then do not survive a crash of gantryd");
+  app.add_flag("--keeper-apart", o.keeper_apart,
+               "The keeper is a process apart and this one stands for gantryd: it passes signals\n"
+               "on and ends as gantryd ends. For service managers, which stop what they started")
+    ->excludes(alone);
+}
+
+std::set<std::string> given_in(const CLI::App& app) {
+  std::set<std::string> out;
+  for (const auto* option : app.get_options())
+    if (option->count() > 0 && !option->get_lnames().empty())
+      out.insert(option->get_lnames().front());
+  return out;
+}
+
+/// What follows from the options together.
+void complete(daemon_options& o) {
+  if (o.socket.empty())
+    o.socket = o.supervisor.state_dir + "/gantry.sock";
+  o.supervisor.version = GANTRY_VERSION;
+  if (o.runtime_deadline <= 0)
+    return;
+  const std::chrono::duration<double> seconds(o.runtime_deadline);
+  const auto deadline = std::chrono::duration_cast<io::nanoseconds>(seconds);
+  o.engine.set_deadlines(deadline);
+  o.supervisor.orphan_patience = deadline;
+}
+
+} // namespace
+
+parsed_options parse(int argc, char** argv) {
+  parsed_options out;
+  auto& o = out.options;
+  raw_words raw;
+  CLI::App app{about, "gantryd"};
+  declare(app, o, raw);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -130,17 +179,13 @@ parsed_options parse(int argc, char** argv) {
     out.exit_code = exit_usage;
     return out;
   }
-  o.keeper = !no_keeper;
-  o.stop_containers = on_stop == "stop";
-  std::set<std::string> given;
-  for (const auto* option : app.get_options())
-    if (option->count() > 0 && !option->get_lnames().empty())
-      given.insert(option->get_lnames().front());
+  o.keeper = !raw.no_keeper;
+  o.stop_containers = raw.on_stop == "stop";
+  const auto given = given_in(app);
   auto wrong = o.config.empty() ? std::string{} : read_config(o, given);
   if (given.contains("on-stop"))
-    o.stop_containers = on_stop == "stop";
-  if (o.socket.empty())
-    o.socket = o.supervisor.state_dir + "/gantry.sock";
+    o.stop_containers = raw.on_stop == "stop";
+  complete(o);
   if (wrong.empty())
     wrong = wrong_paths(o);
   if (!wrong.empty()) {
@@ -148,7 +193,6 @@ parsed_options parse(int argc, char** argv) {
     out.done = true;
     out.exit_code = exit_config;
   }
-  o.supervisor.version = GANTRY_VERSION;
   return out;
 }
 

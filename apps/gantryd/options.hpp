@@ -19,8 +19,10 @@ struct daemon_options {
   std::string socket; ///< Default: STATE/gantry.sock.
   std::string config;
   std::string log_level = "info";
+  double runtime_deadline = 0; ///< Seconds for every runtime command; 0: the engine's own.
   bool stop_containers = false; ///< On SIGTERM: stop them, or leave them running.
   bool keeper = true;
+  bool keeper_apart = false; ///< The keeper is no ancestor of ours: it was started beside us.
 };
 
 /// What `parse` found out.

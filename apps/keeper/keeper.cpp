@@ -91,8 +91,10 @@ bool keeper::open(const options& how) noexcept {
 }
 
 int keeper::run(program& first) noexcept {
-  program_ = &first;
-  start();
+  if (first.path != nullptr) {
+    program_ = &first;
+    start();
+  }
   while (!over_)
     serve();
   if (listener_ >= 0)
@@ -105,6 +107,7 @@ void keeper::start() noexcept {
   started_ms_ = now_ms();
   ready_ = farewell_ = stay_ = listing_ = false;
   told_to_end_ = 0;
+  told_to_abort_ = false;
   int pair[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0) {
     arena_.header().generation.fetch_add(1);
@@ -174,8 +177,11 @@ void keeper::take_signals() noexcept {
 void keeper::forward(int sig) noexcept {
   if (ends(sig))
     told_to_end_ = sig;
+  told_to_abort_ = told_to_abort_ || sig == SIGABRT;
   if (pid_ > 0) {
     ::syscall(SYS_pidfd_send_signal, pidfd_, sig, nullptr, 0);
+    if (sig == SIGABRT) // Whoever hangs may be stopped, too.
+      ::syscall(SYS_pidfd_send_signal, pidfd_, SIGCONT, nullptr, 0);
   } else if (ends(sig)) {
     over_ = true;
     exit_code_ = 128 + sig;
@@ -209,6 +215,8 @@ void keeper::ended(int status) noexcept {
     exit_code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     [[fallthrough]];
   case next::wait:
+    if (!asked_) // What it wants, it wants of the next one.
+      return;
     tell_launcher(wire::word::ended, status);
     ::close(launcher_);
     launcher_ = -1;
@@ -221,6 +229,8 @@ keeper::next keeper::decide(int status) const noexcept {
     return stay_ ? can_wait : next::end;
   if (WIFSIGNALED(status) && WTERMSIG(status) == told_to_end_)
     return next::end;
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && told_to_abort_)
+    return can_wait;
   if (WIFEXITED(status)) {
     const int code = WEXITSTATUS(status);
     // Nobody is served by another try. But what an earlier gantryd left here is held for

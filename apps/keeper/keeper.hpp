@@ -36,7 +36,8 @@ public:
   /// Makes the arena, the news and the sockets. False after saying why on stderr.
   bool open(const options& how) noexcept;
 
-  /// Starts the program and serves until gantryd has ended for good.
+  /// Starts the program and serves until gantryd has ended for good. One without a path is
+  /// none: then it waits for a `start`, and ends if its sender goes without one.
   /// @returns the exit code for this process: gantryd's, or 128 + its signal.
   int run(program& first) noexcept;
 
@@ -70,7 +71,8 @@ private:
   io::arena arena_;
   std::optional<dead_table> dead_;
   int signals_ = -1, listener_ = -1;
-  int launcher_ = -1; ///< A starting gantryd that we run in its stead.
+  int launcher_ = -1;     ///< A starting gantryd that we run in its stead.
+  bool asked_ = false;    ///< It has said what it wants.
 
   pid_t pid_ = -1; ///< gantryd, -1 while there is none.
   int pidfd_ = -1;
@@ -81,6 +83,7 @@ private:
   bool ready_ = false, ever_ready_ = false;
   bool farewell_ = false, stay_ = false;
   int told_to_end_ = 0; ///< The last ending signal that was passed on.
+  bool told_to_abort_ = false; ///< SIGABRT was passed on: a new launcher decides what follows.
   bool listing_ = false;
   size_t listed_ = 0;
   bool over_ = false;

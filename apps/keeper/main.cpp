@@ -1,4 +1,5 @@
 // gantry-keeper [--max-restarts N] [--back-off MS] [--control PATH] -- PROGRAM ARGUMENTS...
+// Without a program it waits on the control socket for one that is to be run.
 
 #include <cstdlib>
 #include <cstring>
@@ -26,25 +27,26 @@ bool read_number(const char* text, unsigned& out) noexcept {
   return *text >= '0' && *text <= '9' && *end == 0 && value <= 1'000'000;
 }
 
-/// Reads the options; the index of the program, or 0 after saying what is wrong.
+/// Reads the options; the index of the program (argc if there is none and the control socket
+/// will bring one), or 0 after saying what is wrong.
 int read_options(int argc, char** argv, options& out) noexcept {
   int i = 1;
-  for (; i + 1 < argc && std::strcmp(argv[i], "--") != 0; i += 2) {
+  bool ok = true;
+  for (; ok && i + 1 < argc && std::strcmp(argv[i], "--") != 0; i += 2) {
     const char* value = argv[i + 1];
-    bool ok = true;
     if (std::strcmp(argv[i], "--control") == 0)
       out.control = value;
     else if (std::strcmp(argv[i], "--max-restarts") == 0)
       ok = read_number(value, out.max_restarts);
     else
       ok = std::strcmp(argv[i], "--back-off") == 0 && read_number(value, out.back_off_ms);
-    if (!ok)
-      break;
   }
-  if (i + 1 < argc && std::strcmp(argv[i], "--") == 0)
+  if (ok && i + 1 < argc && std::strcmp(argv[i], "--") == 0)
     return i + 1;
-  say({"usage: gantry-keeper [--max-restarts N] [--back-off MS] [--control PATH] -- PROGRAM "
-       "ARGUMENTS..."});
+  if (ok && i == argc && out.control != nullptr)
+    return argc;
+  say({"usage: gantry-keeper [--max-restarts N] [--back-off MS] [--control PATH] "
+       "[-- PROGRAM ARGUMENTS...]"});
   return 0;
 }
 
@@ -71,7 +73,8 @@ int main(int argc, char** argv) {
     say({"too many arguments or variables of the environment"});
     return wrong_usage;
   }
-  first.path = argv[at];
+  if (at < argc)
+    first.path = argv[at];
   for (int i = at; i < argc; ++i)
     first.arguments[i - at] = argv[i];
   return self.open(how) ? self.run(first) : cannot_start;

@@ -168,9 +168,10 @@ void keeper::take_launcher() noexcept {
   socklen_t size = sizeof(peer);
   const bool ours = ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0
                     && peer.uid == ::geteuid();
-  if (ours && pid_ < 0) {
+  if (ours && (pid_ < 0 || launcher_ < 0)) {
     ::close(launcher_);
     launcher_ = fd;
+    asked_ = false;
     return;
   }
   if (ours)
@@ -192,6 +193,7 @@ void keeper::take_request() noexcept {
   } else if (got.size != -EAGAIN) {
     ::close(launcher_);
     launcher_ = -1;
+    over_ = over_ || program_ == nullptr; // Nobody else knows of us.
   }
   close_all(fds);
 }
@@ -199,9 +201,18 @@ void keeper::take_request() noexcept {
 void keeper::run_request(const wire::message& what, size_t size,
                          std::span<const int> fds) noexcept {
   auto& r = requests[spare];
+  if (pid_ > 0 && what.serial == 1) {
+    asked_ = true;
+    tell_launcher(word::started, pid_);
+    if (ready_)
+      tell_launcher(word::serving, pid_);
+    return;
+  }
   if (pid_ > 0 || !take_apart(what, {r.strings, size}, r.what)) {
     refuse(launcher_, pid_ > 0 ? refusal::busy : refusal::malformed, what,
            static_cast<uint64_t>(pid_), "not now, or not a program");
+    ::close(launcher_);
+    launcher_ = -1;
     return;
   }
   for (int i = 0; i < 3; ++i)
@@ -209,6 +220,7 @@ void keeper::run_request(const wire::message& what, size_t size,
   program_ = &r.what;
   spare = 1 - spare;
   short_lives_ = 0;
+  asked_ = true;
   start();
 }
 

@@ -73,7 +73,7 @@ verdict judge_control(const io::keeper_packet& packet) noexcept {
     return !alone && packet.count == 3 ? v : refuse(v, refusal::malformed);
   }
   if (v.what.what == word::signal && alone && packet.count == 0 && !packet.cut)
-    for (int sig : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2})
+    for (int sig : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGABRT})
       if (v.what.value == static_cast<uint32_t>(sig))
         return v;
   return refuse(v, refusal::malformed);

@@ -9,6 +9,7 @@
 #include "io/linux_kernel.hpp"
 #include "tests/gateways/bus_client.hpp"
 #include "tests/gateways/fake_front.hpp"
+#include "tests/slower.hpp"
 
 namespace gantry::test {
 
@@ -41,10 +42,10 @@ public:
   bus_client& connect();          ///< One that has greeted.
   bus_client& connect_silently(); ///< One that has said nothing.
 
-  /// Turns until `done`, at most five seconds. False when the time ran out.
+  /// Turns until `done`, at most five seconds (scaled). False when the time ran out.
   template <class Done>
   bool until(Done done) {
-    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    const auto limit = std::chrono::steady_clock::now() + tests::scaled(std::chrono::seconds(5));
     while (!done()) {
       if (std::chrono::steady_clock::now() > limit)
         return false;

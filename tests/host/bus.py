@@ -13,6 +13,8 @@ os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 import grpc  # noqa: E402
 
+from checks import scaled  # noqa: E402
+
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SERVICES = ("Supervisor", "Containers", "Processes", "Events", "Logs")
 
@@ -61,7 +63,7 @@ class Stubs:
     def call(method, request, tries=50):
         for attempt in range(tries):
             try:
-                return method(request, timeout=30, wait_for_ready=True)
+                return method(request, timeout=scaled(30), wait_for_ready=True)
             except grpc.RpcError as e:
                 if e.code() != grpc.StatusCode.UNAVAILABLE or attempt + 1 == tries:
                     raise

@@ -1,8 +1,36 @@
-"""What the host lane's tests say of the world, and how they wait for it."""
+"""What the host lane's tests say of the world, and how they wait for it.
 
+Every deadline of a test is given for a fast machine. GANTRY_TEST_SLOWER, a number from 1 up,
+multiplies them all: for sanitizers, and for a guest under software emulation.
+"""
+
+import os
+import subprocess
 import time
 
 PATIENCE = 30.0  # Seconds until a wait for an event gives up.
+SLOWER = max(1.0, float(os.environ.get("GANTRY_TEST_SLOWER", "1")))
+
+
+def scaled(seconds):
+    """What a fast machine does in so many seconds, this one does in these."""
+    return seconds * SLOWER
+
+
+_communicate, _wait = subprocess.Popen.communicate, subprocess.Popen.wait
+
+
+def communicate(self, input=None, timeout=None):  # noqa: A002 (the name is theirs)
+    # subprocess.run() comes through here, too.
+    return _communicate(self, input, timeout and scaled(timeout))
+
+
+def wait(self, timeout=None):
+    return _wait(self, timeout and scaled(timeout))
+
+
+if SLOWER > 1:
+    subprocess.Popen.communicate, subprocess.Popen.wait = communicate, wait
 
 
 class Broken(Exception):
@@ -21,6 +49,7 @@ def check_equal(got, wanted, what):
 
 def until(probe, what, patience=PATIENCE):
     """Waits for a condition, with a deadline: never for luck."""
+    patience = scaled(patience)
     deadline = time.monotonic() + patience
     while True:
         value = probe()

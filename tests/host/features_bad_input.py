@@ -9,7 +9,7 @@ import time
 import grpc
 
 from bus import pb
-from rig import check, check_equal, until
+from rig import check, check_equal, scaled, until
 
 
 def refused(rig, done, *words, codes=(1, 125)):
@@ -89,7 +89,7 @@ def test_nobody_listens(rig):
 def raw(rig):
     s = socket.socket(socket.AF_UNIX)
     s.connect(rig.socket)
-    s.settimeout(20)
+    s.settimeout(scaled(20))
     return s
 
 
@@ -130,7 +130,7 @@ def test_half_a_frame_and_silence(rig):
         held.append(s)
     began = time.monotonic()
     rig.ok("ps")
-    check(time.monotonic() - began < 5, "others are served")
+    check(time.monotonic() - began < scaled(5), "others are served")
     rig.crash_point()
     for s in held:
         s.close()
@@ -158,7 +158,7 @@ def test_a_message_of_4_gib(rig):
               + data_frame(1, b"\0" + b"\xff\xff\xff\xff" + b"x" * 100, end=False))
     got = b""
     until_text = (b"grpc-status", b"resource_exhausted")
-    s.settimeout(1)
+    s.settimeout(scaled(1))
     try:
         while not any(t in got for t in until_text) and len(got) < 100000:
             piece = s.recv(65536)
@@ -185,14 +185,14 @@ def test_an_unknown_method(rig):
     for path in ("/gantry.v1.Containers/Nonsense", "/nowhere.Service/X"):
         call = channel.unary_unary(path, request_serializer=bytes, response_deserializer=bytes)
         try:
-            call(b"", timeout=20, wait_for_ready=True)
+            call(b"", timeout=scaled(20), wait_for_ready=True)
             check(False, "refused")
         except grpc.RpcError as e:
             check_equal(e.code(), grpc.StatusCode.UNIMPLEMENTED, f"status of {path}")
     call = channel.unary_unary("/gantry.v1.Containers/List", request_serializer=bytes,
                                response_deserializer=bytes)
     try:
-        call(b"\xff\xff\xff", timeout=20)
+        call(b"\xff\xff\xff", timeout=scaled(20))
         check(False, "bytes that are no message are refused")
     except grpc.RpcError as e:
         check_equal(e.code(), grpc.StatusCode.INVALID_ARGUMENT, "status of a broken message")
@@ -224,7 +224,7 @@ def test_a_client_that_never_reads(rig):
         began = time.monotonic()
         rig.ok("ps")
         slowest = max(slowest, time.monotonic() - began)
-    check(slowest < 2, f"others are served: {slowest}")
+    check(slowest < scaled(2), f"others are served: {slowest}")
     check(len(rig.events("kill", container=a)) >= 1050, "every event is there")
     with open(f"/proc/{rig.alive_pid()}/status") as f:
         rss = int(f.read().split("VmRSS:")[1].split()[0])

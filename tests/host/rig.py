@@ -13,7 +13,8 @@ import time
 
 import bus
 # The tests take these from here, too.
-from checks import PATIENCE, Broken, check, check_equal, check_stream, until  # noqa: F401
+from checks import (PATIENCE, Broken, check, check_equal, check_stream,  # noqa: F401
+                    scaled, until)
 
 
 def make_rootfs(path):
@@ -39,6 +40,12 @@ def process_state(pid):
     with contextlib.suppress(OSError):
         return read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()[0]
     return None
+
+
+def default_options():
+    """What the lane asks for in every gantryd: GANTRY_TEST_RUNTIME names its OCI runtime."""
+    runtime = os.environ.get("GANTRY_TEST_RUNTIME")
+    return ["--runtime", runtime] if runtime else []
 
 
 class Answer:
@@ -76,7 +83,7 @@ class Rig:
         self.cgroup = "gantry-e2e-" + os.path.basename(self.dir)[-8:]
         self.rootfs = make_rootfs(os.path.join(self.dir, "rootfs"))
         self.log = open(os.path.join(self.dir, "gantryd.log"), "ab")
-        self.extra, self.wrapper = list(extra), list(wrapper)
+        self.extra, self.wrapper = [*default_options(), *extra], list(wrapper)
         self.daemon = None
         self.proxies = []  # Later gantryds, which the first one's keeper runs.
         self.orphan = 0    # A gantryd whose keeper was killed.

@@ -14,6 +14,7 @@
 #include "io/json_log.hpp"
 #include "io/linux_kernel.hpp"
 #include "io/pump.hpp"
+#include "tests/slower.hpp"
 
 namespace gantry::io::testing {
 
@@ -160,7 +161,7 @@ struct pump_rig {
   /// Turns the loop until `f` is true; false when that took too long.
   bool until(const std::function<bool()>& f,
              std::chrono::milliseconds limit = std::chrono::seconds(20)) {
-    const auto by = std::chrono::steady_clock::now() + limit;
+    const auto by = std::chrono::steady_clock::now() + tests::scaled(limit);
     timer tick(the_loop); // So that a waiting turn comes back and sees the deadline.
     while (!f()) {
       if (std::chrono::steady_clock::now() > by)

@@ -6,6 +6,7 @@
 
 #include "io/linux_kernel.hpp"
 #include "io/loop.hpp"
+#include "tests/slower.hpp"
 
 namespace gantry::io {
 
@@ -18,7 +19,7 @@ struct real_loop {
   bool until(F done) {
     bool over = false;
     timer clock(l);
-    clock.start(std::chrono::seconds(5), [&over] { over = true; });
+    clock.start(tests::scaled(std::chrono::seconds(5)), [&over] { over = true; });
     while (!done() && !over)
       l.turn(true);
     return done();

@@ -1,6 +1,7 @@
 // A gantryd that does what a test tells it. Usage:
 //   fake_gantryd serve SOCKET                 connects, hands over its descriptors, obeys
-//   fake_gantryd launch KEEPER CONTROL SOCKET the same, after io::become_supervised
+//   fake_gantryd launch KEEPER CONTROL SOCKET the same, after io::become_supervised; with a
+//                                             last word "apart" with a keeper apart
 //   fake_gantryd count N self|timer           lives N lives, each killed right after a PUT
 
 #include <csignal>
@@ -189,10 +190,11 @@ int main(int argc, char** argv) {
     count(std::strtoul(argv[2], nullptr, 10), std::string(argv[3]) == "timer");
   if (how == "serve" && argc == 3)
     serve(argv[2], {wire::socket_fd, wire::arena_fd, wire::news_fd});
-  if (how == "launch" && argc == 5) {
+  if (how == "launch" && (argc == 5 || argc == 6)) {
     io::launch_options options;
     options.program = argv[2];
     options.control = argv[3];
+    options.apart = argc == 6;
     auto out = io::become_supervised(argc, argv, options);
     if (!out) {
       std::fprintf(stderr, "fake: %s\n", out.why().text().c_str());

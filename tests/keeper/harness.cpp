@@ -1,4 +1,5 @@
 #include "tests/keeper/harness.hpp"
+#include "tests/slower.hpp"
 
 #include <catch2/catch.hpp>
 #include <csignal>
@@ -20,7 +21,7 @@ using namespace std::chrono_literals;
 using wire::word;
 
 bool wait_until(const std::function<bool()>& done, std::chrono::milliseconds limit) {
-  auto end = std::chrono::steady_clock::now() + limit;
+  auto end = std::chrono::steady_clock::now() + tests::scaled(limit);
   while (!done()) {
     if (std::chrono::steady_clock::now() > end)
       return false;
@@ -31,7 +32,7 @@ bool wait_until(const std::function<bool()>& done, std::chrono::milliseconds lim
 
 bool wait_readable(int fd, std::chrono::milliseconds limit) {
   pollfd p{fd, POLLIN, 0};
-  return ::poll(&p, 1, static_cast<int>(limit.count())) > 0;
+  return ::poll(&p, 1, static_cast<int>(tests::scaled(limit).count())) > 0;
 }
 
 fake::fake(int connection, io::keeper_packet hello)
@@ -141,8 +142,11 @@ keeper_process::keeper_process(how h) {
   if (h.program.empty())
     h.program = {FAKE_PROGRAM, "serve", directory + "/test"};
   words.insert(words.end(), h.program.begin(), h.program.end());
-  if (h.launch)
+  apart_ = h.apart;
+  if (h.launch || h.apart)
     words = launch_words();
+  if (h.bare)
+    words = {KEEPER_PROGRAM, "--control", directory + "/control"};
   pid = ::fork();
   if (pid == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -175,7 +179,11 @@ keeper_process::~keeper_process() {
 }
 
 std::vector<std::string> keeper_process::launch_words() const {
-  return {FAKE_PROGRAM, "launch", KEEPER_PROGRAM, directory + "/control", directory + "/test"};
+  std::vector<std::string> out{FAKE_PROGRAM, "launch", KEEPER_PROGRAM, directory + "/control",
+                               directory + "/test"};
+  if (apart_)
+    out.emplace_back("apart");
+  return out;
 }
 
 pid_t keeper_process::launch() const {

@@ -62,6 +62,8 @@ public:
     std::vector<std::string> program; ///< Empty: the fake, serving this test.
     std::function<void()> before_exec;
     bool launch = false; ///< By fake's `become_supervised`, with a control socket.
+    bool bare = false;   ///< Only the keeper, with a control socket and nothing to run.
+    bool apart = false;  ///< As `launch`, and `pid` is the proxy of a keeper apart.
   };
   keeper_process();
   explicit keeper_process(how h);
@@ -80,6 +82,7 @@ public:
 private:
   [[nodiscard]] std::vector<std::string> launch_words() const;
   int listener_ = -1;
+  bool apart_ = false;
 };
 
 /// A raw wait status of a child, waited for; -1 if it does not end in time.

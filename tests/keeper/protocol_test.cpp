@@ -93,7 +93,7 @@ TEST_CASE("keeper protocol: words of the other direction or socket are refused")
 TEST_CASE("keeper protocol: only signals that ask are passed on") {
   for (int sig = 0; sig <= 65; ++sig) {
     bool asks = sig == SIGTERM || sig == SIGINT || sig == SIGHUP || sig == SIGQUIT
-                || sig == SIGUSR1 || sig == SIGUSR2;
+                || sig == SIGUSR1 || sig == SIGUSR2 || sig == SIGABRT;
     wire::message m{.what = word::signal, .value = uint32_t(sig)};
     CHECK(judge_control(packet(m)).ok == asks);
   }

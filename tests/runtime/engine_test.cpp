@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <sstream>
 
 #include "host_rig.hpp"
+#include "tests/slower.hpp"
 
 using namespace gantry;
 using namespace gantry::runtime;
@@ -79,7 +81,7 @@ TEST_CASE("an exec runs in the container with its own environment and user", "[r
 
 TEST_CASE("a living container is deleted only by force", "[root][runc]") {
   engine_policy policy;
-  policy.delete_deadline = 300ms;
+  policy.delete_deadline = tests::scaled(300ms);
   engine_rig rig(policy);
   auto init = rig.create("a", rig.spec({"/bin/sleep", "1000"}), true);
   REQUIRE(init.ok());
@@ -211,7 +213,7 @@ TEST_CASE("the version is the first line, asked for once", "[root][runc]") {
 TEST_CASE("a create over its deadline is killed with its children, and what it made is deleted",
           "[root]") {
   engine_policy policy;
-  policy.create_deadline = 300ms;
+  policy.create_deadline = tests::scaled(300ms);
   engine_rig rig(policy);
   // Moves a child into the container's cgroup, as a runtime does, and then hangs.
   auto group = rig.cgroup_path("default.a");
@@ -228,8 +230,10 @@ TEST_CASE("a create over its deadline is killed with its children, and what it m
   auto made = rig.create("a", rig.spec({"/bin/true"}), false);
   REQUIRE_FALSE(made.ok());
   CHECK(made.why().code == ec::deadline_exceeded);
-  CHECK(made.why().message
-        == "container \"a\": create by stuck took longer than 0.3 s and was killed");
+  std::ostringstream seconds;
+  seconds << std::chrono::duration<double>(policy.create_deadline).count();
+  CHECK(made.why().message == "container \"a\": create by stuck took longer than " + seconds.str()
+                                + " s and was killed");
   auto inside = std::stoi(host_rig::slurp(rig.dir + "/inside"));
   auto child = std::stoi(host_rig::slurp(rig.dir + "/child"));
   auto ended = [&rig](int pid) { // dead, or a zombie of ours

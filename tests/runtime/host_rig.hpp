@@ -23,6 +23,7 @@
 #include "runtime/bundle.hpp"
 #include "runtime/cgroup.hpp"
 #include "runtime/engine.hpp"
+#include "tests/slower.hpp"
 
 namespace gantry::runtime::testing {
 
@@ -67,7 +68,7 @@ public:
     io::timer look(*loop);
     std::function<void()> again = [&look, &again] { look.start(5ms, again); };
     again();
-    auto end = kernel->monotonic() + limit;
+    auto end = kernel->monotonic() + tests::scaled(limit);
     while (!done() && kernel->monotonic() < end)
       loop->turn(true);
     return done();
