@@ -2,9 +2,10 @@
 # root: each installs what is missing, builds, and runs.
 
 PRESET ?= release
+PREFIX ?= /usr/local
 BUILD  := build/$(PRESET)
 
-.PHONY: help demo test test-all check build asan tidy fuzz vm bench deps deps-full clean
+.PHONY: help demo test test-all check build install deb asan tidy fuzz vm bench deps deps-full clean
 
 help:
 	@echo "make demo      watch gantry run, kill, pause, and survive (about 20 s)"
@@ -12,6 +13,7 @@ help:
 	@echo "make test-all  the same, and ASan+UBSan, fuzzers, clang-tidy and the VM lane"
 	@echo "make check     before a commit: build, quick lanes, the tree's own rules"
 	@echo "make bench     the table of figures, with the peers that are installed"
+	@echo "make install   to PREFIX (/usr/local) below DESTDIR; make deb: a Debian package of it"
 	@echo "make tidy      clang-tidy over the whole tree; make fuzz, make vm: one lane each"
 
 deps:
@@ -23,6 +25,12 @@ deps-full:
 build: deps
 	@cmake --preset $(PRESET) >/dev/null
 	@cmake --build $(BUILD)
+
+install: build
+	@cmake --install $(BUILD) --prefix $(PREFIX)
+
+deb: build
+	@scripts/build-deb $(BUILD)
 
 demo: build
 	@scripts/demo $(BUILD)/bin
