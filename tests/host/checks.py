@@ -60,6 +60,11 @@ def until(probe, what, patience=PATIENCE):
         time.sleep(0.01)
 
 
+def stamp(ns):
+    """A time as gantry prints it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ns // 10**9)) + f".{ns % 10**9:09d}Z"
+
+
 def check_stream(events):
     """What must hold for any stream of events: exactly one exit for each (instance, run,
     process), after its start; no number twice."""

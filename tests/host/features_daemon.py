@@ -104,6 +104,9 @@ def test_info_and_version(rig):
     for key in ("turns", "slow_turns", "fds", "fd_limit", "arena_blocks", "journal_disk_bytes",
                 "log_lines_dropped", "stream_bytes_dropped"):
         check(key in info, f"{key} in info")
+    check(0 < info["fds"] < info["fd_limit"] and info["turns"] > 0, f"numbers: {info}")
+    for words in ("over 5 ms", f"of {info['fd_limit']}", "blocks", "on disk", "dropped"):
+        check(words in rig.ok("info").out, f"{words!r} in the text")
     version = rig.ok("--json", "version").objects()[0]
     check(version["client"], f"version: {version}")
     version = version["server"]

@@ -1,9 +1,13 @@
 """The event stream: fields, causes, cursors, filters, and request ids that are remembered."""
 
+import os
+import signal
+import time
+
 import grpc
 
 from bus import pb
-from rig import check, check_equal, until
+from rig import check, check_equal, process_state, stamp, until
 
 FIELDS = ("seq", "epoch", "time", "type", "namespace", "container", "instance", "run", "process",
           "pid", "cause", "by")
@@ -28,8 +32,27 @@ def test_fields(rig):
     e = rig.wait_event("exit", a)
     for field in ("exit_code", "signal", "oom", "stdout_bytes", "stderr_bytes", "io_open"):
         check(field in e, f"{field} in {e}")
-    check_equal(e["process"], "init", "process")
+    for kind in ("create", "start", "exit"):
+        x = rig.wait_event(kind, a)
+        check_equal((x["process"], x["pid"]), ("init", e["pid"]), f"process and pid of {kind}")
     check(e["pid"] > 0, "pid")
+
+
+def test_the_time_of_an_exit_is_that_of_the_death(rig):
+    """Not the time at which gantryd hears of it, which is held up here."""
+    a = rig.id("a")
+    rig.run(a, "sleep", "1000")
+    pid, gantryd = rig.init_pid(a), rig.alive_pid()
+    os.kill(gantryd, signal.SIGSTOP)
+    before = stamp(time.time_ns())
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: process_state(pid) is None, "its keeper has reaped it")
+    dead = stamp(time.time_ns())
+    rig.crash_point()
+    if not rig.crash:
+        os.kill(gantryd, signal.SIGCONT)
+    e = rig.wait_event("exit", a)
+    check(before <= e["exited_at"] <= dead < e["time"], f"between {before} and {dead}: {e}")
 
 
 def test_the_chain_of_causes(rig):

@@ -2,8 +2,9 @@
 
 import os
 import signal
+import time
 
-from rig import check, check_equal, read_text, until
+from rig import check, check_equal, read_text, stamp, until
 
 V2 = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
 
@@ -87,6 +88,29 @@ def test_limits_in_the_cgroup_and_their_update(rig):
     check_equal(int(read_text(rig.cgroup_file(a, "memory", file))), 128 << 20, "second run")
 
 
+def test_update_of_every_other_limit(rig):
+    """CPU shares, quota by CPUs, the CPUs and memory nodes, the soft memory limit."""
+    a = rig.id("a")
+    rig.run(a, "sleep", "1000", options=("-m", "64m"))
+    rig.crash_point()
+    rig.ok("update", "--cpus", "0.25", "--cpu-shares", "256", "--cpuset-cpus", "0",
+           "--cpuset-mems", "0", "--memory-reservation", "32m", a)
+
+    def holds(v1, v2):
+        for controller, file, text in v1 if not V2 else [("", *x) for x in v2]:
+            check_equal(read_text(rig.cgroup_file(a, controller, file)).strip(), text, file)
+    holds([("cpu", "cpu.cfs_quota_us", "25000"), ("cpu", "cpu.cfs_period_us", "100000"),
+           ("cpu", "cpu.shares", "256"), ("cpuset", "cpuset.cpus", "0"),
+           ("cpuset", "cpuset.mems", "0"),
+           ("memory", "memory.soft_limit_in_bytes", str(32 << 20)),
+           ("memory", "memory.limit_in_bytes", str(64 << 20))],
+          [("cpu.max", "25000 100000"), ("cpu.weight", "10"), ("cpuset.cpus", "0"),
+           ("cpuset.mems", "0"), ("memory.low", str(32 << 20)), ("memory.max", str(64 << 20))])
+    e = rig.wait_event("updated", a)
+    check_equal(sorted(e["details"]), ["cpu_shares", "cpuset_cpus", "cpuset_mems",
+                                       "memory_reservation_bytes", "nano_cpus"], "event")
+
+
 def test_update_refuses_nonsense(rig):
     a = rig.id("a")
     rig.run(a, "sleep", "1000")
@@ -105,7 +129,9 @@ def test_stats(rig):
             "sleep 1000", options=("-m", "64m",))
     rig.crash_point()
     until(lambda: rig.ok("logs", a).out == "done\n", "it has worked")
+    before = time.time_ns()
     s = rig.ok("--json", "stats", a).objects()[0]
+    check(stamp(before) <= s["read_at"] <= stamp(time.time_ns()), f"when they were read: {s}")
     check(s["cpu_usage_ns"] > 1000000, f"cpu: {s}")
     check(0 < s["memory_bytes"] < 64 << 20, f"memory: {s}")
     check_equal(s["memory_limit_bytes"], 64 << 20, "memory limit")

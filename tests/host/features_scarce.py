@@ -62,6 +62,9 @@ def test_descriptors_run_out(rig):
     check(done.code == 125, f"there is an end: {done!r}")
     check("descriptors" in done.err or "files" in done.err, f"the cause is named: {done.err}")
     check("limit" in done.err.lower(), f"the cure is named: {done.err}")
+    info = rig.ok("--json", "info").objects()[0]
+    check(info["fd_limit"] == 64 and 45 <= info["fds"] < 64,
+          f"some are kept for what goes on: {info}")
     check(len(made) >= 2, f"some fit: {made}")
     check_equal(rig.state_of(made[0]), "running", "those there live on")
     rig.ok("rm", "-f", made[0], made[1])

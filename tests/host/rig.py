@@ -14,7 +14,7 @@ import time
 import bus
 # The tests take these from here, too.
 from checks import (PATIENCE, Broken, check, check_equal, check_stream,  # noqa: F401
-                    scaled, until)
+                    scaled, stamp, until)
 
 
 def make_rootfs(path):

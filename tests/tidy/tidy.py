@@ -13,11 +13,12 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import rules_cpp
+import rules_docs
 import rules_text
 from source import Source
 
 LEFT_OUT = {".git", "build", "__pycache__", "out", "crashes", "corpus", "results"}
-RULES = rules_cpp.RULES + rules_text.RULES
+RULES = rules_cpp.RULES + rules_text.RULES + rules_docs.RULES
 
 
 def files(root):
@@ -30,6 +31,11 @@ def files(root):
                 yield os.path.relpath(path, root)
 
 
+def text_of(root, path):
+    with open(os.path.join(root, path), encoding="utf-8", newline="") as f:
+        return f.read()
+
+
 def sources(root):
     """The files as the rules see them; what is no text is left out."""
     tree = set(files(root))
@@ -38,12 +44,12 @@ def sources(root):
     for path in sorted(tree):
         full = os.path.join(root, path)
         try:
-            with open(full, encoding="utf-8", newline="") as f:
-                text = f.read()
+            text = text_of(root, path)
         except UnicodeDecodeError:
             continue
         source = Source(path, text, os.access(full, os.X_OK))
         source.tree, source.folders = tree, folders
+        source.read = lambda other: text_of(root, other)
         yield source
 
 

@@ -11,7 +11,13 @@ import tidy
 
 LONG_BODY = "\n".join("  step();" for _ in range(69)) # 71 with its braces.
 SHEBANG = "#!/bin/sh\n"
-TREE = {"io/x.hpp", "docs/there.md", "README.md"}
+TREE = {"io/x.hpp", "docs/there.md", "README.md", "tests/a_test.cpp", "tests/b.py"}
+TESTS = {
+    "tests/a_test.cpp": 'TEST_CASE("an a", "[b]") {\n}\nTEST_CASE_METHOD(rig, "a long "\n'
+                        '  "name") {\n}\n// TEST_CASE\n',
+    "tests/b.py": "def test_b():\n    pass\ndef helper():\n    pass\n",
+}
+FEATURES = "| what | test |\n| --- | --- |\n| it is `x` | {} |\n"
 
 # Rule: [(path, text that breaks it)], [(path, text that does not)].
 CASES = {
@@ -93,12 +99,20 @@ CASES = {
          ("tests/x.py", "#!/usr/bin/env python3\n", False), ("io/x.cpp", "int x;\n", True)],
         [("scripts/x", SHEBANG, True), ("scripts/list.txt", "a\n", False),
          ("io/x.cpp", "int x;\n", False)]),
+    "shown_by_tests": (
+        [("docs/features.md", FEATURES.format(text)) for text in (
+            "`tests/a_test.cpp::[b]`", "`tests/b.py::helper`", "`tests/c.py::test_b`", "none",
+            "`tests/a_test.cpp`", "`tests/b.py::test_b`, `tests/b.py::test_c`")],
+        [("docs/features.md", FEATURES.format(text)) for text in (
+            "`tests/a_test.cpp::an a`", "`tests/a_test.cpp::a long name`",
+            "`tests/b.py::test_b`, `tests/a_test.cpp::an a`")]
+        + [("docs/there.md", FEATURES.format("none")), ("docs/features.md", "no table\n")]),
 }
 
 
 def found(rule, case):
     source = Source(*case)
-    source.tree, source.folders = TREE, {"docs", "io"}
+    source.tree, source.folders, source.read = TREE, {"docs", "io", "tests"}, TESTS.get
     return list(rule(source))
 
 
