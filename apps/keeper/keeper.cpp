@@ -233,11 +233,12 @@ keeper::next keeper::decide(int status) const noexcept {
     return can_wait;
   if (WIFEXITED(status)) {
     const int code = WEXITSTATUS(status);
-    // Nobody is served by another try. But what an earlier gantryd left here is held for
-    // one that is started properly.
-    const bool hopeless = !ready_ && (code == 0 || (code >= 64 && code <= 78));
-    if (hopeless)
+    // Whoever asked for it is told, and nobody is served by another try. But what an earlier
+    // gantryd left here is held for one that is started properly.
+    const bool refuses = !ready_ && code >= 64 && code <= 78;
+    if ((refuses && !served_) || (!ready_ && code == 0))
       return ever_ready_ ? can_wait : next::end;
+    // One that served here before will again when what it lacks is there: memory, say.
     if (code == 0 || ((code == 126 || code == 127) && !ever_ready_))
       return next::end;
   }

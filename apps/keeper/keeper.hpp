@@ -81,6 +81,7 @@ private:
   int64_t start_at_ms_ = 0; ///< When the next one is started; 0 if none is due.
   unsigned short_lives_ = 0;
   bool ready_ = false, ever_ready_ = false;
+  bool served_ = false; ///< One was ready since somebody last asked for a gantryd.
   bool farewell_ = false, stay_ = false;
   int told_to_end_ = 0; ///< The last ending signal that was passed on.
   bool told_to_abort_ = false; ///< SIGABRT was passed on: a new launcher decides what follows.

@@ -115,7 +115,7 @@ void keeper::obey(const verdict& v, std::span<const int> fds) noexcept {
                    .serial = arena_.header().generation.load()});
     return;
   case word::ready:
-    ready_ = ever_ready_ = true;
+    ready_ = ever_ready_ = served_ = true;
     tell_launcher(word::serving, pid_);
     return;
   case word::put:
@@ -221,6 +221,7 @@ void keeper::run_request(const wire::message& what, size_t size,
   spare = 1 - spare;
   short_lives_ = 0;
   asked_ = true;
+  served_ = false;
   start();
 }
 

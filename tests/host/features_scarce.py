@@ -8,7 +8,8 @@ import sys
 import time
 
 from marks import once, own_rig
-from rig import check, check_equal, process_state, scaled, until
+from rig import (check, check_equal, check_stream, process_state, read_text, scaled,
+                 until)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -101,6 +102,74 @@ def back(base, rig):
     for pid in (rig.daemon.pid, rig.alive_pid()):
         with contextlib.suppress(OSError), open(os.path.join(base, "cgroup.procs"), "w") as f:
             f.write(str(pid))
+
+
+class MemoryGroup:
+    """A memory cgroup for gantryd alone: its keeper and the containers live elsewhere."""
+
+    def __init__(self, rig):
+        v1 = os.path.isdir("/sys/fs/cgroup/memory")
+        self.path = os.path.join("/sys/fs/cgroup/memory" if v1 else "/sys/fs/cgroup",
+                                 os.path.basename(rig.dir) + "-memory")
+        self.limit_file, self.usage_file = (
+            ("memory.limit_in_bytes", "memory.usage_in_bytes") if v1
+            else ("memory.max", "memory.current"))
+        self.none = "-1" if v1 else "max"
+        os.mkdir(self.path)
+        rig.ends.append(lambda: until(self.removed, "its cgroup is gone"))
+        rig.wrapper = ["/bin/sh", "-c", f'echo $$ > {self.path}/cgroup.procs; exec "$@"', "sh"]
+
+    def removed(self):
+        """Whoever is in it moves out; the next start of gantryd may bring another."""
+        with contextlib.suppress(OSError):
+            for pid in read_text(os.path.join(self.path, "cgroup.procs")).split():
+                with open(os.path.join(os.path.dirname(self.path), "cgroup.procs"), "w") as f:
+                    f.write(pid)
+            os.rmdir(self.path)
+        return not os.path.exists(self.path)
+
+    def limit(self, text):
+        with open(os.path.join(self.path, self.limit_file), "w") as f:
+            f.write(text)
+
+    def limit_to_what_it_has(self, more):
+        self.limit(str(int(read_text(os.path.join(self.path, self.usage_file))) + more))
+
+    def kills(self):
+        for file in ("memory.oom_control", "memory.events"):
+            with contextlib.suppress(OSError):
+                words = read_text(os.path.join(self.path, file)).split()
+                return int(words[words.index("oom_kill") + 1])
+        raise AssertionError("no counter of OOM kills")
+
+
+@once
+@own_rig(runs=False, unchecked=True)
+def test_memory_runs_out(rig):
+    """The kernel kills gantryd again and again, and its starts fail: when there is memory
+    again it is back, nobody has noticed, and what was asked for meanwhile is done once."""
+    group = MemoryGroup(rig)
+    rig.start(rig.keeper_command()[:1] + ["--back-off", "20"] + rig.keeper_command()[3:])
+    rig.run("writer", "sh", "-c", "i=0; while :; do echo $i; i=$((i+1)); sleep 0.01; done")
+    rig.run("ends", "sh", "-c", "sleep 1; exit 6")
+    pid = rig.init_pid("writer")
+    group.limit_to_what_it_has(128 << 10)
+    child = rig.spawn("run", "-d", "--name", "late", "--rootfs", rig.rootfs, "--", "sh", "-c",
+                      "echo once; exit 5")
+    until(lambda: group.kills() >= 5, "the kernel kills")
+    group.limit(group.none)
+    until(rig.answers, "gantryd is back", 60)
+    out, err = child.communicate(timeout=60)
+    check_equal((child.returncode, out), (0, b"late\n"), f"the run that was under way ({err})")
+    check_equal(rig.ok("wait", "ends", "late").out, "6\n5\n", "exits")
+    check_equal(rig.ok("logs", "late").out, "once\n", "it was run once")
+    check_equal((rig.state_of("writer"), rig.init_pid("writer")), ("running", pid), "the writer")
+    rig.ok("kill", "writer")
+    rig.ok("wait", "writer")
+    numbers = rig.ok("logs", "writer").lines()
+    check_equal(numbers, [str(i) for i in range(len(numbers))], "no number is missing")
+    check(rig.events("supervisor-started")[-1]["details"]["previous_signal"] == "9", "why")
+    check_stream(rig.events())
 
 
 SLOW = """#!/bin/sh

@@ -112,6 +112,35 @@ TEST_CASE("launch: a keeper that stays hands everything to the next gantryd") {
   }
 }
 
+TEST_CASE("launch: behind a crash a refused start is tried again, behind a launch it is told") {
+  keeper_process k(launched());
+  {
+    auto g = k.next();
+    REQUIRE(g);
+    g.send({.what = word::ready});
+    g.send({.what = word::farewell, .value = 1});
+    g.end(0);
+  }
+  auto told = k.launch();
+  auto refused = k.next();
+  REQUIRE(refused);
+  refused.end(69);
+  CHECK(is_exit(wait_status(told), 69));
+  auto proxy = k.launch();
+  auto g = k.next();
+  REQUIRE(g);
+  g.send({.what = word::ready});
+  g.kill(SIGKILL);
+  refused = k.next();
+  REQUIRE(refused);
+  refused.end(69);
+  auto again = k.next();
+  REQUIRE(again);
+  again.send({.what = word::farewell});
+  again.end(0);
+  CHECK(is_exit(wait_status(proxy), 0));
+}
+
 TEST_CASE("launch: a keeper that waits ends by SIGTERM") {
   keeper_process k(launched());
   auto g = k.next();

@@ -151,6 +151,26 @@ TEST_CASE("keeper: exit codes of usage and configuration end it only before gant
   }
 }
 
+TEST_CASE("keeper: one that served comes again, though its next start was refused for a while") {
+  keeper_process::how h;
+  h.options = {"--back-off", "1"};
+  keeper_process k(h);
+  auto g = k.next();
+  REQUIRE(g);
+  g.send({.what = word::ready});
+  g.kill(SIGKILL);
+  for (int i = 0; i < 3; ++i) { // No memory for its ring, say.
+    auto refused = k.next();
+    REQUIRE(refused);
+    refused.end(69);
+  }
+  auto back = k.next();
+  REQUIRE(back);
+  back.send({.what = word::farewell});
+  back.end(0);
+  CHECK(is_exit(k.status(), 0));
+}
+
 TEST_CASE("keeper: a program that cannot be executed is said so, once") {
   keeper_process k(running({"/nonexistent/program"}));
   CHECK(is_exit(k.status(), 127));
