@@ -136,6 +136,7 @@ private:
 
   // -- making --
   void begin_making();
+  void adopt_made(const outcome& made);
   void make_with_runtime();
   void finish_making();
   void fail_making(error why);

@@ -205,16 +205,7 @@ void container_state::orphan_create_ended() {
   const auto fifo = host->options.state_dir + "/runtime/" + id + "/exec.fifo";
   const bool waits = host->loop.sys().exists(fifo) == 1;
   if (made && waits != making_->run) {
-    // Whole: created and waiting, or run and running. It goes on as if we had been there.
-    const auto who_is = names(init, entry.serial);
-    auto streams = adopt_streams(*host, who_is, making_->spec.log());
-    const bool closed = view()->init()->stdin_closed; // While it was made.
-    if (closed) {
-      streams.stdin_pipe.reset();
-      drop_stdin(*host, entry.serial);
-    }
-    spawn_process(init, entry.serial, std::move(streams), closed || !making_->spec.with_stdin());
-    on_made({.failed = {}, .pid = made->key.pid, .start_ticks = made->key.start_ticks});
+    adopt_made({.failed = {}, .pid = made->key.pid, .start_ticks = made->key.start_ticks});
     return;
   }
   // Half: undone, and done once more under the same names.
@@ -232,6 +223,35 @@ void container_state::orphan_create_ended() {
                         remove_logs(*host, processes_[init].serial,
                                     while_here([this] { begin_making(); }));
                       }));
+}
+
+// Whole: created and waiting, or run and running. It goes on as if we had been there.
+void container_state::adopt_made(const outcome& made) {
+  auto go_on = [this, made] {
+    auto& entry = processes_[init];
+    auto streams = adopt_streams(*host, names(init, entry.serial), making_->spec.log());
+    const bool closed = view()->init()->stdin_closed; // While it was made.
+    if (closed) {
+      streams.stdin_pipe.reset();
+      drop_stdin(*host, entry.serial);
+    }
+    spawn_process(init, entry.serial, std::move(streams), closed || !making_->spec.with_stdin());
+    on_made(made);
+  };
+  const auto& args = making_->spec.args();
+  making_->args.assign(args.begin(), args.end());
+  if (!args.empty()) {
+    go_on();
+    return;
+  }
+  runtime::read_command(host->loop, host->bundle_dir(instance_),
+                        while_here([this, go_on](result<std::vector<std::string>> command) {
+                          if (command)
+                            making_->args = std::move(*command);
+                          else
+                            spdlog::warn("container={}: {}", who.id, command.why().text());
+                          go_on();
+                        }));
 }
 
 void container_state::orphan_exec_ended(const std::string& process_id) {

@@ -61,6 +61,10 @@ result<nlohmann::json> exec_process(const nlohmann::json& config, const v1::Proc
 void prepare_bundle(io::loop& l, bundle_request req,
                     std::function<void(result<prepared_bundle>)> f);
 
+/// The command of init in a bundle that `prepare_bundle` made, in an earlier life perhaps.
+void read_command(io::loop& l, const std::string& dir,
+                  std::function<void(result<std::vector<std::string>>)> f);
+
 /// Removes gantry's own bundle directory with everything in it (flat), through the ring.
 void remove_bundle(io::loop& l, std::string dir, std::function<void()> f);
 

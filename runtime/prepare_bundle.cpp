@@ -15,6 +15,7 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t config_limit = 4u << 20;
+constexpr size_t our_config_limit = 4 * config_limit; ///< The client's with our parts.
 
 /// Hard limit of our own RLIMIT_NOFILE; a large number where it cannot be read.
 uint64_t own_open_files(io::kernel& k) {
@@ -141,8 +142,7 @@ private:
     prepared_bundle out;
     out.dir = req_.dir;
     out.rootfs = config_["root"]["path"].get<std::string>();
-    for (const auto& arg : config_["process"]["args"])
-      out.args.push_back(arg.get<std::string>());
+    out.args = config_["process"]["args"].get<std::vector<std::string>>();
     return out;
   }
 
@@ -197,6 +197,27 @@ private:
 void prepare_bundle(io::loop& l, bundle_request req,
                     std::function<void(result<prepared_bundle>)> f) {
   std::make_shared<preparation>(l, std::move(req), std::move(f))->begin();
+}
+
+void read_command(io::loop& l, const std::string& dir,
+                  std::function<void(result<std::vector<std::string>>)> f) {
+  const auto path = dir + "/config.json";
+  auto take = [path, f = std::move(f)](result<std::string> text) {
+    if (!text)
+      return f(std::move(text).why());
+    auto config = parse_json(*text, path);
+    if (!config)
+      return f(std::move(config).why());
+    json args;
+    if (config->is_object())
+      args = config->value("/process/args"_json_pointer, json());
+    const auto is_text = [](const json& x) { return x.is_string(); };
+    if (!args.is_array() || !std::all_of(args.begin(), args.end(), is_text))
+      return f(error{ec::invalid_argument, path + ": process.args is no list of strings",
+                     "nobody but gantry writes there"});
+    f(args.get<std::vector<std::string>>());
+  };
+  io::read_file(l, path, our_config_limit, path, std::move(take));
 }
 
 void remove_bundle(io::loop& l, std::string dir, std::function<void()> f) {

@@ -129,6 +129,7 @@ def test_crashes_at_every_moment_of_a_create(rig):
         check_equal(child.returncode, 0, f"run number {i}: {err}")
         check_equal(rig.ok("wait", a).out, "3\n", f"wait number {i}")
         check_equal(rig.ok("logs", a).out, "once\n", f"log number {i}")
+        check_equal(rig.show(a)["command"][-1], "echo once; exit 3", f"command number {i}")
         check_equal(len(rig.events("exit", container=a)), 1, f"exits number {i}")
 
 

@@ -44,12 +44,22 @@ TEST_CASE("a bundle that is missing, unreadable or no OCI bundle is refused by n
   CHECK_FALSE(std::filesystem::exists(rig.dir + "/state")); // nothing was made
 }
 
-TEST_CASE("a bundle is removed with all files in it", "[root][uring]") {
+TEST_CASE("a bundle says what its command was, and is removed with all files in it",
+          "[root][uring]") {
   engine_rig rig;
   auto made = rig.prepare("a", rig.spec({"/bin/true", "x"}));
   REQUIRE(made.ok());
   CHECK(made->args == std::vector<std::string>{"/bin/true", "x"});
   CHECK(made->rootfs == rig.root);
+  auto command = [&rig, &made] {
+    std::optional<result<std::vector<std::string>>> got;
+    read_command(*rig.loop, made->dir, [&got](auto x) { got = std::move(x); });
+    REQUIRE(rig.until([&got] { return got.has_value(); }));
+    return *got;
+  };
+  CHECK(*command() == made->args);
+  host_rig::spill(made->dir + "/config.json", R"({"process": {"args": [1]}})");
+  CHECK_FALSE(command().ok());
   host_rig::spill(made->dir + "/left.log", "x");
   bool gone = false;
   remove_bundle(*rig.loop, made->dir, [&gone] { gone = true; });
