@@ -49,6 +49,8 @@ std::string_view type_of(const Record& r) {
     return "keeper-lost";
   case Record::kGap:
     return "gap";
+  case Record::BODY_NOT_SET: // A later version recorded it: told, not passed over in silence.
+    return "unknown";
   default: // Intents, answers, Died, StateRestored, StdinClosed, ProcessForgotten.
     return {};
   }

@@ -49,10 +49,23 @@ uint64_t ledger::record(journal::Record& r) {
 }
 
 void ledger::fill_in(journal::Record& r) const {
-  if (r.body_case() != journal::Record::kCreated || !r.created().labels().empty())
+  using journal::Record;
+  switch (r.body_case()) {
+  case Record::kCreated:
+    if (const auto* known = world_->labels(r.instance()); known && r.created().labels().empty())
+      r.mutable_created()->mutable_labels()->insert(known->begin(), known->end());
     return;
-  if (const auto* known = world_->labels(r.instance()))
-    r.mutable_created()->mutable_labels()->insert(known->begin(), known->end());
+  case Record::kPaused:
+  case Record::kResumed:
+  case Record::kUpdated:
+  case Record::kOom: // About the container as a whole: by its init it is found on the host.
+    if (const auto* c = world_->find({r.namespace_(), r.container()}); c && r.pid() == 0)
+      if (const auto* p = c->init())
+        r.set_pid(p->pid);
+    return;
+  default:
+    return;
+  }
 }
 
 void ledger::keep(const journal::Record& r) {

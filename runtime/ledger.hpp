@@ -20,7 +20,7 @@ public:
   ~ledger();
 
   /// Records `r`; returns its seq. See `journal_file::append`. Fills in what only the world
-  /// knows: the labels of a Created.
+  /// knows: the labels of a Created, the pid of init where a record is about a whole container.
   uint64_t record(journal::Record& r);
 
   [[nodiscard]] journal_file& file() noexcept { return *journal_; }

@@ -109,6 +109,7 @@ def test_update_of_every_other_limit(rig):
     e = rig.wait_event("updated", a)
     check_equal(sorted(e["details"]), ["cpu_shares", "cpuset_cpus", "cpuset_mems",
                                        "memory_reservation_bytes", "nano_cpus"], "event")
+    check_equal(e["pid"], rig.init_pid(a), "pid of the event")
 
 
 def test_update_refuses_nonsense(rig):

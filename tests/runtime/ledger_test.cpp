@@ -63,6 +63,30 @@ TEST_CASE("ledger: the labels of a container travel in its create event", "[urin
   CHECK(items[0].event().labels().at("app") == "shop");
 }
 
+TEST_CASE("ledger: what is about a whole container carries the pid of its init", "[uring]") {
+  ledger_host x;
+  x.run("web");
+  auto running = x.base("web");
+  running.set_pid(77);
+  running.set_run(1);
+  running.mutable_started();
+  x.l->record(running);
+  auto say = [&x](auto make) {
+    auto r = x.base("web", "");
+    (r.*make)();
+    x.l->record(r);
+  };
+  say(&journal::Record::mutable_paused);
+  say(&journal::Record::mutable_resumed);
+  say(&journal::Record::mutable_updated);
+  say(&journal::Record::mutable_oom);
+  for (const auto& item : x.all_since(1, x.l->file().last_seq() - 4)) {
+    INFO(item.event().type());
+    CHECK(item.event().pid() == 77);
+    CHECK(item.event().process().empty());
+  }
+}
+
 TEST_CASE("ledger: a restart brings the same world", "[uring]") {
   journal_policy policy;
   policy.segment_bytes = 1000; // Several snapshots on the way.
