@@ -3,9 +3,14 @@
 
 PRESET ?= release
 PREFIX ?= /usr/local
-BUILD  := build/$(PRESET)
 
-.PHONY: help demo test test-all check build install deb asan tidy fuzz vm bench deps deps-full clean
+# What CI builds and runs with ASan and UBSan; `make asan` has all of it.
+ASAN_TESTS := io_test runtime_test actors_test bus_test keeper_test keeper_shelf_test sim_test \
+              sim_lives_test fuzz_smoke
+BUILD  := build/$(PRESET)
+TALLY  := build/tally
+
+.PHONY: help demo test test-all check build install deb asan asan-some tidy fuzz vm bench deps deps-full clean
 
 help:
 	@echo "make demo      watch gantry run, kill, pause, and survive (about 20 s)"
@@ -36,7 +41,15 @@ demo: build
 	@scripts/demo $(BUILD)/bin
 
 test: build
-	@scripts/run-lanes $(BUILD)
+	@rm -f $(TALLY)
+	@scripts/run-lanes $(BUILD) --tally $(TALLY)
+
+asan-some: deps
+	@echo "== ASan and UBSan: unit programs, simulation, a part of the host lane"
+	@cmake --preset asan >/dev/null
+	@cmake --build build/asan --target gantryd gantry gantry-journal $(ASAN_TESTS)
+	@scripts/run-lanes build/asan $(addprefix --only ,$(ASAN_TESTS)) --only host_some \
+	  --tally $(TALLY)
 
 check: build
 	@scripts/run-lanes $(BUILD) --quick

@@ -14,6 +14,9 @@
 
 namespace gantry::actors {
 
+/// The process that the container lives and dies with.
+inline const std::string init{runtime::init_id};
+
 /// A client's request that waits for its answer.
 template <class Reply>
 using pending = caf::typed_response_promise<Reply>;

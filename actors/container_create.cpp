@@ -10,8 +10,6 @@ namespace gantry::actors {
 
 namespace {
 
-const std::string init{runtime::init_id};
-
 outcome failure(error why) { return {.failed = std::move(why)}; }
 
 outcome outcome_of(const result<runtime::made_process>& x) {

@@ -10,7 +10,6 @@
 namespace gantry::actors {
 
 namespace {
-const std::string init{runtime::init_id};
 constexpr int cgroup_patience = 500; ///< Tries, 10 ms apart.
 } // namespace
 

@@ -8,7 +8,6 @@
 namespace gantry::actors {
 
 namespace {
-const std::string init{runtime::init_id};
 }
 
 uint64_t container_state::record_kill(const std::string& process_id, int sig, bool all,

@@ -29,6 +29,10 @@ if(GANTRY_WERROR)
   add_compile_options(-Werror)
 endif()
 
+if(CMAKE_UNITY_BUILD)
+  add_compile_options(-Wno-subobject-linkage) # What is private to a file is no header's here.
+endif()
+
 if(GANTRY_SANITIZE)
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all
                       -fno-omit-frame-pointer)

@@ -14,7 +14,7 @@ using wire::word;
 
 namespace {
 
-constexpr nanoseconds patience = 5s;
+constexpr nanoseconds read_patience = 5s;
 
 void close_all(const keeper_packet& x) noexcept {
   for (size_t i = 0; i < x.count; ++i)
@@ -59,7 +59,7 @@ result<keeper_packet> keeper_shelf::next_packet(nanoseconds deadline) {
 }
 
 result<std::vector<shelf_entry>> keeper_shelf::list() {
-  const auto deadline = loop_.sys().monotonic() + patience;
+  const auto deadline = loop_.sys().monotonic() + read_patience;
   if (auto sent = send({.what = word::list}, {}); !sent)
     return std::move(sent).why();
   while (!waiting_.empty() && wait_for(POLLOUT, deadline) && alive_)

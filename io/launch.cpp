@@ -64,7 +64,7 @@ result<std::vector<std::string>> keeper_words(const launch_options& how) {
   return words;
 }
 
-std::vector<char*> pointers_of(std::vector<std::string>& words) {
+std::vector<char*> arguments_of(std::vector<std::string>& words) {
   std::vector<char*> out;
   for (auto& word : words)
     out.push_back(word.data());
@@ -83,7 +83,7 @@ error become_keeper(int argc, char** argv, const launch_options& how, const std:
   words->insert(words->end(), {"--", own});
   for (int i = 1; i < argc; ++i)
     words->emplace_back(argv[i]);
-  ::execv(program->c_str(), pointers_of(*words).data());
+  ::execv(program->c_str(), arguments_of(*words).data());
   return from_errno(errno, "execute", *program);
 }
 
@@ -96,7 +96,7 @@ result<int> start_keeper_apart(const launch_options& how, const std::string& own
   auto words = keeper_words(how);
   if (!words)
     return std::move(words).why();
-  auto pointers = pointers_of(*words);
+  auto pointers = arguments_of(*words);
   const pid_t pid = ::fork();
   if (pid < 0)
     return from_errno(errno, "fork", *program);

@@ -53,7 +53,7 @@ result<std::string> strings_of(const std::string& program, int argc, char** argv
   return out;
 }
 
-std::string text_of(const wire::message& refusal) {
+std::string refusal_text(const wire::message& refusal) {
   return {refusal.note, ::strnlen(refusal.note, sizeof(refusal.note))};
 }
 
@@ -66,7 +66,7 @@ error refused(const wire::message& m) {
     return {ec::unsupported,
             "the keeper that waits here speaks version " + std::to_string(m.aux),
             "stop all containers and the keeper, then start gantryd again"};
-  return {ec::unavailable, "the keeper refuses to start gantryd: " + text_of(m), ""};
+  return {ec::unavailable, "the keeper refuses to start gantryd: " + refusal_text(m), ""};
 }
 
 void say(const std::string& text) {

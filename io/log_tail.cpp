@@ -10,7 +10,7 @@ namespace gantry::io {
 
 namespace {
 
-constexpr size_t chunk_bytes = 64u << 10;
+constexpr size_t tail_chunk = 64u << 10;
 
 /// Goes backwards over the files of a log and counts the records' ends. The size of a file
 /// is found by reading single bytes: at doubled offsets first, then by halving.
@@ -83,7 +83,7 @@ void tail_search::probe() {
     return read_back();
   }
   const uint64_t middle =
-    above_ != 0 ? below_ + (above_ - 1 - below_) / 2 : std::max<uint64_t>(below_ * 2, chunk_bytes);
+    above_ != 0 ? below_ + (above_ - 1 - below_) / 2 : std::max<uint64_t>(below_ * 2, tail_chunk);
   begin_ = middle;
   read_at(middle, 1, &tail_search::probed);
 }
@@ -100,7 +100,7 @@ void tail_search::probed(size_t bytes) {
 void tail_search::read_back() {
   if (begin_ == 0)
     return file_done();
-  const auto bytes = static_cast<size_t>(std::min<uint64_t>(begin_, chunk_bytes));
+  const auto bytes = static_cast<size_t>(std::min<uint64_t>(begin_, tail_chunk));
   begin_ -= bytes;
   read_at(begin_, bytes, &tail_search::chunk_read);
 }

@@ -16,7 +16,7 @@ constexpr uint32_t largest_pipe = 1u << 20;
 constexpr uint32_t cheap_move = 4096;
 constexpr nanoseconds memory_pause = std::chrono::milliseconds(50);
 
-void step() {
+void batch_step() {
   if (pump_step_hook != nullptr)
     pump_step_hook();
 }
@@ -115,9 +115,9 @@ bool pump::impl::read_batch(size_t s, uint32_t wanted) {
   }
   const std::span<char> to = intend(s, where, std::min(wanted, where.room), ahead);
   touch_pages(to.data(), to.size());
-  step();
+  batch_step();
   const ssize_t got = loop_.sys().read(x.in.get(), to);
-  step();
+  batch_step();
   // Fewer than promised: the container reads its own pipe, or writes packets into it.
   log_position next = state_.at();
   next.batch_bytes = 0;
@@ -153,7 +153,7 @@ std::span<char> pump::impl::intend(size_t s, const landing& where, uint32_t coun
   next.batch_bytes = count;
   next.batch_stream = static_cast<uint8_t>(s);
   next.time_ns = loop_.sys().realtime().count();
-  step();
+  batch_step();
   state_.become(next);
   if (old_block >= 0 && old_block != where.block)
     pool_.give(old_block);

@@ -11,7 +11,7 @@ namespace gantry::runtime {
 
 namespace {
 
-constexpr size_t chunk_bytes = 1u << 20;
+constexpr size_t recovery_chunk = 1u << 20;
 constexpr uint64_t file_limit = 1ull << 31; ///< No file of ours is larger.
 
 const char* const repair_cure =
@@ -75,7 +75,7 @@ result<std::string> recovery::slurp(const std::string& name, size_t limit) {
   std::string bytes;
   while (bytes.size() < limit) {
     size_t had = bytes.size();
-    bytes.resize(std::min(limit, had + chunk_bytes));
+    bytes.resize(std::min(limit, had + recovery_chunk));
     auto n = in_.sys.pread(file.get(), {bytes.data() + had, bytes.size() - had}, had);
     if (n == -EINTR)
       n = 0, bytes.resize(had);

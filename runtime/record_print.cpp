@@ -10,7 +10,7 @@ namespace {
 
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
-using json = nlohmann::ordered_json;
+using tree = nlohmann::ordered_json;
 
 std::string base64(const std::string& bytes) {
   static constexpr char digits[] =
@@ -27,10 +27,10 @@ std::string base64(const std::string& bytes) {
   return out;
 }
 
-json value_of(const Message& m, const FieldDescriptor* f, int i);
+tree value_of(const Message& m, const FieldDescriptor* f, int i);
 
-json object_of(const Message& m) {
-  json out = json::object();
+tree object_of(const Message& m) {
+  tree out = tree::object();
   std::vector<const FieldDescriptor*> fields;
   m.GetReflection()->ListFields(m, &fields);
   for (const auto* f : fields) {
@@ -38,7 +38,7 @@ json object_of(const Message& m) {
       out[f->name()] = value_of(m, f, -1);
       continue;
     }
-    json list = f->is_map() ? json::object() : json::array();
+    tree list = f->is_map() ? tree::object() : tree::array();
     for (int i = 0; i < m.GetReflection()->FieldSize(m, f); ++i) {
       if (!f->is_map()) {
         list.push_back(value_of(m, f, i));
@@ -56,7 +56,7 @@ json object_of(const Message& m) {
 }
 
 /// A field, or with `i` >= 0 one of its elements.
-json value_of(const Message& m, const FieldDescriptor* f, int i) {
+tree value_of(const Message& m, const FieldDescriptor* f, int i) {
   const auto* r = m.GetReflection();
   bool one = i < 0;
   switch (f->cpp_type()) {
@@ -77,7 +77,7 @@ json value_of(const Message& m, const FieldDescriptor* f, int i) {
   case FieldDescriptor::CPPTYPE_ENUM: {
     int n = one ? r->GetEnumValue(m, f) : r->GetRepeatedEnumValue(m, f, i);
     const auto* v = f->enum_type()->FindValueByNumber(n);
-    return v != nullptr ? json(v->name()) : json(n);
+    return v != nullptr ? tree(v->name()) : tree(n);
   }
   case FieldDescriptor::CPPTYPE_STRING: {
     auto text = one ? r->GetString(m, f) : r->GetRepeatedString(m, f, i);
@@ -103,7 +103,7 @@ std::string time_text(int64_t ns) {
 } // namespace
 
 std::string record_json(const journal::Record& r) {
-  return object_of(r).dump(-1, ' ', false, json::error_handler_t::replace);
+  return object_of(r).dump(-1, ' ', false, tree::error_handler_t::replace);
 }
 
 std::string record_text(const journal::Record& r) {
