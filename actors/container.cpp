@@ -66,7 +66,7 @@ journal::Record container_state::record() const {
 
 journal::Record container_state::record(const v1::By& by, const std::string& request_id) const {
   auto r = record();
-  if (by.pid() != 0)
+  if (by.ByteSizeLong() > 0) // Nobody stands behind what the supervisor does by itself.
     *r.mutable_by() = by;
   r.set_request_id(request_id);
   return r;

@@ -166,7 +166,7 @@ private:
   result<void> signal_all(int sig);
   uint64_t record_kill(const std::string& process, int sig, bool all, const v1::By* by,
                        const std::string& request_id, uint64_t cause);
-  void kill_everything(uint64_t cause);
+  void kill_everything(const v1::By& by, uint64_t cause);
   void begin_stop(const v1::By& by, const v1::StopRequest& req);
   void arm_grace(io::nanoseconds after);
   void arm_stuck();
@@ -210,6 +210,7 @@ private:
   std::unique_ptr<io::timer> stop_timer_; ///< The grace, then the patience after SIGKILL.
   uint64_t stop_seq_ = 0;
   std::string stop_request_;
+  v1::By stop_by_; ///< Who asked for the stop under way.
   io::nanoseconds killed_at_{0};
   size_t execs_making_ = 0;
   std::map<std::string, process_entry> processes_;

@@ -347,7 +347,7 @@ void container_state::adopt_removal(const runtime::container_view& v) {
   removing_->cause = v.intent_seq;
   if (living()) {
     killed_at_ = host->loop.now();
-    kill_everything(v.intent_seq);
+    kill_everything(removing_->by, v.intent_seq);
     ++stop_number_;
     arm_stuck();
   }
@@ -357,6 +357,7 @@ void container_state::adopt_removal(const runtime::container_view& v) {
 void container_state::adopt_stop(const runtime::container_view& v) {
   stop_seq_ = v.intent_seq;
   stop_request_ = v.intent_request;
+  stop_by_ = v.intent_by.value_or(v1::By{});
   const auto spent = host->loop.sys().realtime().count() - v.intent_at_ns;
   const auto left = std::clamp<int64_t>(v.stop_timeout_ns - spent, 0, v.stop_timeout_ns);
   if (left > 0) // The signal may not have been sent: twice is better than never.

@@ -42,7 +42,7 @@ void container_state::begin_remove(const v1::By& by, const std::string& request_
   enter(phase::deleting);
   if (living()) {
     killed_at_ = host->loop.now();
-    kill_everything(removing_->cause);
+    kill_everything(by, removing_->cause);
     if (was_frozen)
       if (auto thawed = group().thaw(); !thawed)
         spdlog::warn("container={}: {}", who.id, thawed.why().text());

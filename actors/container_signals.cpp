@@ -47,8 +47,8 @@ result<void> container_state::signal_process(const process_entry& p, int sig) {
   return {};
 }
 
-void container_state::kill_everything(uint64_t cause) {
-  record_kill(init, SIGKILL, true, nullptr, {}, cause);
+void container_state::kill_everything(const v1::By& by, uint64_t cause) {
+  record_kill(init, SIGKILL, true, &by, {}, cause);
   if (auto killed = group().kill_all(); !killed)
     spdlog::warn("container={}: {}", who.id, killed.why().text());
   // Init may not be in its cgroup yet, or not any more: it is told by its pidfd as well.
@@ -166,8 +166,9 @@ void container_state::begin_stop(const v1::By& by, const v1::StopRequest& req) {
   r.mutable_stopping()->set_timeout_ns(grace.count());
   stop_seq_ = host->ledger.record(r);
   stop_request_ = req.request_id();
+  stop_by_ = by;
   enter(phase::stopping);
-  record_kill(init, sig, false, nullptr, {}, stop_seq_);
+  record_kill(init, sig, false, &by, {}, stop_seq_);
   if (auto sent = signal_process(processes_[init], sig);
       !sent && sent.why().code != ec::wrong_state)
     spdlog::warn("container={}: {}", who.id, sent.why().text());
@@ -196,7 +197,7 @@ void container_state::on_grace(uint64_t stop_number) {
   if (stop_number != stop_number_ || at_ != phase::stopping)
     return;
   killed_at_ = host->loop.now();
-  kill_everything(stop_seq_);
+  kill_everything(stop_by_, stop_seq_);
   arm_stuck();
 }
 

@@ -68,6 +68,9 @@ private:
   template <class T>
   void later(answer<T> f, result<T> value);
   void settle(const std::string& request_id, const result<std::string>& outcome);
+  /// A container that was asked for, or why there is none.
+  [[nodiscard]] result<const runtime::container_view*> look_up(const v1::Ref& ref) const;
+  static std::string named_namespace(const std::string& asked);
 
   caf::actor_system& sys_;
   services& host_;

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cctype>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -11,26 +13,32 @@ namespace gantry::actors {
 
 namespace {
 
-/// A container that was asked for, or why there is none.
-result<const runtime::container_view*> look_up(services& host, const v1::Ref& ref) {
-  auto name = runtime::checked_name(ref);
-  if (!name)
-    return std::move(name).why();
-  if (const auto* c = host.ledger.now().find(*name))
-    return c;
-  return error{ec::not_found,
-               "no such container \"" + name->id + "\" in namespace \"" + name->ns + "\"",
-               "gantry ps -a lists them"};
+/// A step that takes longer than this is worth a word; the runtime's own deadlines end it later.
+constexpr io::nanoseconds slow_step = std::chrono::seconds(5);
+
+/// A step under way that takes long is told, with its name and its time.
+std::string stuck_in(io::kernel& k, const runtime::container_view& c) {
+  if (c.intent_at_ns == 0 || c.state == v1::PAUSED)
+    return {};
+  auto allowed = slow_step;
+  if (c.state == v1::STOPPING)
+    allowed += io::nanoseconds{c.stop_timeout_ns};
+  const io::nanoseconds took{k.realtime().count() - c.intent_at_ns};
+  if (took < allowed)
+    return {};
+  auto word = v1::State_Name(c.state);
+  std::transform(word.begin(), word.end(), word.begin(),
+                 [](unsigned char x) { return char(std::tolower(x)); });
+  const auto s = std::chrono::duration_cast<std::chrono::seconds>(took).count();
+  return "stuck in " + word + " for " + std::to_string(s) + " s";
 }
 
 v1::Container summary_of(services& host, const runtime::container_view& c) {
   auto out = host.ledger.now().summary(c);
-  if (auto at = host.stuck.find(c.name); at != host.stuck.end())
-    out.set_stuck(at->second);
+  const auto at = host.stuck.find(c.name); // Who knows more about it than the time it takes.
+  out.set_stuck(at != host.stuck.end() ? at->second : stuck_in(host.loop.sys(), c));
   return out;
 }
-
-std::string namespace_of(const std::string& asked) { return asked.empty() ? "default" : asked; }
 
 /// One number of /proc/self/status, in KiB.
 uint64_t status_kib(io::kernel& k, std::string_view field) {
@@ -41,39 +49,22 @@ uint64_t status_kib(io::kernel& k, std::string_view field) {
   return at == std::string::npos ? 0 : std::strtoull(text.c_str() + at + field.size(), nullptr, 10);
 }
 
-/// Parent, state, CPU and memory of a process, from /proc/PID/stat.
-void fill_from_stat(io::kernel& k, v1::TopProcess& p) {
-  std::string text;
-  const auto dir = "/proc/" + std::to_string(p.pid());
-  if (k.read_small(dir + "/stat", text) >= 0)
-    if (const auto paren = text.rfind(')'); paren != std::string::npos) {
-      std::vector<std::string> fields;
-      size_t at = paren + 2;
-      while (at < text.size()) {
-        const auto end = std::min(text.find(' ', at), text.size());
-        fields.push_back(text.substr(at, end - at));
-        at = end + 1;
-      }
-      if (fields.size() > 21) { // Field 3 (state) is the first behind the name; proc(5).
-        p.set_state(fields[0]);
-        p.set_ppid(std::atoi(fields[1].c_str()));
-        const auto ticks = std::strtoull(fields[11].c_str(), nullptr, 10)
-                           + std::strtoull(fields[12].c_str(), nullptr, 10);
-        p.set_cpu_ns(ticks * 1'000'000'000 / uint64_t(::sysconf(_SC_CLK_TCK)));
-        p.set_rss_bytes(std::strtoull(fields[21].c_str(), nullptr, 10)
-                        * uint64_t(::sysconf(_SC_PAGESIZE)));
-      }
-    }
-  std::string command;
-  if (k.read_small(dir + "/cmdline", command) >= 0) {
-    while (!command.empty() && command.back() == '\0')
-      command.pop_back();
-    std::replace(command.begin(), command.end(), '\0', ' ');
-    p.set_command(command);
-  }
+} // namespace
+
+result<const runtime::container_view*> gate::look_up(const v1::Ref& ref) const {
+  auto name = runtime::checked_name(ref);
+  if (!name)
+    return std::move(name).why();
+  if (const auto* c = host_.ledger.now().find(*name))
+    return c;
+  return error{ec::not_found,
+               "no such container \"" + name->id + "\" in namespace \"" + name->ns + "\"",
+               "gantry ps -a lists them"};
 }
 
-} // namespace
+std::string gate::named_namespace(const std::string& asked) {
+  return asked.empty() ? "default" : asked;
+}
 
 void gate::call(const v1::By&, v1::VersionRequest, answer<v1::VersionReply> f) {
   v1::VersionReply out;
@@ -142,7 +133,7 @@ void gate::call(const v1::By&, v1::InfoRequest, answer<v1::InfoReply> f) {
 
 void gate::call(const v1::By&, v1::ListRequest req, answer<v1::ListReply> f) {
   v1::ListReply out;
-  const auto ns = namespace_of(req.namespace_());
+  const auto ns = named_namespace(req.namespace_());
   if (ns != "*") {
     v1::Ref any;
     any.set_namespace_(ns);
@@ -165,7 +156,7 @@ void gate::call(const v1::By&, v1::ListRequest req, answer<v1::ListReply> f) {
 }
 
 void gate::call(const v1::By&, v1::InspectRequest req, answer<v1::ContainerDetail> f) {
-  auto found = look_up(host_, req.ref());
+  auto found = look_up(req.ref());
   if (!found) {
     later<v1::ContainerDetail>(std::move(f), found.why());
     return;
@@ -198,61 +189,8 @@ void gate::call(const v1::By&, v1::InspectRequest req, answer<v1::ContainerDetai
   std::string config;
   if (host_.loop.sys().read_small(out.bundle() + "/config.json", config, 4u << 20) >= 0)
     out.set_config_json(config);
-  if (auto at = host_.stuck.find(c.name); at != host_.stuck.end())
-    out.set_message(at->second);
+  out.set_message(out.summary().stuck());
   later<v1::ContainerDetail>(std::move(f), std::move(out));
-}
-
-void gate::call(const v1::By&, v1::StatsRequest req, answer<v1::StatsReply> f) {
-  std::vector<const runtime::container_view*> asked;
-  if (!req.ref().id().empty()) {
-    auto found = look_up(host_, req.ref());
-    if (!found) {
-      later<v1::StatsReply>(std::move(f), found.why());
-      return;
-    }
-    asked.push_back(*found);
-  } else {
-    const auto ns = namespace_of(req.ref().namespace_());
-    for (const auto& [name, c] : host_.ledger.now().all())
-      if ((ns == "*" || name.ns == ns) && c->state != v1::STOPPED && c->state != v1::CREATING)
-        asked.push_back(c.get());
-  }
-  v1::StatsReply out;
-  for (const auto* c : asked) {
-    const runtime::cgroup group{host_.loop.sys(), host_.cgroups, host_.cgroup_path(c->name)};
-    auto stats = group.stats(req.raw());
-    if (!stats && asked.size() == 1) {
-      later<v1::StatsReply>(std::move(f), stats.why());
-      return;
-    }
-    if (!stats)
-      continue;
-    stats->set_namespace_(c->name.ns);
-    stats->set_id(c->name.id);
-    *out.add_stats() = std::move(*stats);
-  }
-  later<v1::StatsReply>(std::move(f), std::move(out));
-}
-
-void gate::call(const v1::By&, v1::TopRequest req, answer<v1::TopReply> f) {
-  auto found = look_up(host_, req.ref());
-  if (!found) {
-    later<v1::TopReply>(std::move(f), found.why());
-    return;
-  }
-  const auto& c = **found;
-  const runtime::cgroup group{host_.loop.sys(), host_.cgroups, host_.cgroup_path(c.name)};
-  v1::TopReply out;
-  for (auto pid : group.pids()) {
-    auto* p = out.add_processes();
-    p->set_pid(pid);
-    for (const auto& ours : c.processes)
-      if (ours.pid == pid && ours.phase != runtime::process_view::phase_t::exited)
-        p->set_process(ours.id);
-    fill_from_stat(host_.loop.sys(), *p);
-  }
-  later<v1::TopReply>(std::move(f), std::move(out));
 }
 
 } // namespace gantry::actors

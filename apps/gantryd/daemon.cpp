@@ -1,5 +1,6 @@
 #include "daemon.hpp"
 
+#include <algorithm>
 #include <csignal>
 #include <fcntl.h>
 #include <poll.h>
@@ -9,12 +10,12 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "io/keeper_shelf.hpp"
 #include "io/local_shelf.hpp"
 #include "notify.hpp"
+#include "sockets.hpp"
 #include "start_memory.hpp"
 
 namespace gantry::daemon {
@@ -33,22 +34,6 @@ uint32_t raise_fd_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
   ::getrlimit(RLIMIT_NOFILE, &limit);
   return uint32_t(std::min<rlim_t>(limit.rlim_cur, 1u << 20));
-}
-
-sockaddr_un address_of(const std::string& path) {
-  sockaddr_un out{};
-  out.sun_family = AF_UNIX;
-  path.copy(out.sun_path, sizeof(out.sun_path) - 1);
-  return out;
-}
-
-/// Whether the listener still stands at this path.
-bool listens_at(int fd, const std::string& path) {
-  sockaddr_un at{};
-  socklen_t length = sizeof(at);
-  struct stat seen{};
-  return ::getsockname(fd, reinterpret_cast<sockaddr*>(&at), &length) == 0
-         && path == at.sun_path && ::stat(path.c_str(), &seen) == 0;
 }
 
 } // namespace
@@ -98,47 +83,29 @@ result<void> daemon::open_shelf(const io::launched& how) {
   return {};
 }
 
-result<io::fd> daemon::make_socket() {
-  const auto& path = options_.socket;
-  io::fd out{*kernel_, ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
-  if (!out)
-    return from_errno(errno, "make a socket for", path);
-  struct stat seen{};
-  if (::lstat(path.c_str(), &seen) == 0) {
-    if (!S_ISSOCK(seen.st_mode))
-      return error{ec::already_exists, path + " exists and is not a socket",
-                   "remove it, or name another path with --socket"};
-    ::unlink(path.c_str()); // We hold the state's lock: it is a leftover.
-  }
-  const auto address = address_of(path);
-  const auto old = ::umask(0117); // 0660 from its first moment.
-  const int bound = ::bind(out.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address));
-  const int why = errno;
-  ::umask(old);
-  if (bound != 0)
-    return from_errno(why, "bind the bus's socket to", path);
-  if (::listen(out.get(), 1024) != 0)
-    return from_errno(errno, "listen on", path);
-  const int fds[] = {out.get()};
-  if (auto put = shelf_->put(bus_listener, {}, fds); !put)
-    return std::move(put).why();
-  return out;
+result<void> daemon::open_sockets() {
+  auto shelved = shelf_->list();
+  if (!shelved)
+    return std::move(shelved).why();
+  auto groups = options_.roles.operate_groups;
+  for (const auto g : options_.roles.read_groups)
+    if (std::find(groups.begin(), groups.end(), g) == groups.end())
+      groups.push_back(g);
+  if (auto way = open_way(options_.supervisor.state_dir, groups); !way)
+    return way;
+  auto bus = open_listener(*kernel_, *shelf_, *shelved,
+                           {bus_listener, options_.socket, SOCK_STREAM, groups});
+  if (!bus)
+    return std::move(bus).why();
+  bus_listener_ = std::move(*bus);
+  return {};
 }
 
-result<void> daemon::open_socket() {
-  auto entries = shelf_->list();
-  if (!entries)
-    return std::move(entries).why();
-  for (auto& e : *entries)
-    if (e.key == bus_listener && e.fds.size() == 1 && listens_at(e.fds[0].get(), options_.socket)) {
-      listener_ = std::move(e.fds[0]);
-      return {};
-    }
-  auto made = make_socket();
-  if (!made)
-    return std::move(made).why();
-  listener_ = std::move(*made);
-  return {};
+void daemon::serve() {
+  bus::server_policy policy;
+  policy.roles = options_.roles;
+  bus_ = std::make_unique<bus::server>(*loop_, host_->door(), policy);
+  bus_->listen(bus_listener_.get());
 }
 
 result<void> daemon::listen_to_signals() {
@@ -196,10 +163,9 @@ result<void> daemon::start(const io::launched& how) {
     return std::move(host).why();
   host_ = std::move(*host);
   host_->shared().own_log_dropped = [log = log_] { return log->dropped(); };
-  if (auto opened = open_socket(); !opened)
+  if (auto opened = open_sockets(); !opened)
     return opened;
-  bus_ = std::make_unique<bus::server>(*loop_, host_->door());
-  bus_->listen(listener_.get());
+  serve();
   watchdog_ = std::make_unique<io::watchdog>(longest_turn);
   loop_->set_watchdog(watchdog_.get());
   shelf_->ready();

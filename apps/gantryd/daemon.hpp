@@ -27,8 +27,8 @@ public:
 private:
   result<void> take_state(); ///< Refuses a second daemon on the same state.
   result<void> open_shelf(const io::launched& how);
-  result<void> open_socket();
-  result<io::fd> make_socket();
+  result<void> open_sockets();
+  void serve();
   result<void> listen_to_signals();
   void on_signal(int32_t ready);
   void stop(int sig);
@@ -48,7 +48,7 @@ private:
   std::unique_ptr<io::timer> settled_; ///< The start is over: its memory goes back.
   std::unique_ptr<io::timer> alive_;   ///< The service manager's watchdog is fed.
   io::fd lock_;
-  io::fd listener_;
+  io::fd bus_listener_;
   io::fd signal_fd_;
   bool supervised_ = false;
   bool stopping_ = false;

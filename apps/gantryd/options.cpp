@@ -1,7 +1,9 @@
 #include "options.hpp"
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <cstdio>
+#include <grp.h>
 #include <set>
 #include <toml++/toml.h>
 
@@ -22,6 +24,43 @@ constexpr const char* footer =
   "Files: STATE/gantry.sock (the bus), ROOT/journal, ROOT/logs.\n"
   "Example: gantryd --state /run/gantry --root /var/lib/gantry &\n"
   "         gantry run --rootfs /srv/web -- /bin/httpd -f";
+
+/// A group by its number or its name; what is wrong with it, or nothing.
+std::string take_group(const std::string& text, std::vector<gid_t>& into) {
+  gid_t number = 0;
+  const auto [end, wrong] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (wrong == std::errc{} && end == text.data() + text.size() && number != gid_t(-1)) {
+    into.push_back(number);
+    return {};
+  }
+  const auto* group = ::getgrnam(text.c_str()); // NOLINT(concurrency-mt-unsafe): one thread
+  if (group == nullptr)
+    return "there is no group \"" + text + "\": name one that exists, or give its number";
+  into.push_back(group->gr_gid);
+  return {};
+}
+
+std::string take_groups(const std::vector<std::string>& texts, std::vector<gid_t>& into) {
+  for (const auto& text : texts)
+    if (auto wrong = take_group(text, into); !wrong.empty())
+      return wrong;
+  return {};
+}
+
+/// A group, or a list of them, of the configuration file.
+std::string read_groups(const toml::node& node, std::vector<gid_t>& into) {
+  if (const auto* list = node.as_array()) {
+    for (const auto& x : *list)
+      if (auto wrong = x.is_array() ? "a list in a list" : read_groups(x, into); !wrong.empty())
+        return wrong;
+    return {};
+  }
+  if (const auto* number = node.as_integer())
+    return take_group(std::to_string(number->get()), into);
+  if (const auto* text = node.as_string())
+    return take_group(text->get(), into);
+  return "must be a group, or a list of groups";
+}
 
 /// Reads the file; an unknown key is an error that names it, not a surprise later.
 std::string read_config(daemon_options& o, const std::set<std::string>& given) {
@@ -56,7 +95,13 @@ std::string read_config(daemon_options& o, const std::set<std::string>& given) {
       wrong = text(key, o.supervisor.cgroup_parent, node);
     else if (key == "log-level")
       wrong = text(key, o.log_level, node);
-    else if (key == "on-stop") {
+    else if (key == "read-gid" || key == "operate-gid") {
+      auto& groups = key == "read-gid" ? o.roles.read_groups : o.roles.operate_groups;
+      if (!given.contains(key))
+        wrong = read_groups(node, groups);
+      if (!wrong.empty())
+        wrong = o.config + ": " + key + ": " + wrong;
+    } else if (key == "on-stop") {
       wrong = text(key, on_stop, node);
       if (wrong.empty() && on_stop != "stop" && on_stop != "leave")
         wrong = o.config + ": on-stop is \"" + on_stop + "\": use stop or leave";
@@ -100,6 +145,8 @@ std::string wrong_paths(const daemon_options& o) {
 struct raw_words {
   std::string on_stop = "leave";
   bool no_keeper = false;
+  std::vector<std::string> readers;
+  std::vector<std::string> operators;
 };
 
 void declare_limits(CLI::App& app, daemon_options& o) {
@@ -126,6 +173,11 @@ void declare(CLI::App& app, daemon_options& o, raw_words& raw) {
   declare_limits(app, o);
   app.add_option("--on-stop", raw.on_stop, "SIGTERM: leave the containers running, or stop them")
     ->check(CLI::IsMember({"leave", "stop"}));
+  app.add_option("--operate-gid", raw.operators,
+                 "Groups whose members may do everything with containers: equals root")
+    ->delimiter(',');
+  app.add_option("--read-gid", raw.readers, "Groups whose members may look and follow")
+    ->delimiter(',');
   app.add_option("--log-level", o.log_level, "debug, info, warn or error [info]")
     ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
   app.add_option("--config", o.config, "A TOML file with the same names as these options");
@@ -182,7 +234,11 @@ parsed_options parse(int argc, char** argv) {
   o.keeper = !raw.no_keeper;
   o.stop_containers = raw.on_stop == "stop";
   const auto given = given_in(app);
-  auto wrong = o.config.empty() ? std::string{} : read_config(o, given);
+  auto wrong = take_groups(raw.readers, o.roles.read_groups);
+  if (wrong.empty())
+    wrong = take_groups(raw.operators, o.roles.operate_groups);
+  if (wrong.empty() && !o.config.empty())
+    wrong = read_config(o, given);
   if (given.contains("on-stop"))
     o.stop_containers = raw.on_stop == "stop";
   complete(o);

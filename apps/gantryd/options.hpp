@@ -3,6 +3,7 @@
 #include <string>
 
 #include "actors/services.hpp"
+#include "gateways/bus/peer.hpp"
 #include "messages/result.hpp"
 
 namespace gantry::daemon {
@@ -17,6 +18,7 @@ struct daemon_options {
   actors::supervisor_options supervisor;
   runtime::engine_policy engine;
   std::string socket; ///< Default: STATE/gantry.sock.
+  bus::role_policy roles;
   std::string config;
   std::string log_level = "info";
   double runtime_deadline = 0; ///< Seconds for every runtime command; 0: the engine's own.

@@ -26,8 +26,8 @@ http2_limits limits_of(const server_policy& policy) {
 } // namespace
 
 connection::connection(connection_owner& owner, io::loop& l, io::fd socket, actors::front& behind,
-                       const server_policy& p, v1::By who, byte_budget& requests_of_all)
-  : call_host(l, behind, p, std::move(who), requests_of_all), owner_(owner),
+                       const server_policy& p, const peer& who, byte_budget& requests_of_all)
+  : call_host(l, behind, p, who, requests_of_all), owner_(owner),
     socket_(std::move(socket)), poll_(l), send_(l), handshake_(l),
     session_(std::make_unique<http2_session>(*this, limits_of(p))) {
   session = session_.get();

@@ -26,7 +26,7 @@ struct connection_owner {
 class connection final : public http2_host, public call_host {
 public:
   connection(connection_owner& owner, io::loop& l, io::fd socket, actors::front& behind,
-             const server_policy& policy, v1::By who, byte_budget& requests_of_all);
+             const server_policy& policy, const peer& who, byte_budget& requests_of_all);
   ~connection() override;
 
   void start();

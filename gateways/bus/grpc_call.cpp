@@ -106,11 +106,8 @@ std::optional<error> grpc_call::objection() const {
                  "use a client of the same version as the supervisor"};
   if (host_.stopping)
     return error{ec::unavailable, "the supervisor is stopping", "try again when it is back"};
-  if (!allowed(host_.policy.roles, host_.by, method_->needs))
-    return error{ec::permission_denied,
-                 "user " + std::to_string(host_.by.uid()) + " may not call " +
-                   std::string(method_->path),
-                 "ask the administrator for the role"};
+  if (auto may = check_right(host_.caller, method_->needs, host_.by, method_->path); !may)
+    return std::move(may).why();
   if (is_encoded_)
     return error{ec::unsupported, "the request is compressed", "send it with identity encoding"};
   if (host_.unread > host_.policy.max_unread_bytes)

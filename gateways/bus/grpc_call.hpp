@@ -34,9 +34,9 @@ private:
 
 /// What the calls of one connection share.
 struct call_host {
-  call_host(io::loop& l, actors::front& behind, const server_policy& p, v1::By who,
+  call_host(io::loop& l, actors::front& behind, const server_policy& p, const peer& who,
             byte_budget& requests_of_all)
-    : loop(l), front(behind), policy(p), by(std::move(who)),
+    : loop(l), front(behind), policy(p), by(who.by), caller(role_of(p.roles, who)),
       requests(p.max_request_bytes / 4, &requests_of_all) {}
   virtual ~call_host() = default;
 
@@ -47,6 +47,7 @@ struct call_host {
   actors::front& front;
   const server_policy& policy;
   const v1::By by;
+  const role caller; ///< What the peer is to us, as of its connect.
   byte_budget requests;
   size_t unread = 0;     ///< Bytes of replies that wait in the calls.
   bool stopping = false; ///< No new calls.

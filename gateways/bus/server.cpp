@@ -1,6 +1,8 @@
 #include "gateways/bus/server.hpp"
 
+#include <algorithm>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 #include <unordered_map>
 #include <vector>
 
@@ -42,6 +44,7 @@ struct server::impl final : connection_owner, io::turn_hook {
 
   void flush();
   void accepted(int32_t res);
+  [[nodiscard]] bool room_for(uid_t uid) const;
   void end_of_grace();
   void look_whether_stopped();
   [[nodiscard]] bool accepting() const noexcept;
@@ -87,13 +90,24 @@ void server::impl::accepted(int32_t res) {
   accept_failed = false;
   io::fd socket(loop.sys(), res);
   const auto who = peer_of(res);
-  if (stopping || !who || connections.size() >= policy.max_connections)
+  if (stopping || !who || !room_for(who->by.uid()))
     return; // closed: the client sees the end of the connection and may try again
   auto made =
     std::make_unique<connection>(*this, loop, std::move(socket), front, policy, *who, requests);
   auto* c = made.get();
   connections.emplace(c, std::move(made));
   c->start();
+}
+
+/// Nobody keeps others out by connecting often, least of all the administrator.
+bool server::impl::room_for(uid_t uid) const {
+  if (uid == 0 || uid == ::geteuid())
+    return connections.size() < policy.max_connections;
+  const auto theirs = std::count_if(connections.begin(), connections.end(), [uid](const auto& c) {
+    return c.first->by.uid() == uid;
+  });
+  return size_t(theirs) < policy.max_user_connections
+         && connections.size() + policy.kept_connections < policy.max_connections;
 }
 
 bool server::impl::accepting() const noexcept {

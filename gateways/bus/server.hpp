@@ -12,6 +12,8 @@ namespace gantry::bus {
 /// Limits of the bus: policy, plain data.
 struct server_policy {
   size_t max_connections = 512;
+  size_t max_user_connections = 64; ///< Of them for one user who is neither root nor ours.
+  size_t kept_connections = 64;     ///< Of them for root and our own user alone.
   size_t max_streams = 256;             ///< Per connection.
   size_t max_message_bytes = 4u << 20;  ///< A larger request: RESOURCE_EXHAUSTED.
   size_t max_queued_bytes = 256u << 10; ///< Per stream; then the source is not asked for more.
@@ -20,7 +22,7 @@ struct server_policy {
   size_t max_request_bytes = 64u << 20; ///< Of all requests that are still coming in; a
                                         ///< connection may have a quarter of it.
   io::nanoseconds idle_handshake = std::chrono::seconds(10); ///< Preface must have come by then.
-  role_policy roles{};                                       ///< Who may read and who may operate.
+  role_policy roles{};              ///< Who may read and who may operate.
 };
 
 /// gRPC over HTTP/2 on a unix socket, on the loop. The listener is not owned (it lies on

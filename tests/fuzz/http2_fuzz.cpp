@@ -25,7 +25,7 @@ struct world {
 class host final : public bus::http2_host, public bus::call_host {
 public:
   host(io::loop& l, actors::front& f, const bus::server_policy& p, bus::byte_budget& all)
-    : call_host(l, f, p, v1::By(), all), session_(*this, {}) {
+    : call_host(l, f, p, bus::peer{}, all), session_(*this, {}) {
     session = &session_;
   }
 

@@ -256,22 +256,31 @@ TEST_CASE("bus: health is answered for every service", "[uring]") {
 }
 
 TEST_CASE("bus: roles decide who reads and who operates") {
-  v1::By somebody;
-  somebody.set_uid(::geteuid() + 4711);
-  bus::role_policy policy;
-  CHECK(bus::allowed(policy, somebody, bus::right::operate));
-  policy.everyone_operates = false;
-  CHECK_FALSE(bus::allowed(policy, somebody, bus::right::operate));
-  CHECK(bus::allowed(policy, somebody, bus::right::read));
-  policy.everyone_reads = false;
-  CHECK_FALSE(bus::allowed(policy, somebody, bus::right::read));
-  policy.readers = {somebody.uid()};
-  CHECK(bus::allowed(policy, somebody, bus::right::read));
-  CHECK_FALSE(bus::allowed(policy, somebody, bus::right::operate));
-  policy.operators = {somebody.uid()};
-  CHECK(bus::allowed(policy, somebody, bus::right::operate));
-  somebody.set_uid(0);
-  CHECK(bus::allowed({false, false, {}, {}}, somebody, bus::right::operate));
+  using bus::role;
+  bus::peer somebody;
+  somebody.by.set_uid(::geteuid() + 4711);
+  somebody.by.set_gid(100);
+  somebody.groups = {7, 200};
+  CHECK(role_of({}, somebody) == role::none);
+  CHECK(role_of({.read_groups = {99}, .operate_groups = {98}}, somebody) == role::none);
+  CHECK(role_of({.read_groups = {99, 100}, .operate_groups = {98}}, somebody) == role::read);
+  CHECK(role_of({.read_groups = {200}, .operate_groups = {}}, somebody) == role::read);
+  CHECK(role_of({.read_groups = {100}, .operate_groups = {200}}, somebody) == role::operate);
+  somebody.by.set_uid(0);
+  CHECK(role_of({}, somebody) == role::operate);
+  somebody.by.set_uid(::geteuid());
+  CHECK(role_of({}, somebody) == role::operate);
+
+  CHECK(check_right(role::operate, bus::right::operate, somebody.by, "/x").ok());
+  CHECK(check_right(role::read, bus::right::read, somebody.by, "/x").ok());
+  const auto looks = check_right(role::read, bus::right::operate, somebody.by, "/x");
+  REQUIRE_FALSE(looks.ok());
+  CHECK(looks.why().code == ec::permission_denied);
+  CHECK(looks.why().cure.find("--operate-gid") != std::string::npos);
+  const auto none = check_right(role::none, bus::right::read, somebody.by, "/gantry.v1.X/Y");
+  REQUIRE_FALSE(none.ok());
+  CHECK(none.why().message.find("/gantry.v1.X/Y") != std::string::npos);
+  CHECK(none.why().cure.find("--read-gid") != std::string::npos);
 }
 
 TEST_CASE("bus: a stop lets calls end, then says unavailable", "[uring]") {

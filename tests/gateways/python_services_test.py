@@ -3,7 +3,11 @@
 Usage: python_services_test.py FAKE_SERVER SOURCE_DIR
 """
 
+import os
 import queue
+import subprocess
+import sys
+import unittest
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -177,6 +181,43 @@ class ServicesTest(BusCase):
         with self.assertRaises(grpc.RpcError) as caught:
             next(whole)
         self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAVAILABLE)
+
+
+CROWD = """
+import os, select, socket, sys
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+crowd = []
+for _ in range(200):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(sys.argv[1])
+    crowd.append(s)
+for s in crowd:  # Whoever is let in is greeted with SETTINGS; the others see the end.
+    select.select([s], [], [], 20)
+held = [s for s in crowd if s.recv(64)]
+print(len(held), flush=True)
+sys.stdin.read()
+"""
+
+
+@unittest.skipUnless(os.getuid() == 0, "needs root, to be somebody else")
+class CrowdTest(BusCase):
+
+    def test_one_user_does_not_keep_the_others_out(self):
+        os.chmod(bus_python.WORK, 0o711)
+        os.chmod(self.server.path, 0o666)
+        crowd = subprocess.Popen([sys.executable, "-c", CROWD, str(self.server.path)],
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.assertEqual(int(crowd.stdout.readline()), 64)
+        channels = [self.connect() for _ in range(80)]  # We may have more than one user.
+        for channel in channels:
+            stub = bus_python.Stub(channel, "Supervisor")
+            self.assertEqual(
+                stub.Version(bus_python.pb.VersionRequest(), timeout=DEADLINE).gantry, "fake")
+        for channel in channels:
+            channel.close()
+        crowd.communicate(timeout=DEADLINE)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,131 @@
+#include <algorithm>
+#include <unistd.h>
+
+#include "actors/gate.hpp"
+
+// What containers use: read from cgroup files and /proc, never by a container's actor.
+
+namespace gantry::actors {
+
+namespace {
+
+/// Parent, state, CPU and memory of a process, from /proc/PID/stat.
+void fill_from_stat(io::kernel& k, v1::TopProcess& p) {
+  std::string text;
+  const auto dir = "/proc/" + std::to_string(p.pid());
+  if (k.read_small(dir + "/stat", text) >= 0)
+    if (const auto paren = text.rfind(')'); paren != std::string::npos) {
+      std::vector<std::string> fields;
+      size_t at = paren + 2;
+      while (at < text.size()) {
+        const auto end = std::min(text.find(' ', at), text.size());
+        fields.push_back(text.substr(at, end - at));
+        at = end + 1;
+      }
+      if (fields.size() > 21) { // Field 3 (state) is the first behind the name; proc(5).
+        p.set_state(fields[0]);
+        p.set_ppid(std::atoi(fields[1].c_str()));
+        const auto ticks = std::strtoull(fields[11].c_str(), nullptr, 10)
+                           + std::strtoull(fields[12].c_str(), nullptr, 10);
+        p.set_cpu_ns(ticks * 1'000'000'000 / uint64_t(::sysconf(_SC_CLK_TCK)));
+        p.set_rss_bytes(std::strtoull(fields[21].c_str(), nullptr, 10)
+                        * uint64_t(::sysconf(_SC_PAGESIZE)));
+      }
+    }
+  std::string command;
+  if (k.read_small(dir + "/cmdline", command) >= 0) {
+    while (!command.empty() && command.back() == '\0')
+      command.pop_back();
+    std::replace(command.begin(), command.end(), '\0', ' ');
+    p.set_command(command);
+  }
+}
+
+} // namespace
+
+namespace {
+
+/// Reads the statistics of many containers, a few in each turn: a container takes a dozen
+/// small files.
+class stats_round : public std::enable_shared_from_this<stats_round> {
+public:
+  stats_round(services& host, bool raw, std::vector<runtime::container_name> asked,
+              answer<v1::StatsReply> f)
+    : host_(host), raw_(raw), asked_(std::move(asked)), answer_(std::move(f)) {}
+
+  void run() {
+    if (life_.expired())
+      return;
+    for (size_t n = 0; n < of_a_turn && next_ < asked_.size(); ++n)
+      if (auto failed = read(asked_[next_++]); failed && asked_.size() == 1)
+        return answer_(*failed);
+    if (next_ == asked_.size())
+      return answer_(std::move(out_));
+    host_.loop.post([self = shared_from_this()] { self->run(); });
+  }
+
+private:
+  static constexpr size_t of_a_turn = 16;
+
+  std::optional<error> read(const runtime::container_name& name) {
+    const runtime::cgroup group{host_.loop.sys(), host_.cgroups, host_.cgroup_path(name)};
+    auto stats = group.stats(raw_);
+    if (!stats)
+      return stats.why(); // It may have gone meanwhile: then it is left out.
+    stats->set_namespace_(name.ns);
+    stats->set_id(name.id);
+    *out_.add_stats() = std::move(*stats);
+    return std::nullopt;
+  }
+
+  services& host_;
+  std::weak_ptr<int> life_{host_.life};
+  bool raw_;
+  std::vector<runtime::container_name> asked_;
+  size_t next_ = 0;
+  v1::StatsReply out_;
+  answer<v1::StatsReply> answer_;
+};
+
+} // namespace
+
+void gate::call(const v1::By&, v1::StatsRequest req, answer<v1::StatsReply> f) {
+  std::vector<runtime::container_name> asked;
+  if (!req.ref().id().empty()) {
+    auto found = look_up(req.ref());
+    if (!found) {
+      later<v1::StatsReply>(std::move(f), found.why());
+      return;
+    }
+    asked.push_back((*found)->name);
+  } else {
+    const auto ns = named_namespace(req.ref().namespace_());
+    for (const auto& [name, c] : host_.ledger.now().all())
+      if ((ns == "*" || name.ns == ns) && c->state != v1::STOPPED && c->state != v1::CREATING)
+        asked.push_back(name);
+  }
+  auto round = std::make_shared<stats_round>(host_, req.raw(), std::move(asked), std::move(f));
+  host_.loop.post([round] { round->run(); });
+}
+
+void gate::call(const v1::By&, v1::TopRequest req, answer<v1::TopReply> f) {
+  auto found = look_up(req.ref());
+  if (!found) {
+    later<v1::TopReply>(std::move(f), found.why());
+    return;
+  }
+  const auto& c = **found;
+  const runtime::cgroup group{host_.loop.sys(), host_.cgroups, host_.cgroup_path(c.name)};
+  v1::TopReply out;
+  for (auto pid : group.pids()) {
+    auto* p = out.add_processes();
+    p->set_pid(pid);
+    for (const auto& ours : c.processes)
+      if (ours.pid == pid && ours.phase != runtime::process_view::phase_t::exited)
+        p->set_process(ours.id);
+    fill_from_stat(host_.loop.sys(), *p);
+  }
+  later<v1::TopReply>(std::move(f), std::move(out));
+}
+
+} // namespace gantry::actors
