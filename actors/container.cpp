@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include "io/scheduler.hpp"
+#include "runtime/bundle.hpp"
 
 namespace gantry::actors {
 
@@ -116,6 +117,28 @@ container_state::close_stdin(const v1::By& by, const v1::CloseStdinRequest& req)
     return self->delegate(at->second.actor, by, req);
   return to_caf({ec::not_found, "container \"" + who.id + "\" has no living process \"" + id + "\"",
                  "gantry inspect " + who.id + " lists them"});
+}
+
+caf::result<v1::ResizeReply> container_state::resize(const v1::By& by,
+                                                     const v1::ResizeRequest& req) {
+  const auto id = req.process().empty() ? std::string{runtime::init_id} : req.process();
+  const auto* p = view() != nullptr ? view()->process(id) : nullptr;
+  if (p == nullptr || p->phase == runtime::process_view::phase_t::exited)
+    return to_caf({ec::not_found,
+                   "container \"" + who.id + "\" has no living process \"" + id + "\"",
+                   "gantry inspect " + who.id + " lists them"});
+  if (!p->terminal)
+    return to_caf({ec::wrong_state, "process \"" + id + "\" of \"" + who.id + "\" has no terminal",
+                   "ask for one when it is made (-t, terminal)"});
+  if (auto fits = runtime::check_terminal_size(req.size()); !fits)
+    return to_caf(fits.why());
+  auto r = record(by, {});
+  r.set_process(id);
+  *r.mutable_resized()->mutable_size() = req.size();
+  host->ledger.record(r);
+  if (auto at = processes_.find(id); at != processes_.end() && at->second.actor)
+    return self->delegate(at->second.actor, req);
+  return v1::ResizeReply{}; // It is being made: the terminal gets its size when it comes.
 }
 
 void container_state::go_away() {
@@ -259,6 +282,7 @@ container_actor::behavior_type container(container_actor::stateful_pointer<conta
     [st](const v1::By& by, const v1::ExecRequest& r) { return st->exec(by, r); },
     [st](const v1::By&, const v1::WriteStdinRequest& r) { return st->write_stdin(r); },
     [st](const v1::By& by, const v1::CloseStdinRequest& r) { return st->close_stdin(by, r); },
+    [st](const v1::By& by, const v1::ResizeRequest& r) { return st->resize(by, r); },
     [st](atom::adopt) { st->hear(&container_state::adopt); },
     [st](atom::bundle, const outcome& x) { st->hear(&container_state::on_bundle, x); },
     [st](atom::made, const outcome& x) { st->hear(&container_state::on_made, x); },

@@ -56,6 +56,7 @@ public:
   caf::result<v1::RemoveReply> remove(const v1::By& by, const v1::RemoveRequest& req);
   caf::result<v1::WriteStdinReply> write_stdin(const v1::WriteStdinRequest& req);
   caf::result<v1::CloseStdinReply> close_stdin(const v1::By& by, const v1::CloseStdinRequest& req);
+  caf::result<v1::ResizeReply> resize(const v1::By& by, const v1::ResizeRequest& req);
   caf::result<atom::shutdown> shutdown();
 
   // -- what happens --
@@ -92,6 +93,7 @@ private:
     std::string request_id;
     bool run = false; ///< Create and start in one.
     bool fresh = false; ///< A new run of a stopped container.
+    bool in_steps = false; ///< A create that starts in a second command, for its terminal.
     std::vector<pending<v1::CreateReply>> creates;
     std::vector<pending<v1::StartReply>> starts;
     new_streams streams;
@@ -139,9 +141,11 @@ private:
 
   // -- making --
   void begin_making();
-  void adopt_made(const outcome& made);
+  void adopt_made(const outcome& made, std::shared_ptr<process_streams> terminal);
   void make_with_runtime();
-  void finish_making();
+  void open_init_fifos();
+  bool take_init_terminal();
+  void answer_create(const std::shared_ptr<making>& work);
   void fail_making(error why);
   void undo_making();
   void answer_making();
@@ -157,6 +161,7 @@ private:
   void try_exec(const v1::By& by, const v1::ExecRequest& req, pending<v1::ExecReply> promise);
   void begin_exec(const v1::By& by, const v1::ExecRequest& req, pending<v1::ExecReply> p);
   void prepare_exec(const std::string& process);
+  void take_exec_terminal(const std::string& process, result<process_streams> x);
   void fail_exec(const std::string& process, error why);
   void done_making_exec(const std::string& process);
 
@@ -197,6 +202,7 @@ private:
   void orphan_exec_ended(const std::string& process);
   void adopt_phase(const runtime::container_view& v);
   void adopt_stop(const runtime::container_view& v);
+  void adopt_start(const runtime::container_view& v);
   void adopt_removal(const runtime::container_view& v);
   void report_restored(const runtime::container_view& v);
 

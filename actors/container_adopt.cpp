@@ -4,6 +4,8 @@
 #include <spdlog/spdlog.h>
 
 #include "actors/container.hpp"
+#include "actors/fifos.hpp"
+#include "actors/terminal.hpp"
 #include "runtime/bundle.hpp"
 
 // Adoption: what the records say of this container meets what the host has. What lives is
@@ -40,7 +42,8 @@ void container_state::adopt() {
     entry.started = p.started_at_ns != 0;
     entry.ended = p.phase == phase_t::exited;
   }
-  if (v.start_wanted && v.init() != nullptr && v.init()->phase == phase_t::created) {
+  if (v.start_wanted && v.init() != nullptr && v.init()->phase == phase_t::created
+      && !v.init()->terminal) {
     finish_run(v); // One command of the runtime made and started it; Started is missing.
     v = *view();
   }
@@ -61,6 +64,9 @@ void container_state::adopt() {
         if (host->shelved.erase(p.serial) > 0)
           drop_streams(*host, p.serial);
         io::discard_slot(host->keeper.memory(), host->blocks, p.serial);
+        forget_fifos(*host, p.serial);
+        if (host->shelved_consoles.erase(p.serial) > 0)
+          close_console(*host, p.serial);
         break;
     }
   adopt_phase(v);
@@ -107,6 +113,8 @@ void container_state::adopt_process(const runtime::process_view& p) {
   setup->oom = oom_;
   setup->is_init = p.id == init;
   setup->stdin_closed = p.stdin_closed || !p.with_stdin;
+  if (host->shelved_consoles.erase(p.serial) > 0)
+    close_console(*host, p.serial); // Its master was taken before it was recorded.
   if (setup->stdin_closed)
     setup->streams.stdin_pipe.reset();
   if (p.stdin_closed && p.with_stdin)
@@ -202,8 +210,13 @@ void container_state::orphan_create_ended() {
                                    runtime::create_pid_file(host->bundle_dir(instance_)));
   const auto fifo = host->options.state_dir + "/runtime/" + id + "/exec.fifo";
   const bool waits = host->loop.sys().exists(fifo) == 1;
-  if (made && waits != making_->run) {
-    adopt_made({.failed = {}, .pid = made->key.pid, .start_ticks = made->key.start_ticks});
+  const bool terminal = making_->spec.terminal();
+  auto streams = terminal && made && waits
+                   ? take_terminal_again(*host, names(init, entry.serial), making_->spec.log())
+                   : result<process_streams>{process_streams{}};
+  if (made && streams && waits != (making_->run && !terminal)) {
+    adopt_made({.failed = {}, .pid = made->key.pid, .start_ticks = made->key.start_ticks},
+               terminal ? std::make_shared<process_streams>(std::move(*streams)) : nullptr);
     return;
   }
   // Half: undone, and done once more under the same names.
@@ -211,6 +224,7 @@ void container_state::orphan_create_ended() {
     spdlog::warn("container={}: {}", who.id, killed.why().text());
   host->shelved.erase(entry.serial);
   host->shelved_stdin.erase(entry.serial);
+  host->shelved_consoles.erase(entry.serial);
   host->engine.remove(runtime_, id, true, making_->op,
                       while_here([this](result<void> x) {
                         if (!x) {
@@ -224,16 +238,19 @@ void container_state::orphan_create_ended() {
 }
 
 // Whole: created and waiting, or run and running. It goes on as if we had been there.
-void container_state::adopt_made(const outcome& made) {
-  auto go_on = [this, made] {
+/// @param terminal Its streams, if they are a terminal's, which was taken already.
+void container_state::adopt_made(const outcome& made, std::shared_ptr<process_streams> terminal) {
+  auto go_on = [this, made, terminal] {
     auto& entry = processes_[init];
-    auto streams = adopt_streams(*host, names(init, entry.serial), making_->spec.log());
-    const bool closed = view()->init()->stdin_closed; // While it was made.
+    auto streams = terminal ? std::move(*terminal)
+                            : adopt_streams(*host, names(init, entry.serial), making_->spec.log());
+    // It may have been closed while it was made.
+    const bool closed = view()->init()->stdin_closed || !making_->spec.with_stdin();
     if (closed) {
       streams.stdin_pipe.reset();
       drop_stdin(*host, entry.serial);
     }
-    spawn_process(init, entry.serial, std::move(streams), closed || !making_->spec.with_stdin());
+    spawn_process(init, entry.serial, std::move(streams), closed);
     on_made(made);
   };
   const auto& args = making_->spec.args();
@@ -258,6 +275,13 @@ void container_state::orphan_exec_ended(const std::string& process_id) {
   auto made = runtime::made_before(
     host->loop.sys(), host->reaper,
     runtime::exec_pid_file(host->bundle_dir(instance_), hex16(entry.serial)));
+  if (made && work.request.spec().terminal()) {
+    take_exec_terminal(process_id, take_terminal_again(*host, names(process_id, entry.serial),
+                                                       work.request.spec().log()));
+    on_exec_made(process_id,
+                 {.failed = {}, .pid = made->key.pid, .start_ticks = made->key.start_ticks});
+    return;
+  }
   if (made) {
     spawn_process(process_id, entry.serial,
                   adopt_streams(*host, names(process_id, entry.serial), work.request.spec().log()),
@@ -268,6 +292,7 @@ void container_state::orphan_exec_ended(const std::string& process_id) {
   }
   host->shelved.erase(entry.serial);
   host->shelved_stdin.erase(entry.serial);
+  host->shelved_consoles.erase(entry.serial);
   // What the half one wrote is nobody's, and may end in a torn record.
   remove_logs(*host, entry.serial, while_here([this, process_id] {
     if (at_ == phase::running)
@@ -293,12 +318,11 @@ void container_state::adopt_phase(const runtime::container_view& v) {
       making_->fresh = run_ > 1;
       making_->op = v.op;
       making_->durable = true;
+      making_->in_steps = making_->run && !making_->fresh && making_->spec.terminal();
       await_orphan(v.op, init);
       return;
     case phase::starting:
-      making_ = std::make_shared<making>();
-      making_->by = by;
-      making_->request_id = v.intent_request;
+      adopt_start(v);
       making_->op = v.op; // Done once more it is known by the same: we may die again.
       await_orphan(v.op, init);
       return;
@@ -333,60 +357,18 @@ void container_state::adopt_phase(const runtime::container_view& v) {
         begin_remove({}, {}, false, 0);
       return;
     case phase::created:
+      if (v.start_wanted && v.init()->phase == phase_t::created) { // The second step is missing.
+        adopt_start(v);
+        making_->op = host->next_op++;
+        begin_start(by, v.intent_request, making_->op);
+        enter(phase::starting);
+      }
+      return;
     case phase::running:
     case phase::gone:
     case phase::count_:
       return;
   }
-}
-
-void container_state::adopt_removal(const runtime::container_view& v) {
-  removing_ = std::make_unique<removing>();
-  removing_->by = v.intent_by.value_or(v1::By{});
-  removing_->request_id = v.intent_request;
-  removing_->cause = v.intent_seq;
-  if (living()) {
-    killed_at_ = host->loop.now();
-    kill_everything(removing_->by, v.intent_seq);
-    ++stop_number_;
-    arm_stuck();
-  }
-  self->send(self, atom::sweep::value);
-}
-
-void container_state::adopt_stop(const runtime::container_view& v) {
-  stop_seq_ = v.intent_seq;
-  stop_request_ = v.intent_request;
-  stop_by_ = v.intent_by.value_or(v1::By{});
-  const auto spent = host->loop.sys().realtime().count() - v.intent_at_ns;
-  const auto left = std::clamp<int64_t>(v.stop_timeout_ns - spent, 0, v.stop_timeout_ns);
-  if (left > 0) // The signal may not have been sent: twice is better than never.
-    (void)signal_process(processes_[init], v.stop_signal);
-  arm_grace(io::nanoseconds{left});
-}
-
-void container_state::report_restored(const runtime::container_view& v) {
-  size_t living = 0;
-  size_t execs = 0;
-  for (const auto& p : v.processes) {
-    const bool lives = p.pid > 0 && p.phase != phase_t::exited && p.phase != phase_t::died
-                       && host->loop.sys().start_ticks(p.pid) == int64_t(p.start_ticks);
-    living += lives;
-    execs += lives && p.id != init;
-  }
-  auto r = record();
-  auto* x = r.mutable_restored();
-  x->set_adopted(living > 0);
-  x->set_state(v.state);
-  if (living > 0)
-    x->set_what("adopted with " + std::to_string(execs) + " living execs, streams and log go on");
-  else if (v.state == v1::CREATING || v.state == v1::DELETING)
-    x->set_what("a command was under way and is finished now");
-  else
-    x->set_what("its init ended while the supervisor was away");
-  if (const auto* p = v.init())
-    r.set_pid(p->pid);
-  host->ledger.record(r);
 }
 
 } // namespace gantry::actors

@@ -1,10 +1,12 @@
 #include <spdlog/spdlog.h>
 
 #include "actors/container.hpp"
+#include "actors/fifos.hpp"
+#include "actors/terminal.hpp"
 #include "io/file_ops.hpp"
 #include "runtime/bundle.hpp"
 
-// Create and start: from the intent in the journal to a running init.
+// Create: from the intent in the journal to an init that the runtime has made.
 
 namespace gantry::actors {
 
@@ -17,8 +19,6 @@ outcome outcome_of(const result<runtime::made_process>& x) {
     return failure(x.why());
   return {.failed = {}, .pid = x->key.pid, .start_ticks = x->key.start_ticks};
 }
-
-outcome outcome_of(const result<void>& x) { return x ? outcome{} : failure(x.why()); }
 
 } // namespace
 
@@ -33,6 +33,7 @@ caf::result<v1::CreateReply> container_state::create(const v1::By& by,
   making_->run = req.start();
   making_->creates.push_back(promise);
   making_->op = host->next_op++;
+  making_->in_steps = req.start() && req.spec().terminal();
   runtime_ = req.spec().runtime();
   remove_on_exit_ = req.spec().remove_on_exit();
 
@@ -75,12 +76,21 @@ void container_state::begin_making() {
       }
       if (making_)
         making_->args = std::move(b->args);
-      logs->mkdir(dir, 0700, [me, logs, dir](int32_t n) {
-        const bool ok = n == 0 || n == -EEXIST;
-        caf::anon_send(me, atom::bundle::value,
-                       ok ? outcome{} : failure(from_errno(-n, "make the log directory", dir)));
-      });
+      logs->mkdir(dir, 0700, while_here([this, me, logs, dir](int32_t n) {
+        if (n == 0 || n == -EEXIST)
+          open_init_fifos();
+        else
+          caf::anon_send(me, atom::bundle::value,
+                         failure(from_errno(-n, "make the log directory", dir)));
+      }));
     }));
+}
+
+void container_state::open_init_fifos() {
+  open_fifos(*host, processes_[init].serial, making_->spec.fifos(), making_->by.uid(),
+             [me = container_actor{self}](const result<void>& x) {
+               caf::anon_send(me, atom::bundle::value, x ? outcome{} : failure(x.why()));
+             });
 }
 
 void container_state::on_bundle(const outcome& x) {
@@ -91,14 +101,20 @@ void container_state::on_bundle(const outcome& x) {
   }
   auto& entry = processes_[init];
   io::discard_slot(host->keeper.memory(), host->blocks, entry.serial);
-  auto streams = make_streams(*host, names(init, entry.serial), making_->spec.with_stdin(),
-                              making_->spec.log());
+  const auto who_is = names(init, entry.serial);
+  auto streams = making_->spec.terminal()
+                   ? make_console(*host, who_is)
+                   : make_streams(*host, who_is, making_->spec.with_stdin(), making_->spec.log());
   if (!streams) {
     fail_making({streams.why().code, "container \"" + who.id + "\": " + streams.why().message,
                  streams.why().cure});
     return;
   }
   making_->streams = std::move(*streams);
+  if (making_->spec.terminal()) { // Its streams come from the runtime.
+    make_with_runtime();
+    return;
+  }
   if (view()->init()->stdin_closed) { // In an earlier life, while it was made for the first time.
     making_->streams.ours.stdin_pipe.reset();
     drop_stdin(*host, entry.serial);
@@ -114,7 +130,10 @@ void container_state::make_with_runtime() {
   c.id = runtime::runtime_id(who);
   c.bundle = host->bundle_dir(instance_);
   c.stdio = making_->streams.numbers();
-  c.run = making_->run;
+  c.console = making_->streams.console.path;
+  // With a terminal its program runs when we have the master, and not before: a terminal
+  // without one hangs up.
+  c.run = making_->run && !making_->spec.terminal();
   c.op = making_->op;
   host->engine.create(std::move(c),
                       [me = container_actor{self}](result<runtime::made_process> x) {
@@ -131,6 +150,9 @@ void container_state::on_made(const outcome& x) {
     return;
   }
   auto& entry = processes_[init];
+  const bool terminal = making_->spec.terminal();
+  if (terminal && !entry.actor && !take_init_terminal())
+    return;
   entry.key = {x.pid, x.start_ticks};
   entry.made = true;
   auto r = record(making_->by, making_->request_id);
@@ -141,7 +163,7 @@ void container_state::on_made(const outcome& x) {
   for (const auto& a : making_->args)
     r.mutable_created()->add_command(a);
   auto seq = host->ledger.record(r);
-  if (making_->run) {
+  if (making_->run && !terminal) {
     auto s = record(making_->by, making_->request_id);
     s.set_process(init);
     s.set_pid(x.pid);
@@ -149,10 +171,31 @@ void container_state::on_made(const outcome& x) {
     s.mutable_started()->set_start_ticks(x.start_ticks);
     host->ledger.record(s);
   }
-  self->send(entry.actor, atom::made::value, x.pid, x.start_ticks, making_->run);
-  answer_making(); // Recorded beside the fact, before anything else can end us.
+  self->send(entry.actor, atom::made::value, x.pid, x.start_ticks, making_->run && !terminal);
+  if (making_->run && terminal) {
+    begin_start(making_->by, making_->request_id, host->next_op++);
+    happen(event::made_to_start, [this] { enter(phase::starting); });
+  } else {
+    answer_making(); // Recorded beside the fact, before anything else can end us.
+  }
   host->loop.sys().unlink(runtime::create_pid_file(host->bundle_dir(instance_)));
   watch_oom();
+}
+
+/// @returns whether init has its streams; else the making has failed.
+bool container_state::take_init_terminal() {
+  const auto who_is = names(init, processes_[init].serial);
+  auto streams = take_terminal(*host, who_is, std::move(making_->streams.console),
+                               making_->spec.log());
+  if (!streams) {
+    fail_making(streams.why());
+    return false;
+  }
+  const bool closed = !making_->spec.with_stdin() || view()->init()->stdin_closed;
+  if (closed)
+    streams->stdin_pipe.reset();
+  spawn_process(init, who_is.serial, std::move(*streams), closed);
+  return true;
 }
 
 void container_state::watch_oom() {
@@ -196,6 +239,10 @@ void container_state::answer_making() {
 void container_state::fail_making(error why) {
   for (auto& theirs : making_->streams.theirs)
     theirs.reset();
+  if (making_->streams.console.listener) {
+    making_->streams.console.listener.reset();
+    close_console(*host, processes_[init].serial);
+  }
   making_->failed = std::move(why);
   if (processes_[init].actor) {
     self->send(processes_[init].actor, atom::release::value); // `released` goes on.
@@ -208,6 +255,7 @@ void container_state::undo_making() {
   const auto dir = host->bundle_dir(instance_);
   const auto serial = processes_[init].serial;
   io::discard_slot(host->keeper.memory(), host->blocks, serial);
+  forget_fifos(*host, serial);
   auto files_gone = while_here([this] {
     auto why = *making_->failed;
     auto r = record(making_->by, making_->request_id);
@@ -246,121 +294,6 @@ void container_state::undo_making() {
                           spdlog::warn("container={}: {}", who.id, x.why().text());
                         runtime::remove_bundle(host->loop, dir, bundle_gone);
                       }));
-}
-
-caf::result<v1::StartReply> container_state::start(const v1::By& by, const v1::StartRequest& req) {
-  auto promise = self->make_response_promise<v1::StartReply>();
-  try_start(by, req, promise);
-  return promise;
-}
-
-void container_state::try_start(const v1::By& by, const v1::StartRequest& req,
-                                pending<v1::StartReply> promise) {
-  attempt<v1::StartReply>(event::start, promise, [this, by, req, promise](const rule& r) {
-    if (auto room = host->room_for_process(who); !room) {
-      pending<v1::StartReply>{promise}.deliver(to_caf(room.why()));
-      return;
-    }
-    if (at_ == phase::stopped) {
-      if (const auto& last = processes_[init].actor) {
-        // Somebody still holds the last run's streams open: `released` asks again.
-        self->send(last, atom::release::value);
-        waiting_.push_back([this, by, req, promise] { try_start(by, req, promise); });
-        return;
-      }
-      begin_fresh_run(by, req, promise);
-      return;
-    }
-    making_ = std::make_shared<making>();
-    making_->by = by;
-    making_->request_id = req.request_id();
-    making_->starts.push_back(promise);
-    begin_start(by, req.request_id(), host->next_op++);
-    enter(r.next);
-  });
-}
-
-void container_state::begin_start(const v1::By& by, const std::string& request_id, uint64_t op) {
-  auto r = record(by, request_id);
-  r.mutable_starting()->set_op(op);
-  host->ledger.record(r);
-  host->engine.start(runtime_, runtime::runtime_id(who), host->bundle_dir(instance_), op,
-                     [me = container_actor{self}](result<void> x) {
-                       caf::anon_send(me, atom::started::value, outcome_of(x));
-                     });
-}
-
-void container_state::on_started(const outcome& x) {
-  auto work = std::move(making_);
-  auto& entry = processes_[init];
-  if (x.failed) {
-    auto r = record(work->by, work->request_id);
-    auto* f = r.mutable_start_failed();
-    f->set_code(std::string{name_of(x.failed->code)});
-    f->set_message(x.failed->message);
-    f->set_cure(x.failed->cure);
-    host->ledger.record(r);
-    host->fail_request(work->request_id, "Start", *x.failed);
-    for (auto& p : work->starts)
-      p.deliver(to_caf(*x.failed));
-    if (auto killed = group().kill_all(); !killed)
-      spdlog::warn("container={}: {}", who.id, killed.why().text());
-    happen(event::start_failed, [this] { enter(phase::stopped); });
-    return;
-  }
-  auto r = record(work->by, work->request_id);
-  r.set_process(init);
-  r.set_pid(entry.key.pid);
-  r.mutable_started()->set_start_ticks(entry.key.start_ticks);
-  v1::StartReply reply;
-  reply.set_seq(host->ledger.record(r));
-  reply.set_pid(entry.key.pid);
-  entry.started = true;
-  if (entry.actor)
-    self->send(entry.actor, atom::started::value);
-  host->finish_request(work->request_id, "Start", reply);
-  for (auto& p : work->starts)
-    p.deliver(reply);
-  happen(event::started, [this] { enter(phase::running); });
-}
-
-void container_state::begin_fresh_run(const v1::By& by, const v1::StartRequest& req,
-                                      pending<v1::StartReply> p) {
-  auto keep = std::make_shared<making>();
-  keep->spec.ParseFromString(view()->spec);
-  keep->by = by;
-  keep->request_id = req.request_id();
-  keep->run = true;
-  keep->fresh = true;
-  keep->starts.push_back(std::move(p));
-  keep->op = host->next_op++;
-  making_ = std::move(keep);
-  ++run_;
-  remove_logs(*host, processes_[init].serial, [] {}); // A log belongs to one run.
-  oom_ = std::make_shared<oom_account>(*host, who, instance_, 0); // A new cgroup counts anew.
-  processes_.erase(init);
-  processes_[init].serial = host->ledger.now().take_serial();
-  auto r = record(by, req.request_id());
-  r.mutable_starting()->set_op(making_->op);
-  r.mutable_starting()->set_fresh(true);
-  r.mutable_starting()->set_process_serial(processes_[init].serial);
-  host->ledger.record(r);
-  enter(phase::creating);
-  // The runtime forgets the run before; its bundle is written anew.
-  auto forget = while_here([this] {
-    oom_watch_.reset();
-    host->engine.remove(runtime_, runtime::runtime_id(who), true, making_->op,
-                        while_here([this, me = container_actor{self}](result<void> x) {
-                          if (x)
-                            begin_making();
-                          else
-                            caf::anon_send(me, atom::bundle::value, failure(x.why()));
-                        }));
-  });
-  if (oom_watch_)
-    oom_watch_->stop(std::move(forget));
-  else
-    forget();
 }
 
 } // namespace gantry::actors

@@ -1,6 +1,8 @@
 #include <spdlog/spdlog.h>
 
 #include "actors/container.hpp"
+#include "actors/fifos.hpp"
+#include "actors/terminal.hpp"
 #include "io/file_ops.hpp"
 #include "runtime/bundle.hpp"
 
@@ -66,12 +68,19 @@ void container_state::begin_exec(const v1::By& by, const v1::ExecRequest& req,
 void container_state::prepare_exec(const std::string& id) {
   auto logs = std::make_shared<io::path_op>(host->loop);
   const auto dir = host->log_dir(processes_[id].serial);
-  logs->mkdir(dir, 0700, [me = container_actor{self}, logs, dir, id](int32_t n) {
-    outcome x;
+  logs->mkdir(dir, 0700, while_here([this, me = container_actor{self}, logs, dir, id](int32_t n) {
+    auto tell = [me, id](const result<void>& x) {
+      outcome out;
+      if (!x)
+        out.failed = x.why();
+      caf::anon_send(me, atom::exec_ready::value, id, out);
+    };
+    const auto& work = *execs_.at(id);
     if (n != 0 && n != -EEXIST)
-      x.failed = from_errno(-n, "make the log directory", dir);
-    caf::anon_send(me, atom::exec_ready::value, id, x);
-  });
+      tell(from_errno(-n, "make the log directory", dir));
+    else
+      open_fifos(*host, processes_[id].serial, work.request.spec().fifos(), work.by.uid(), tell);
+  }));
 }
 
 void container_state::on_exec_ready(const std::string& id, const outcome& x) {
@@ -99,15 +108,19 @@ void container_state::on_exec_ready(const std::string& id, const outcome& x) {
   }
   const auto serial = processes_[id].serial;
   io::discard_slot(host->keeper.memory(), host->blocks, serial);
-  auto streams = make_streams(*host, names(id, serial), spec.with_stdin(), spec.log());
+  const auto who_is = names(id, serial);
+  auto streams = spec.terminal() ? make_console(*host, who_is)
+                                 : make_streams(*host, who_is, spec.with_stdin(), spec.log());
   if (!streams) {
     fail_exec(id, streams.why());
     return;
   }
   work.streams = std::move(*streams);
-  spawn_process(id, serial, std::move(work.streams.ours), !spec.with_stdin());
+  if (!spec.terminal()) // Else its streams come from the runtime.
+    spawn_process(id, serial, std::move(work.streams.ours), !spec.with_stdin());
   runtime::exec_command c{runtime_, runtime::runtime_id(who), process_json->dump(), bundle,
-                          hex16(serial), work.streams.numbers(), work.op};
+                          hex16(serial), work.streams.numbers(), work.streams.console.path,
+                          work.op};
   host->engine.exec(std::move(c),
                     [me = container_actor{self}, id](result<runtime::made_process> made) {
                       outcome out;
@@ -133,6 +146,11 @@ void container_state::on_exec_made(const std::string& id, const outcome& x) {
     return;
   }
   auto& entry = processes_[id];
+  if (work.request.spec().terminal() && !entry.actor) {
+    const auto who_is = names(id, entry.serial);
+    take_exec_terminal(id, take_terminal(*host, who_is, std::move(work.streams.console),
+                                         work.request.spec().log()));
+  }
   entry.key = {x.pid, x.start_ticks};
   entry.made = true;
   auto r = record(work.by, work.request.request_id());
@@ -155,12 +173,30 @@ void container_state::on_exec_made(const std::string& id, const outcome& x) {
   done_making_exec(id);
 }
 
+/// The process runs whether its terminal came or not: without one it is watched all the same.
+void container_state::take_exec_terminal(const std::string& id, result<process_streams> x) {
+  process_streams streams;
+  if (x)
+    streams = std::move(*x);
+  else
+    spdlog::error("container={} process={}: {}", who.id, id, x.why().text());
+  const auto* p = view() != nullptr ? view()->process(id) : nullptr;
+  const bool closed = !execs_.at(id)->request.spec().with_stdin()
+                      || (p != nullptr && p->stdin_closed);
+  if (closed)
+    streams.stdin_pipe.reset();
+  spawn_process(id, processes_[id].serial, std::move(streams), closed);
+}
+
 void container_state::fail_exec(const std::string& id, error why) {
   auto& work = *execs_.at(id);
   for (auto& theirs : work.streams.theirs)
     theirs.reset();
   auto& entry = processes_[id];
   const auto serial = entry.serial;
+  if (work.request.spec().terminal() && !entry.actor)
+    close_console(*host, serial);
+  forget_fifos(*host, serial);
   if (entry.actor)
     self->send(entry.actor, atom::release::value);
   auto r = record(work.by, work.request.request_id());

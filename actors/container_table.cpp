@@ -13,6 +13,7 @@ constexpr std::array rules{
   // creating
   rule{p::creating, e::made, go, p::created},
   rule{p::creating, e::made_running, go, p::running},
+  rule{p::creating, e::made_to_start, go, p::starting},
   rule{p::creating, e::make_failed, go, p::gone},
   rule{p::creating, e::start, later, p::creating},
   rule{p::creating, e::started, bug, p::creating},
@@ -34,6 +35,7 @@ constexpr std::array rules{
   // created
   rule{p::created, e::made, bug, p::created},
   rule{p::created, e::made_running, bug, p::created},
+  rule{p::created, e::made_to_start, bug, p::created},
   rule{p::created, e::make_failed, bug, p::created},
   rule{p::created, e::start, go, p::starting},
   rule{p::created, e::started, bug, p::created},
@@ -55,6 +57,7 @@ constexpr std::array rules{
   // starting
   rule{p::starting, e::made, bug, p::starting},
   rule{p::starting, e::made_running, bug, p::starting},
+  rule{p::starting, e::made_to_start, bug, p::starting},
   rule{p::starting, e::make_failed, bug, p::starting},
   rule{p::starting, e::start, later, p::starting},
   rule{p::starting, e::started, go, p::running},
@@ -76,6 +79,7 @@ constexpr std::array rules{
   // running
   rule{p::running, e::made, bug, p::running},
   rule{p::running, e::made_running, bug, p::running},
+  rule{p::running, e::made_to_start, bug, p::running},
   rule{p::running, e::make_failed, bug, p::running},
   rule{p::running, e::start, refuse, p::running, "it is running already"},
   rule{p::running, e::started, bug, p::running},
@@ -97,6 +101,7 @@ constexpr std::array rules{
   // pausing
   rule{p::pausing, e::made, bug, p::pausing},
   rule{p::pausing, e::made_running, bug, p::pausing},
+  rule{p::pausing, e::made_to_start, bug, p::pausing},
   rule{p::pausing, e::make_failed, bug, p::pausing},
   rule{p::pausing, e::start, refuse, p::pausing, "it is running already"},
   rule{p::pausing, e::started, bug, p::pausing},
@@ -118,6 +123,7 @@ constexpr std::array rules{
   // paused
   rule{p::paused, e::made, bug, p::paused},
   rule{p::paused, e::made_running, bug, p::paused},
+  rule{p::paused, e::made_to_start, bug, p::paused},
   rule{p::paused, e::make_failed, bug, p::paused},
   rule{p::paused, e::start, refuse, p::paused, "it is paused: resume it"},
   rule{p::paused, e::started, bug, p::paused},
@@ -139,6 +145,7 @@ constexpr std::array rules{
   // stopping
   rule{p::stopping, e::made, bug, p::stopping},
   rule{p::stopping, e::made_running, bug, p::stopping},
+  rule{p::stopping, e::made_to_start, bug, p::stopping},
   rule{p::stopping, e::make_failed, bug, p::stopping},
   rule{p::stopping, e::start, refuse, p::stopping, "it is being stopped"},
   rule{p::stopping, e::started, bug, p::stopping},
@@ -160,6 +167,7 @@ constexpr std::array rules{
   // stopped
   rule{p::stopped, e::made, bug, p::stopped},
   rule{p::stopped, e::made_running, bug, p::stopped},
+  rule{p::stopped, e::made_to_start, bug, p::stopped},
   rule{p::stopped, e::make_failed, bug, p::stopped},
   rule{p::stopped, e::start, go, p::creating},
   rule{p::stopped, e::started, bug, p::stopped},
@@ -181,6 +189,7 @@ constexpr std::array rules{
   // deleting
   rule{p::deleting, e::made, bug, p::deleting},
   rule{p::deleting, e::made_running, bug, p::deleting},
+  rule{p::deleting, e::made_to_start, bug, p::deleting},
   rule{p::deleting, e::make_failed, bug, p::deleting},
   rule{p::deleting, e::start, refuse, p::deleting, "it is being removed"},
   rule{p::deleting, e::started, bug, p::deleting},
@@ -202,6 +211,7 @@ constexpr std::array rules{
   // gone
   rule{p::gone, e::made, bug, p::gone},
   rule{p::gone, e::made_running, bug, p::gone},
+  rule{p::gone, e::made_to_start, bug, p::gone},
   rule{p::gone, e::make_failed, bug, p::gone},
   rule{p::gone, e::start, refuse, p::gone, "it has been removed"},
   rule{p::gone, e::started, bug, p::gone},
@@ -246,8 +256,9 @@ constexpr std::array<std::string_view, size_t(phase::count_)> phase_names{
   "paused",   "stopping", "stopped",  "deleting", "gone"};
 
 constexpr std::array<std::string_view, size_t(event::count_)> event_names{
-  "made", "made_running", "make_failed", "start", "started", "start_failed", "exec", "kill",
-  "stop", "pause", "frozen", "freeze_failed", "resume", "update", "exited", "unstarted",
+  "made", "made_running", "made_to_start", "make_failed", "start", "started", "start_failed",
+  "exec", "kill", "stop", "pause", "frozen", "freeze_failed", "resume", "update", "exited",
+  "unstarted",
   "remove", "remove_force", "deleted", "delete_failed"};
 
 } // namespace

@@ -31,6 +31,7 @@ enum class phase : uint8_t {
 enum class event : uint8_t {
   made,         ///< The runtime's create succeeded.
   made_running, ///< The runtime's run succeeded.
+  made_to_start, ///< Its create succeeded, and a start follows at once.
   make_failed,
   start,        ///< A client wants it started.
   started,      ///< The runtime's start succeeded.

@@ -34,6 +34,20 @@ public:
   virtual void next(size_t max_bytes, answer<std::vector<v1::FollowItem>> f) = 0;
 };
 
+/// One client at a process's streams: both sides of `Processes.Attach`. Destroy it to leave:
+/// no callback comes after that; input that was taken is still written.
+class attachment {
+public:
+  virtual ~attachment() = default;
+  /// The next replies; empty behind the last one. One call at a time.
+  virtual void next(size_t max_bytes, answer<std::vector<v1::AttachReply>> f) = 0;
+  /// Input or a size. An error ends the call. False: no more, please, until `on_room`'s `f`.
+  virtual result<bool> take(v1::AttachRequest req) = 0;
+  /// The client will send nothing more.
+  virtual void end_of_requests() = 0;
+  virtual void on_room(std::function<void()> f) = 0;
+};
+
 /// What every gateway and every embedding program speaks to: the supervisor without its
 /// actors. One thread: the loop's.
 class front {
@@ -58,9 +72,14 @@ public:
   virtual void call(const v1::By& by, v1::ExecRequest req, answer<v1::ExecReply> f) = 0;
   virtual void call(const v1::By& by, v1::WriteStdinRequest req, answer<v1::WriteStdinReply> f) = 0;
   virtual void call(const v1::By& by, v1::CloseStdinRequest req, answer<v1::CloseStdinReply> f) = 0;
+  virtual void call(const v1::By& by, v1::ResizeRequest req, answer<v1::ResizeReply> f) = 0;
 
   /// Begins to follow the events.
   virtual result<std::unique_ptr<event_source>> follow(v1::FollowRequest req) = 0;
+
+  /// Joins a process's streams.
+  virtual result<std::unique_ptr<attachment>> attach(const v1::By& by,
+                                                     const v1::AttachOpen& open) = 0;
 
   /// Begins to read a log.
   virtual result<std::unique_ptr<log_follower>> read_log(const v1::ReadLogRequest& req) = 0;

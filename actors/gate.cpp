@@ -173,6 +173,9 @@ void gate::call(const v1::By& by, v1::WriteStdinRequest req, answer<v1::WriteStd
 void gate::call(const v1::By& by, v1::CloseStdinRequest req, answer<v1::CloseStdinReply> f) {
   change<v1::CloseStdinReply>("CloseStdin", by, std::move(req), std::move(f));
 }
+void gate::call(const v1::By& by, v1::ResizeRequest req, answer<v1::ResizeReply> f) {
+  send<v1::ResizeReply>(by, std::move(req), std::move(f));
+}
 
 // -- wait: answered from the world, no actor is asked ---------------------------------------
 

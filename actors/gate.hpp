@@ -44,8 +44,11 @@ public:
   void call(const v1::By& by, v1::ExecRequest req, answer<v1::ExecReply> f) override;
   void call(const v1::By& by, v1::WriteStdinRequest req, answer<v1::WriteStdinReply> f) override;
   void call(const v1::By& by, v1::CloseStdinRequest req, answer<v1::CloseStdinReply> f) override;
+  void call(const v1::By& by, v1::ResizeRequest req, answer<v1::ResizeReply> f) override;
 
   result<std::unique_ptr<event_source>> follow(v1::FollowRequest req) override;
+  result<std::unique_ptr<attachment>> attach(const v1::By& by,
+                                             const v1::AttachOpen& open) override;
   result<std::unique_ptr<log_follower>> read_log(const v1::ReadLogRequest& req) override;
 
 private:

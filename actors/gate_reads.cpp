@@ -180,6 +180,11 @@ void gate::call(const v1::By&, v1::InspectRequest req, answer<v1::ContainerDetai
     x->set_stdin_open(p.with_stdin && !p.stdin_closed && p.phase != ph::exited);
     x->set_started_at_ns(p.started_at_ns);
     x->set_serial(p.serial);
+    x->set_terminal(p.terminal);
+    if (p.width != 0) {
+      x->mutable_terminal_size()->set_width(p.width);
+      x->mutable_terminal_size()->set_height(p.height);
+    }
   }
   out.set_bundle(host_.bundle_dir(c.instance));
   out.set_cgroup(host_.cgroup_path(c.name));

@@ -1,5 +1,6 @@
 #include <charconv>
 
+#include "actors/attach.hpp"
 #include "actors/gate.hpp"
 
 // Streams: events from the ledger, logs from the files. Both are pulled by their reader.
@@ -169,6 +170,10 @@ private:
 result<std::unique_ptr<event_source>> gate::follow(v1::FollowRequest req) {
   return std::unique_ptr<event_source>{
     std::make_unique<feed_source>(host_.ledger, std::move(req))};
+}
+
+result<std::unique_ptr<attachment>> gate::attach(const v1::By& by, const v1::AttachOpen& open) {
+  return attach_to(host_, *this, by, open);
 }
 
 result<std::unique_ptr<log_follower>> gate::read_log(const v1::ReadLogRequest& req) {

@@ -104,8 +104,12 @@ result<void> supervisor_host::recover(supervisor_options options, runtime::engin
                                .cgroups = cgroups_,
                                .options = std::move(options),
                                .logs = {},
+                               .outputs = {},
+                               .lingering = {},
                                .shelved = {},
                                .shelved_stdin = {},
+                               .shelved_consoles = {},
+                               .shelved_fifos = {},
                                .orphans = {},
                                .stuck = {},
                                .had_keeper = keeper_.news_fd() >= 0,
@@ -200,18 +204,13 @@ void supervisor_host::clear_leftovers() {
     for (const auto& p : c->processes)
       serials.insert(p.serial);
   }
-  for (auto& e : shelf_) {
-    const bool streams = e.key.kind == io::shelf_kind::stdio;
-    const bool input = e.key.kind == shelf_stdin;
-    if (!streams && !input)
-      continue;
-    if (!serials.contains(e.key.serial)) {
-      drop_streams(*services_, e.key.serial); // Nobody's: its container is gone.
-      continue;
+  for (auto& e : shelf_)
+    if (auto* place = services_->place_of(e.key.kind)) {
+      if (serials.contains(e.key.serial))
+        place->emplace(e.key.serial, std::move(e));
+      else // Nobody's: its container is gone.
+        drop_kind(*services_, e.key.kind, e.key.serial);
     }
-    const auto serial = e.key.serial;
-    (streams ? services_->shelved : services_->shelved_stdin).emplace(serial, std::move(e));
-  }
   shelf_.clear();
   if (const auto memory = keeper_.memory()) {
     const auto slots = memory.logs().first(io::log_state::slots_used(memory));
@@ -220,6 +219,11 @@ void supervisor_host::clear_leftovers() {
         io::discard_slot(memory, *blocks_, serial);
   }
   std::vector<std::string> names;
+  if (loop_.sys().list(services_->options.state_dir + "/tty", names) >= 0)
+    for (const auto& n : names) // A socket without its listener: nobody can say anything there.
+      if (!services_->shelved_consoles.contains(std::strtoull(n.c_str(), nullptr, 16)))
+        loop_.sys().unlink(services_->options.state_dir + "/tty/" + n);
+  names.clear();
   if (loop_.sys().list(services_->options.state_dir + "/bundles", names) >= 0)
     for (const auto& n : names)
       if (!bundles.contains(n))
@@ -273,7 +277,12 @@ void supervisor_host::spawn_actors() {
 void supervisor_host::expect_intents() {
   for (const auto& [name, c] : ledger_->now().all()) {
     const auto fresh = c->state == v1::CREATING && c->run > 1;
-    if (const auto method = fresh ? "Start" : method_of(c->state); !method.empty())
+    // With a terminal, a create that also starts does so in two steps.
+    const auto made = c->start_wanted && (c->state == v1::CREATED || c->state == v1::STARTING);
+    const auto method = fresh  ? "Start"
+                        : made ? (c->run > 1 ? "Start" : "Create")
+                               : method_of(c->state);
+    if (!method.empty())
       gate_->expect(c->intent_request, std::string{method});
     for (const auto& p : c->processes)
       if (p.phase == runtime::process_view::phase_t::adding && p.id != runtime::init_id)
@@ -297,6 +306,7 @@ void supervisor_host::shutdown(bool stop_containers, std::string cause, std::fun
   auto end = system_->spawn(terminator, services_.get(), supervisor_, recorder_);
   auto done = [this, f = std::move(f)] {
     gate_->close();
+    services_->lingering.clear();
     services_->supervisor = nullptr;
     supervisor_ = nullptr;
     recorder_ = nullptr;

@@ -12,12 +12,20 @@ constexpr auto drain_patience = std::chrono::seconds(10);
 }
 
 process_state::~process_state() {
-  if (setup.host != nullptr)
-    setup.host->actors.erase(self->id());
+  if (setup.host == nullptr)
+    return;
+  setup.host->actors.erase(self->id());
+  if (setup.streams.pump)
+    setup.host->outputs.remove_pump(setup.who.serial);
 }
 
 void process_state::take_up() {
   setup.host->actors.emplace(self->id(), self->address());
+  if (setup.streams.pump) {
+    setup.host->outputs.add_pump(setup.who.serial, *setup.streams.pump);
+    join_fifos();
+    setup.host->logs.notify(setup.who.serial); // Whoever waits for its streams.
+  }
   if (setup.key.pid == 0)
     return;
   if (setup.death) {
@@ -27,6 +35,20 @@ void process_state::take_up() {
   } else {
     made(setup.key, setup.started);
   }
+}
+
+void process_state::join_fifos() {
+  auto fifos = take_fifos(*setup.host, setup.who.serial);
+  if (!fifos[0] && !fifos[1] && !fifos[2])
+    return;
+  process_actor me{self};
+  relay_ = std::make_shared<fifo_relay>(
+    *setup.host, setup.who, std::move(fifos),
+    [address = caf::actor_cast<caf::actor_addr>(me)](std::string bytes) {
+      if (auto actor = caf::actor_cast<process_actor>(address))
+        caf::anon_send(actor, atom::fed::value, std::move(bytes));
+    });
+  relay_->begin();
 }
 
 void process_state::made(io::process_key key, bool running) {
@@ -167,7 +189,14 @@ void process_state::release() {
 void process_state::on_released() {
   if (auto waiting = std::exchange(rest_, std::nullopt))
     waiting->deliver(atom::shutdown::value);
+  if (relay_) {
+    relay_->leave();
+    relay_.reset();
+    drop_kind(*setup.host, shelf_fifos, setup.who.serial);
+  }
+  setup.host->outputs.remove_pump(setup.who.serial);
   setup.streams.pump.reset();
+  setup.streams.terminal.reset();
   drop_streams(*setup.host, setup.who.serial);
   setup.host->logs.notify(setup.who.serial);
   if (key_.pid > 0)
@@ -192,6 +221,7 @@ caf::result<atom::shutdown> process_state::shutdown() {
   }
   stopping_ = true;
   setup.streams.pump->stop([me = process_actor{self}, this, promise]() mutable {
+    setup.host->outputs.remove_pump(setup.who.serial);
     setup.streams.pump.reset();
     promise.deliver(atom::shutdown::value);
     self->quit();
@@ -218,6 +248,8 @@ process_actor::behavior_type process(process_actor::stateful_pointer<process_sta
     [self](const v1::By& by, const v1::CloseStdinRequest& req) {
       return self->state.close_stdin(by, req);
     },
+    [self](const v1::ResizeRequest& req) { return self->state.resize(req); },
+    [self](atom::fed, const std::string& bytes) { self->state.on_fed(bytes); },
     [self](atom::writable, int32_t) { self->state.on_writable(); },
     [self](atom::shutdown) { return self->state.shutdown(); },
   };

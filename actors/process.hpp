@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "actors/fifos.hpp"
 #include "actors/stdio.hpp"
 #include "io/poll.hpp"
 #include "messages/actors.hpp"
@@ -54,9 +55,13 @@ public:
 
   caf::result<v1::WriteStdinReply> write_stdin(const v1::WriteStdinRequest& req);
   caf::result<v1::CloseStdinReply> close_stdin(const v1::By& by, const v1::CloseStdinRequest& req);
+  caf::result<v1::ResizeReply> resize(const v1::ResizeRequest& req);
   void on_writable();
 
   caf::result<atom::shutdown> shutdown();
+
+  /// Bytes that came through the FIFO of stdin.
+  void on_fed(const std::string& bytes);
 
 private:
   struct pending_write {
@@ -70,6 +75,8 @@ private:
     io::fd pipe;
     io::poll_op op;
   };
+
+  void join_fifos();
 
   /// Tries one write; nothing when the pipe is full.
   std::optional<result<v1::WriteStdinReply>> try_write(const v1::WriteStdinRequest& req);
@@ -94,6 +101,7 @@ private:
   std::optional<caf::typed_response_promise<atom::shutdown>> rest_; ///< `on_released` answers.
   std::optional<ended> death_;
   std::unique_ptr<io::timer> drain_limit_; ///< While the last words are on their way.
+  std::shared_ptr<fifo_relay> relay_; ///< Where the client named FIFOs.
   uint64_t stdin_taken_ = 0; ///< Where the log slot is not there to keep it.
   std::deque<pending_write> writes_;
   std::shared_ptr<stdin_wait> writable_;

@@ -19,14 +19,15 @@ process_state::try_write(const v1::WriteStdinRequest& req) {
     return no_stdin();
   auto* kept = setup.streams.pump ? setup.streams.pump->stdin_taken() : nullptr;
   const auto taken = kept != nullptr ? kept->load(std::memory_order_relaxed) : stdin_taken_;
-  if (req.offset() > taken)
+  const auto offset = req.append() ? taken : req.offset();
+  if (offset > taken)
     return error{ec::invalid_argument,
-                 "stdin offset " + std::to_string(req.offset()) + ": input up to "
+                 "stdin offset " + std::to_string(offset) + ": input up to "
                    + std::to_string(taken) + " was taken, the bytes between are missing",
                  "send from offset " + std::to_string(taken)};
   v1::WriteStdinReply reply;
   reply.set_offset(taken);
-  const auto skip = taken - req.offset();
+  const auto skip = taken - offset;
   if (skip >= req.data().size())
     return reply;
   const auto fresh = std::span{req.data()}.subspan(skip);
@@ -40,7 +41,7 @@ process_state::try_write(const v1::WriteStdinRequest& req) {
   stdin_taken_ = now;
   if (n == -EAGAIN || n == -EINTR)
     return std::nullopt;
-  if (n == -EPIPE) {
+  if (n == -EPIPE || n == -EIO) { // EIO: of a terminal that nobody has open.
     end_stdin();
     return error{ec::wrong_state,
                  "process \"" + setup.who.process + "\": it has closed its stdin", {}};
@@ -48,6 +49,7 @@ process_state::try_write(const v1::WriteStdinRequest& req) {
   if (n < 0)
     return from_errno(int(-n), "write to", "the stdin of \"" + setup.who.process + "\"");
   reply.set_offset(now);
+  reply.set_taken(now - taken);
   return reply;
 }
 
@@ -94,6 +96,8 @@ void process_state::wait_writable() {
 }
 
 void process_state::end_stdin() {
+  if (relay_)
+    relay_->end_input();
   if (!setup.streams.stdin_pipe)
     return;
   if (writable_ && writable_->op.in_flight()) {
@@ -109,10 +113,44 @@ void process_state::end_stdin() {
   writes_.clear();
 }
 
+void process_state::on_fed(const std::string& bytes) {
+  v1::WriteStdinRequest r;
+  r.set_append(true);
+  r.set_data(bytes);
+  self->request(process_actor{self}, caf::infinite, r)
+    .then(
+      [this, bytes](const v1::WriteStdinReply& x) {
+        if (x.taken() < bytes.size())
+          on_fed(bytes.substr(x.taken()));
+        else if (relay_)
+          relay_->more_input();
+      },
+      [this](const caf::error&) { // Its stdin is at its end, and the FIFO's with it.
+        if (relay_)
+          relay_->end_input();
+      });
+}
+
+caf::result<v1::ResizeReply> process_state::resize(const v1::ResizeRequest& req) {
+  // One that has ended has let go of it: too late is no error of the client's.
+  if (setup.streams.terminal)
+    if (const int n = setup.host->loop.sys().set_terminal_size(
+          setup.streams.terminal.get(), uint16_t(req.size().width()),
+          uint16_t(req.size().height()));
+        n < 0)
+      return to_caf(from_errno(-n, "resize", "the terminal of \"" + setup.who.process + "\""));
+  return v1::ResizeReply{};
+}
+
 caf::result<v1::CloseStdinReply> process_state::close_stdin(const v1::By& by,
                                                             const v1::CloseStdinRequest& req) {
   if (!setup.streams.stdin_pipe)
     return to_caf(no_stdin());
+  if (setup.streams.terminal)
+    return to_caf({ec::wrong_state,
+                   "process \"" + setup.who.process
+                     + "\": its stdin is a terminal, which has no end",
+                   "write the character that programs take for one: Ctrl-D (0x04)"});
   auto r = record_for(setup.who);
   *r.mutable_by() = by;
   r.set_request_id(req.request_id());

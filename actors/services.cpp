@@ -26,6 +26,16 @@ void log_hub::notify(uint64_t serial) {
       (*f)();
 }
 
+std::map<uint64_t, io::shelf_entry>* services::place_of(uint64_t kind) {
+  switch (kind) {
+    case io::shelf_kind::stdio: return &shelved;
+    case shelf_stdin: return &shelved_stdin;
+    case shelf_console: return &shelved_consoles;
+    case shelf_fifos: return &shelved_fifos;
+    default: return nullptr;
+  }
+}
+
 std::string services::cgroup_path(const runtime::container_name& name) const {
   return "/" + options.cgroup_parent + "/" + name.ns + "/" + name.id;
 }

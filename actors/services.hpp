@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 
+#include "actors/output_hub.hpp"
 #include "io/loop.hpp"
 #include "io/pump.hpp"
 #include "io/reaper.hpp"
@@ -48,6 +49,15 @@ private:
   std::map<uint64_t, std::set<std::function<void()>*>> readers_;
 };
 
+// Kinds of shelf entries beside `io::shelf_kind::stdio`; the serial is the process's.
+
+/// The write end of stdin: by itself, so that CloseStdin can drop it alone.
+inline constexpr uint64_t shelf_stdin = io::shelf_kind::stdio + 1;
+/// The socket to which a runtime sends a terminal's master.
+inline constexpr uint64_t shelf_console = io::shelf_kind::stdio + 2;
+/// Clients' FIFOs; the note says which of the three there are.
+inline constexpr uint64_t shelf_fifos = io::shelf_kind::stdio + 3;
+
 /// What all actors of one supervisor share. Plain objects of the loop's thread; they outlive
 /// the actors.
 struct services {
@@ -60,9 +70,14 @@ struct services {
   const runtime::cgroup_host& cgroups;
   supervisor_options options;
   log_hub logs;
+  output_hub outputs;
+  /// Relays of processes that have ended, whose readers have not caught up.
+  std::set<std::shared_ptr<output_tap>> lingering;
   /// What was on the shelf when this life began: stdio by process serial.
   std::map<uint64_t, io::shelf_entry> shelved;
   std::map<uint64_t, io::shelf_entry> shelved_stdin;
+  std::map<uint64_t, io::shelf_entry> shelved_consoles;
+  std::map<uint64_t, io::shelf_entry> shelved_fifos;
   /// Runtime commands of an earlier life that still run, by GANTRY_OP.
   std::map<uint64_t, runtime::orphan_command> orphans;
   /// Steps that take too long, by container: shown by list.
@@ -94,6 +109,9 @@ struct services {
   }
   void settle_request(const std::string& request_id, std::string_view method,
                       const result<std::string>& outcome);
+
+  /// Where shelf entries of this kind are kept until their process takes them; null for others.
+  std::map<uint64_t, io::shelf_entry>* place_of(uint64_t kind);
 
   std::shared_ptr<int> life = std::make_shared<int>(0); ///< For those who may outlive us.
 

@@ -3,14 +3,11 @@
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
 
+#include "actors/terminal.hpp"
 #include "io/file_ops.hpp"
 
 namespace gantry::actors {
 
-namespace {
-
-/// What the owner of a log does not decide: followers hear of growth, the journal of a disk
-/// that refuses.
 io::pump::events log_events(services& host, const process_names& who) {
   auto blocked = [&host, who](bool is_blocked, std::string why) {
     auto r = record_for(who);
@@ -22,12 +19,16 @@ io::pump::events log_events(services& host, const process_names& who) {
   return {.grown = [&host, serial] { host.logs.notify(serial); },
           .closed = [&host, serial](int) { host.logs.notify(serial); },
           .blocked = [blocked](const error& why) { blocked(true, why.text()); },
-          .unblocked = [blocked] { blocked(false, "the log disk takes bytes again"); }};
+          .unblocked = [blocked] { blocked(false, "the log disk takes bytes again"); },
+          .came =
+            [&host, serial](int stream, uint64_t offset, std::span<const char> bytes) {
+              host.outputs.offer(serial, stream, offset, bytes);
+            }};
 }
 
-/// A put that failed although there is a keeper. Without one the containers still run; that
-/// they would not survive us was said when it went.
 bool lost(const result<void>& put) { return !put && put.why().code != ec::unavailable; }
+
+namespace {
 
 result<io::fd> null_input(services& host) {
   auto& sys = host.loop.sys();
@@ -114,6 +115,8 @@ process_streams adopt_streams(services& host, const process_names& who,
   if (auto at = host.shelved.find(who.serial); at != host.shelved.end()) {
     auto entry = std::move(at->second);
     host.shelved.erase(at);
+    if (is_terminal(entry) && !entry.fds.empty())
+      return adopt_terminal(host, who, std::move(entry.fds.front()), log);
     std::array<io::fd, 2> reads;
     for (size_t i = 0; i < reads.size() && i < entry.fds.size(); ++i)
       reads[i] = std::move(entry.fds[i]);
@@ -134,14 +137,10 @@ process_streams adopt_streams(services& host, const process_names& who,
   return out;
 }
 
-namespace {
-
 void drop_kind(services& host, uint64_t kind, uint64_t serial) {
   if (auto dropped = host.keeper.drop({kind, serial}); !dropped && host.keeper.alive())
     spdlog::warn("the keeper's shelf: {}", dropped.why().text());
 }
-
-} // namespace
 
 void drop_stdin(services& host, uint64_t serial) {
   drop_kind(host, shelf_stdin, serial);

@@ -9,10 +9,6 @@
 
 namespace gantry::actors {
 
-/// Kind of the shelf entry that holds the write end of a process's stdin: by itself, so that
-/// CloseStdin can drop it alone.
-inline constexpr uint64_t shelf_stdin = io::shelf_kind::stdio + 1;
-
 /// Whose streams they are: for records and paths.
 struct process_names {
   runtime::container_name container;
@@ -25,13 +21,21 @@ struct process_names {
 /// Gantry's side of a process's streams.
 struct process_streams {
   std::unique_ptr<io::pump> pump; ///< Null where nothing is left to read.
-  io::fd stdin_pipe;              ///< Write end; empty without stdin.
+  io::fd stdin_pipe;              ///< Write end, or a terminal's master; empty without stdin.
+  io::fd terminal;                ///< The master, for its size; empty where there is none.
+};
+
+/// A listening socket to which the runtime sends a terminal's master.
+struct console_socket {
+  io::fd listener;
+  std::string path;
 };
 
 /// Both sides of a new process's streams.
 struct new_streams {
   process_streams ours;
   std::array<io::fd, 3> theirs; ///< stdin, stdout, stderr: for the runtime, closed afterwards.
+  console_socket console;       ///< Instead of all that, where a terminal is asked for.
 
   [[nodiscard]] std::array<int, 3> numbers() const noexcept {
     return {theirs[0].get(), theirs[1].get(), theirs[2].get()};
@@ -42,6 +46,17 @@ struct new_streams {
 /// Cost: three pipes or two and /dev/null, one or two messages to the keeper.
 result<new_streams> make_streams(services& host, const process_names& who, bool with_stdin,
                                  const v1::LogOptions& log);
+
+/// What the owner of a log does not decide: followers hear of growth, the journal of a disk
+/// that refuses.
+io::pump::events log_events(services& host, const process_names& who);
+
+/// A put that failed although there is a keeper. Without one the containers still run; that
+/// they would not survive us was said when it went.
+bool lost(const result<void>& put);
+
+/// Drops one kind of what the shelf holds of a process.
+void drop_kind(services& host, uint64_t kind, uint64_t serial);
 
 /// Takes the streams of an adopted process from the shelf and goes on with its log.
 process_streams adopt_streams(services& host, const process_names& who, const v1::LogOptions& log);

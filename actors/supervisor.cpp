@@ -101,6 +101,7 @@ supervisor(supervisor_actor::stateful_pointer<supervisor_state> self, services* 
     [st](const By& by, const v1::CloseStdinRequest& r) {
       return st->forward<v1::CloseStdinReply>(by, r);
     },
+    [st](const By& by, const v1::ResizeRequest& r) { return st->forward<v1::ResizeReply>(by, r); },
     [st](atom::adopt) { st->adopt(); },
     [st](atom::gone, const std::string& ns, const std::string& id) { st->gone(ns, id); },
     [st](atom::shutdown) { return st->shutdown(); },

@@ -54,7 +54,10 @@ struct alignas(64) log_slot {
   uint32_t reserved;
   std::atomic<uint64_t> stdin_taken; ///< Input bytes that were, or may have been, written.
   log_position at[2];
+  std::atomic<uint64_t> relayed[2]; ///< Stream bytes that were, or may have been, written to the
+                                    ///< client's FIFO.
 };
+static_assert(sizeof(log_slot) == 256); // `relayed` lies where padding was.
 
 /// The journal ring: records that are not on disk yet. Positions only grow; the place in
 /// the ring is position modulo size.

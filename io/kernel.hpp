@@ -96,6 +96,23 @@ public:
   virtual ssize_t tee(int from, int to, size_t bytes) = 0;        ///< tee(2), SPLICE_F_NONBLOCK.
   virtual int eventfd() = 0;                                      ///< Non-blocking, counter 0.
 
+  // -- terminals and clients' FIFOs (-ENOSYS where the kernel has none) ----------------
+
+  virtual int dup(int fd); ///< Another number for the same file, close-on-exec.
+  /// A listening unix socket at `path`, in the place of what was there.
+  virtual int listen(const std::string& path);
+  /// The descriptor that a peer of `listener` has sent (SCM_RIGHTS), made O_NONBLOCK; -EAGAIN
+  /// if none has come. A peer that sent nothing is passed over.
+  virtual int take_descriptor(int listener);
+  /// A client's FIFO `name` in the directory `dir`, read and write, O_NONBLOCK, locked; one
+  /// that is not there is made, 0600, for `owner`. -ELOOP: a symbolic link; -ENOTSUP: no FIFO;
+  /// -EPERM: neither the owner's nor root's; -EBUSY: somebody else has locked it.
+  virtual int open_fifo(int dir, const std::string& name, uint32_t owner);
+  /// Bytes that the master of a terminal can give now; -EIO when the last slave was closed
+  /// and nothing is left. Takes nothing.
+  virtual int terminal_readable(int fd);
+  virtual int set_terminal_size(int fd, uint16_t width, uint16_t height); ///< TIOCSWINSZ.
+
   // -- processes -----------------------------------------------------------------
 
   /// Starts a child of ours without waiting for its exec. If the program cannot be

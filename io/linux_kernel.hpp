@@ -58,6 +58,14 @@ public:
   ssize_t tee(int from, int to, size_t bytes) override;
   int eventfd() override;
 
+  // kernel: terminals
+  int dup(int fd) override;
+  int listen(const std::string& path) override;
+  int take_descriptor(int listener) override;
+  int open_fifo(int dir, const std::string& name, uint32_t owner) override;
+  int terminal_readable(int fd) override;
+  int set_terminal_size(int fd, uint16_t width, uint16_t height) override;
+
   // kernel: processes
   int spawn(const spawn_request& what, child& out) override;
   int reap(int pidfd, exit_status& out) override;

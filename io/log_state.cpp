@@ -45,6 +45,8 @@ log_state log_state::take(const arena& a, uint64_t serial) {
     slots_used_in(a).store(static_cast<uint32_t>(i + 1), std::memory_order_release);
   step();
   slot.stdin_taken.store(0, std::memory_order_relaxed);
+  for (auto& n : slot.relayed)
+    n.store(0, std::memory_order_relaxed);
   slot.serial.store(serial, std::memory_order_release);
   step();
   return log_state(slot);
@@ -91,18 +93,20 @@ bool log_state::sound(const arena& a) const noexcept {
   return true;
 }
 
-void log_state::recover(const arena& a) noexcept {
+uint32_t log_state::recover(const arena& a) noexcept {
   log_position p = at();
   if (p.batch_bytes == 0)
-    return;
+    return 0;
   const size_t s = p.batch_stream;
   const char* landing = a.block(p.block[s]).data() + p.head[s] + p.tail[s];
   const bool was_read =
     std::memcmp(landing, p.nonce, std::min<size_t>(p.batch_bytes, nonce_bytes)) != 0;
   if (was_read)
     p.tail[s] += p.batch_bytes;
+  const uint32_t unread = was_read ? 0 : p.batch_bytes;
   p.batch_bytes = 0;
   become(p);
+  return unread;
 }
 
 bool totals_in_arena(const arena& a, uint64_t serial, log_totals& out) {

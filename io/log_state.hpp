@@ -38,7 +38,8 @@ public:
   [[nodiscard]] bool sound(const arena& a) const noexcept;
 
   /// After a crash: decides by the nonce whether the batch under way was read.
-  void recover(const arena& a) noexcept;
+  /// @returns the size of a batch that was not read.
+  uint32_t recover(const arena& a) noexcept;
 
 private:
   explicit log_state(log_slot& slot) noexcept : slot_(&slot) {}

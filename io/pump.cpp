@@ -84,7 +84,8 @@ result<void> pump::impl::resume(uint64_t serial, std::string dir, std::array<fd,
                    " is damaged",
                  {}};
   state_ = found;
-  state_.recover(arena_);
+  const uint32_t unread = state_.recover(arena_);
+  maybe_lost_ = terminal_ && unread < nonce_bytes ? unread : 0;
   const log_position& p = state_.at();
   cut_tail(log_file_path(dir, p.file_seq), p.file_offset);
   unformatted_ = true;
@@ -132,6 +133,8 @@ void pump::impl::advance() {
     }
     if (drained_ && settle_drain())
       continue;
+    if (held_ && !drained_)
+      return;
     const size_t first = turn_;
     turn_ ^= 1;
     for (const size_t s : {first, first ^ 1})
@@ -164,7 +167,7 @@ void pump::impl::drain(std::function<void(bool)> f) {
   drained_ = std::move(f);
   for (size_t s = 0; s < 2; ++s)
     if (stream& x = streams_[s]; x.in)
-      x.drain_left = static_cast<uint32_t>(std::max(loop_.sys().readable(x.in.get()), 0));
+      x.drain_left = static_cast<uint32_t>(std::max(readable(s), 0));
   later();
 }
 
@@ -176,7 +179,7 @@ bool pump::impl::settle_drain() {
     if (!open(s))
       continue;
     stream& x = streams_[s];
-    const int there = x.in ? loop_.sys().readable(x.in.get()) : 0;
+    const int there = x.in ? readable(s) : 0;
     if (there <= 0) {
       x.drain_left = 0;
       if (at_end(s)) {
@@ -288,6 +291,33 @@ log_totals pump::totals() const {
   if (impl_->state_)
     fill_totals(impl_->state_.at(), impl_->totals_);
   return impl_->totals_;
+}
+
+void pump::is_terminal() noexcept {
+  impl_->terminal_ = true;
+}
+
+uint32_t pump::maybe_lost() const noexcept {
+  return impl_->maybe_lost_;
+}
+
+std::string_view pump::unlogged(int stream) const noexcept {
+  if (!impl_->state_)
+    return {};
+  const log_position& p = impl_->state_.at();
+  const auto s = static_cast<size_t>(stream);
+  if (p.tail[s] == 0)
+    return {};
+  return {impl_->block_of(p, s).data() + p.head[s], p.tail[s]};
+}
+
+void pump::hold(bool on) {
+  if (std::exchange(impl_->held_, on) && !on)
+    impl_->later();
+}
+
+std::atomic<uint64_t>* pump::relayed(int stream) noexcept {
+  return impl_->state_ ? &impl_->state_.slot().relayed[stream] : nullptr;
 }
 
 std::atomic<uint64_t>* pump::stdin_taken() noexcept {

@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "io/arena.hpp"
@@ -76,10 +78,17 @@ public:
     /// The log disk refuses; the writer waits (or: dropping began).
     std::function<void(const error&)> blocked;
     std::function<void()> unblocked;
+    /// Bytes as they come, before they are logged: `offset` counts the stream's bytes. The
+    /// span dies with the call.
+    std::function<void(int stream, uint64_t offset, std::span<const char> bytes)> came;
   };
 
   pump(loop& l, shelf& keeper, block_pool& pool, log_policy policy);
   ~pump(); ///< Only at rest: see `stop`.
+
+  /// Before `begin` or `resume`: stdout is the master of a terminal. The end of such a stream
+  /// is EIO, and of a read of fewer than 16 bytes a crash may leave open whether it happened.
+  void is_terminal() noexcept;
 
   /// Begins a new log in the directory `dir` (exists). Takes an arena slot.
   /// @param fds Read ends of stdout and stderr, O_NONBLOCK, owned by the pump from here;
@@ -103,8 +112,20 @@ public:
 
   [[nodiscard]] log_totals totals() const;
 
+  /// Of a terminal after `resume`: so many bytes may have been lost in the crash.
+  [[nodiscard]] uint32_t maybe_lost() const noexcept;
+
+  /// What was read of a stream and is not in the log's files yet. Dies with the next turn.
+  [[nodiscard]] std::string_view unlogged(int stream) const noexcept;
+
+  /// Reads nothing while held, so that the writer waits, but for a `drain`.
+  void hold(bool on);
+
   /// Where the slot keeps how far stdin was taken; null without a slot. Zero in a new one.
   [[nodiscard]] std::atomic<uint64_t>* stdin_taken() noexcept;
+
+  /// The same of how far a stream was passed on to its FIFO.
+  [[nodiscard]] std::atomic<uint64_t>* relayed(int stream) noexcept;
 
 private:
   struct impl;

@@ -73,7 +73,7 @@ pump::impl::landing pump::impl::find_landing(size_t s, uint32_t wanted) {
 /// `advance` again; else the stream is being watched.
 bool pump::impl::read_stream(size_t s) {
   stream& x = streams_[s];
-  const int there = x.in ? loop_.sys().readable(x.in.get()) : 0;
+  const int there = x.in ? readable(s) : 0;
   if (there > 0) {
     const auto most = static_cast<uint32_t>(std::min<size_t>(loop_.policy().pump_bytes, INT32_MAX));
     grow_pipe(s, static_cast<uint32_t>(there));
@@ -95,7 +95,7 @@ bool pump::impl::read_stream(size_t s) {
 bool pump::impl::read_batch(size_t s, uint32_t wanted) {
   stream& x = streams_[s];
   char ahead[nonce_bytes] = {};
-  if (wanted < nonce_bytes) {
+  if (wanted < nonce_bytes && !is_terminal(s)) { // There a byte that is no UTF-8 must do.
     wanted = look_ahead(s, wanted, ahead);
     if (wanted == 0) { // Somebody else reads this pipe as well.
       watch(s);
@@ -120,10 +120,14 @@ bool pump::impl::read_batch(size_t s, uint32_t wanted) {
   batch_step();
   // Fewer than promised: the container reads its own pipe, or writes packets into it.
   log_position next = state_.at();
+  const uint32_t before = next.tail[s];
   next.batch_bytes = 0;
   next.tail[s] += got > 0 ? static_cast<uint32_t>(got) : 0;
   state_.become(next);
   touch();
+  if (got > 0 && on_.came)
+    on_.came(static_cast<int>(s), next.bytes[s] + next.dropped[s] + before,
+             to.first(static_cast<size_t>(got)));
   x.drain_left -= std::min(x.drain_left, got > 0 ? static_cast<uint32_t>(got) : x.drain_left);
   unformatted_ = true;
   if (write_records())
@@ -186,11 +190,19 @@ void pump::impl::next_nonce(uint64_t (&nonce)[2]) {
   nonce[1] = random[pool_.random_used_++];
 }
 
+int pump::impl::readable(size_t s) {
+  auto& sys = loop_.sys();
+  const int number = streams_[s].in.get();
+  return is_terminal(s) ? sys.terminal_readable(number) : sys.readable(number);
+}
+
 /// Whether an empty pipe has no writer any more. (A read would tell, too, but could take a
 /// byte that came in this moment.)
 bool pump::impl::at_end(size_t s) {
   if (!streams_[s].in)
     return true;
+  if (is_terminal(s))
+    return readable(s) == -EIO;
   const ssize_t copied = loop_.sys().tee(streams_[s].in.get(), pool_.scratch_[1].get(), 1);
   if (copied > 0) {
     char ignored = 0;

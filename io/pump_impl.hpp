@@ -64,6 +64,7 @@ struct pump::impl {
                          const char (&ahead)[nonce_bytes]);
   uint32_t look_ahead(size_t s, uint32_t count, char (&ahead)[nonce_bytes]);
   void next_nonce(uint64_t (&nonce)[2]);
+  int readable(size_t s);
   bool at_end(size_t s);
   void flush(size_t s);
   void end_stream(size_t s);
@@ -86,6 +87,7 @@ struct pump::impl {
   [[nodiscard]] std::span<char> block_of(const log_position& p, size_t s) const {
     return arena_.block(p.block[s]);
   }
+  [[nodiscard]] bool is_terminal(size_t s) const noexcept { return terminal_ && s == 0; }
   [[nodiscard]] bool open(size_t s) const { return state_.at().closed[s] == 0; }
 
   loop& loop_;
@@ -111,6 +113,9 @@ struct pump::impl {
   uint8_t turn_ = 0; ///< Which stream is asked first.
   goal goal_ = goal::rest;
   work work_ = work::none;
+  bool terminal_ = false;    ///< stdout is the master of a terminal.
+  bool held_ = false;        ///< Nothing is read but for a drain.
+  uint32_t maybe_lost_ = 0;
   bool unformatted_ = false; ///< The last batch may hold whole lines.
   bool posted_ = false;
   bool blocked_ = false; ///< The owner was told so.

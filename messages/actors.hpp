@@ -53,6 +53,7 @@ using stuck = caf::atom_constant<caf::atom("stuck")>;
 using sweep = caf::atom_constant<caf::atom("sweep")>;
 using orphan = caf::atom_constant<caf::atom("orphan")>;
 using gone = caf::atom_constant<caf::atom("gone")>;
+using fed = caf::atom_constant<caf::atom("fed")>;
 using writable = caf::atom_constant<caf::atom("writable")>;
 using shutdown = caf::atom_constant<caf::atom("shutdown")>;
 } // namespace atom
@@ -72,6 +73,7 @@ using supervisor_actor = caf::typed_actor<
   caf::replies_to<v1::By, v1::ExecRequest>::with<v1::ExecReply>,
   caf::replies_to<v1::By, v1::WriteStdinRequest>::with<v1::WriteStdinReply>,
   caf::replies_to<v1::By, v1::CloseStdinRequest>::with<v1::CloseStdinReply>,
+  caf::replies_to<v1::By, v1::ResizeRequest>::with<v1::ResizeReply>,
   // Takes over every container that the world knows (the start after a crash or a stop).
   caf::reacts_to<atom::adopt>,
   // INTERNAL: a container has been removed, or was never made: forget its actor.
@@ -101,6 +103,8 @@ using container_actor = caf::typed_actor<
   // For a process's stdin: handed to the process's actor.
   caf::replies_to<v1::By, v1::WriteStdinRequest>::with<v1::WriteStdinReply>,
   caf::replies_to<v1::By, v1::CloseStdinRequest>::with<v1::CloseStdinReply>,
+  // The size of a process's terminal: recorded, and handed to the process's actor.
+  caf::replies_to<v1::By, v1::ResizeRequest>::with<v1::ResizeReply>,
   // Takes over what the world says of this container, and finishes what was half done.
   caf::reacts_to<atom::adopt>,
   // INTERNAL: the bundle and the log directory are ready, or not.
@@ -154,6 +158,10 @@ using process_actor = caf::typed_actor<
   caf::replies_to<v1::WriteStdinRequest>::with<v1::WriteStdinReply>,
   // Ends stdin for good.
   caf::replies_to<v1::By, v1::CloseStdinRequest>::with<v1::CloseStdinReply>,
+  // From the container: the size of its terminal, recorded already.
+  caf::replies_to<v1::ResizeRequest>::with<v1::ResizeReply>,
+  // INTERNAL: bytes came through the client's FIFO for stdin.
+  caf::reacts_to<atom::fed, std::string>,
   // INTERNAL: the pipe of stdin takes bytes again.
   caf::reacts_to<atom::writable, int32_t>,
   // Come to rest and end; the process and its log slot stay as they are.
@@ -204,3 +212,5 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::WriteStdinRequest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::WriteStdinReply)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::CloseStdinRequest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::CloseStdinReply)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::ResizeRequest)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::ResizeReply)

@@ -81,8 +81,26 @@ result<void> make_absolute(const std::string& base, json& config) {
   return {};
 }
 
+/// The request says whether there is a terminal: what it says is recorded.
+result<void> lay_terminal_over(const v1::ContainerSpec& spec, json& process) {
+  const auto& terminal = member(process, "terminal");
+  if (!terminal.is_null() && !terminal.is_boolean())
+    return not_oci("process.terminal is not true or false", "see the OCI runtime specification");
+  if (terminal == true && !spec.terminal())
+    return not_oci("process.terminal is true, but the request asks for no terminal",
+                   "ask for one (-t, terminal), or set process.terminal to false");
+  process["terminal"] = spec.terminal();
+  if (!spec.terminal())
+    process.erase("consoleSize");
+  else
+    set_console_size(process, spec.terminal_size());
+  return {};
+}
+
 result<void> lay_over(const v1::ContainerSpec& spec, json& config) {
   auto& process = config["process"];
+  if (auto done = lay_terminal_over(spec, process); !done)
+    return done;
   if (!spec.args().empty())
     process["args"] = strings(spec.args());
   if (!spec.env().empty())
@@ -108,6 +126,19 @@ result<void> lay_over(const v1::ContainerSpec& spec, json& config) {
 }
 
 } // namespace
+
+void set_console_size(json& process, const v1::TerminalSize& size) {
+  if (size.width() != 0)
+    process["consoleSize"] = {{"width", size.width()}, {"height", size.height()}};
+}
+
+void add_term(json& env) {
+  const bool has = std::any_of(env.begin(), env.end(), [](const json& x) {
+    return x.is_string() && x.get_ref<const std::string&>().starts_with("TERM=");
+  });
+  if (!has)
+    env.emplace_back("TERM=xterm");
+}
 
 void merge_env(json& env, const google::protobuf::RepeatedPtrField<std::string>& over) {
   if (!env.is_array())
@@ -137,11 +168,6 @@ result<void> check_config_process(const json& config) {
   const auto& env = member(process, "env");
   if (!env.is_null() && !all_strings(env))
     return not_oci("process.env is not a list of strings", "write KEY=VALUE strings");
-  const auto& terminal = member(process, "terminal");
-  if (!terminal.is_null() && terminal != false)
-    return error{ec::unsupported,
-                 "config.json: process.terminal is true: pseudo-terminals are not supported yet",
-                 "set process.terminal to false; stdin, stdout and stderr are pipes"};
   const auto& cwd = member(process, "cwd");
   if (!cwd.is_string())
     return not_oci("process.cwd is missing", "name an absolute directory, such as /");

@@ -38,6 +38,7 @@ struct prepared_bundle {
 result<void> check_spec(const v1::ContainerSpec& spec);
 result<void> check_process(const v1::ProcessSpec& spec);
 result<void> check_resources(const v1::Resources& r);
+result<void> check_terminal_size(const v1::TerminalSize& size);
 
 /// The whole config.json for a root filesystem and options: namespaces, masked and
 /// read-only paths, Docker-like capabilities and seccomp allow list, no new privileges.

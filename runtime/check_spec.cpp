@@ -92,11 +92,14 @@ result<void> check_source(const v1::ContainerSpec& spec) {
   return {};
 }
 
-result<void> check_terminal(bool terminal) {
-  if (terminal)
-    return error{ec::unsupported, "terminal: pseudo-terminals are not supported yet",
-                 "leave terminal out; stdin, stdout and stderr are pipes"};
-  return {};
+template <class Spec>
+result<void> check_terminal(const Spec& spec) {
+  if (!spec.has_terminal_size())
+    return {};
+  if (!spec.terminal())
+    return error{ec::invalid_argument, "terminal_size: there is no terminal",
+                 "ask for one (terminal), or leave the size out"};
+  return check_terminal_size(spec.terminal_size());
 }
 
 } // namespace
@@ -157,6 +160,42 @@ result<void> check_env(const google::protobuf::RepeatedPtrField<std::string>& en
   return {};
 }
 
+template <class Spec>
+result<void> check_fifos(const Spec& spec) {
+  const auto& f = spec.fifos();
+  const std::pair<const char*, const std::string&> all[] = {
+    {"fifos.stdin", f.stdin_path()},
+    {"fifos.stdout", f.stdout_path()},
+    {"fifos.stderr", f.stderr_path()}};
+  for (const auto& [field, path] : all) {
+    if (path.empty())
+      continue;
+    if (auto fine = check_path(field, path); !fine)
+      return fine;
+    if (path.back() == '/')
+      return bad(field, shown(path), "name a FIFO, not a directory");
+    for (const auto& [other, same] : all)
+      if (other != field && same == path)
+        return bad(field, shown(path), "each stream needs a FIFO of its own");
+  }
+  if (!f.stdin_path().empty() && !spec.with_stdin())
+    return error{ec::invalid_argument, "fifos.stdin: the process has no stdin",
+                 "ask for one (with_stdin), or leave the FIFO out"};
+  if (!f.stderr_path().empty() && spec.terminal())
+    return error{ec::invalid_argument, "fifos.stderr: a terminal's output is all stdout",
+                 "leave it out"};
+  return {};
+}
+
+result<void> check_terminal_size(const v1::TerminalSize& size) {
+  const auto fits = [](uint32_t n) { return n >= 1 && n <= 65535; };
+  if (fits(size.width()) && fits(size.height()))
+    return {};
+  return bad("terminal size",
+             std::to_string(size.width()) + "x" + std::to_string(size.height()),
+             "width and height are 1 to 65535 each");
+}
+
 result<user_ids> parse_user(std::string_view text) {
   user_ids out;
   if (text.empty())
@@ -190,7 +229,7 @@ result<void> check_spec(const v1::ContainerSpec& spec) {
      check_hostname(spec.hostname()), check_resources(spec.resources()),
      check_label_map("labels", spec.labels()), check_label_map("annotations", spec.annotations()),
      check_runtime_name(spec.runtime()), check_log(spec.log()),
-     stop ? result<void>{} : stop.why(), check_terminal(spec.terminal())});
+     stop ? result<void>{} : stop.why(), check_terminal(spec), check_fifos(spec)});
   if (!done)
     return done;
   if (spec.stop_timeout_ns() < 0 || spec.stop_timeout_ns() > longest_stop)
@@ -227,7 +266,9 @@ result<void> check_process(const v1::ProcessSpec& spec) {
     return bad("apparmor_profile", shown(spec.apparmor_profile()), "use the name of a profile");
   if (auto done = check_log(spec.log()); !done)
     return done;
-  return check_terminal(spec.terminal());
+  if (auto done = check_fifos(spec); !done)
+    return done;
+  return check_terminal(spec);
 }
 
 } // namespace gantry::runtime

@@ -22,6 +22,12 @@ nlohmann::json capability_sets(const nlohmann::json& names);
 /// Puts `KEY=VALUE` entries over those that are there.
 void merge_env(nlohmann::json& env, const google::protobuf::RepeatedPtrField<std::string>& over);
 
+/// process.consoleSize; a size of 0 leaves what is there.
+void set_console_size(nlohmann::json& process, const v1::TerminalSize& size);
+
+/// Programs on a terminal look for TERM: xterm, unless it is set.
+void add_term(nlohmann::json& env);
+
 /// `make_config` without linux.seccomp, which is the same for all and large.
 nlohmann::json config_without_seccomp(const bundle_request& req);
 

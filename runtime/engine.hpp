@@ -44,6 +44,7 @@ struct create_command {
   std::string bundle;          ///< Gantry's own.
   /// stdin, stdout, stderr of the container: borrowed until the callback.
   std::array<int, 3> stdio{};
+  std::string console;         ///< Instead: the socket that is sent the terminal's master.
   bool run = false;            ///< `run -d`: create and start in one call.
   uint64_t op = 0;             ///< GANTRY_OP.
 };
@@ -56,6 +57,7 @@ struct exec_command {
   std::string dir;          ///< Where the process file, the pid file and the log go (the bundle).
   std::string name;         ///< A file name part that is unique among living execs.
   std::array<int, 3> stdio{};
+  std::string console; ///< As of a create.
   uint64_t op = 0;
 };
 

@@ -41,6 +41,8 @@ std::string_view type_of(const Record& r) {
     return "restored";
   case Record::kLogBlocked:
     return r.log_blocked().blocked() ? "log-blocked" : "log-unblocked";
+  case Record::kOutputGap:
+    return "output-gap";
   case Record::kSupervisorStarted:
     return "supervisor-started";
   case Record::kSupervisorStopping:
@@ -51,7 +53,8 @@ std::string_view type_of(const Record& r) {
     return "gap";
   case Record::BODY_NOT_SET: // A later version recorded it: told, not passed over in silence.
     return "unknown";
-  default: // Intents, answers, Died, StateRestored, StdinClosed, ProcessForgotten.
+  default: // Intents, answers, Died, StateRestored, StdinClosed, Resized,
+           // ProcessForgotten.
     return {};
   }
 }
@@ -142,6 +145,10 @@ void put_body(v1::Event& e, const Record& r) {
     break;
   case Record::kLogBlocked:
     e.set_message(r.log_blocked().message());
+    break;
+  case Record::kOutputGap:
+    e.set_message(r.output_gap().reason());
+    put_number(e, "at_most_bytes", r.output_gap().at_most_bytes());
     break;
   case Record::kSupervisorStarted:
     return put_supervisor(e, r.supervisor_started());

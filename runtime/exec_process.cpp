@@ -34,11 +34,15 @@ result<json> exec_process(const json& config, const v1::ProcessSpec& spec) {
   if (auto done = check_config_process(config); !done)
     return std::move(done).why();
   json out = config["process"];
-  out["terminal"] = false;
+  out["terminal"] = spec.terminal();
   out.erase("consoleSize");
   out.erase("commandLine");
   out["args"] = strings(spec.args());
   merge_env(out["env"], spec.env());
+  if (spec.terminal()) {
+    set_console_size(out, spec.terminal_size());
+    add_term(out["env"]);
+  }
   if (!spec.workdir().empty())
     out["cwd"] = spec.workdir();
   if (!spec.user().empty()) {

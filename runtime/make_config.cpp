@@ -87,7 +87,9 @@ json process_for(const bundle_request& req) {
     env.emplace_back(default_path);
   for (const auto& e : spec.env())
     env.push_back(e);
-  return {{"terminal", false},
+  if (spec.terminal())
+    add_term(env);
+  return {{"terminal", spec.terminal()},
           {"user", {{"uid", user->uid}, {"gid", user->gid}}},
           {"args", strings(spec.args())},
           {"env", std::move(env)},
@@ -130,6 +132,7 @@ json config_without_seccomp(const bundle_request& req) {
              {"resources", std::move(resources)},
              {"maskedPaths", masked_paths()},
              {"readonlyPaths", readonly_paths()}}}};
+  set_console_size(out["process"], spec.terminal_size());
   if (!spec.annotations().empty())
     out["annotations"] = string_map(spec.annotations());
   return out;

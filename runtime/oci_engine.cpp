@@ -12,6 +12,16 @@ constexpr size_t log_limit = 64u << 10;
 constexpr auto table_retry = std::chrono::milliseconds(1);
 constexpr int table_tries = 200;
 
+/// Pipes of the process, or a terminal that the runtime makes and sends us.
+void set_streams(oci_call& x, const std::array<int, 3>& stdio, const std::string& console) {
+  if (console.empty()) {
+    x.stdio = stdio;
+    return;
+  }
+  x.argv.emplace_back("--console-socket");
+  x.argv.push_back(console);
+}
+
 } // namespace
 
 oci_call oci_driver::call(std::string step, const std::string& runtime, const std::string& id,
@@ -79,10 +89,10 @@ void oci_driver::create(create_command c, made_answer answer) {
   x.step = "create";
   if (c.run)
     x.argv.emplace_back("--detach");
+  set_streams(x, c.stdio, c.console);
   for (const auto& word : {std::string("--bundle"), c.bundle, std::string("--pid-file"), pid_file,
                            c.id})
     x.argv.push_back(word);
-  x.stdio = c.stdio;
   std::weak_ptr<oci_driver> weak = weak_from_this();
   x.on_overdue = [weak, id = c.id] {
     if (auto self = weak.lock())
@@ -156,10 +166,10 @@ void oci_driver::exec(exec_command c, made_answer answer) {
     return;
   }
   auto x = call("exec", c.runtime, c.id, base + ".log", policy_.exec_deadline, c.op);
+  set_streams(x, c.stdio, c.console);
   for (const auto& word : {std::string("--detach"), std::string("--process"), base + ".json",
                            std::string("--pid-file"), pid_file, c.id})
     x.argv.push_back(word);
-  x.stdio = c.stdio;
   auto answered = std::make_shared<made_answer>(
     [weak = weak_from_this(), f, base](result<made_process> r) {
       if (auto self = weak.lock())

@@ -35,6 +35,9 @@ struct process_view {
   std::optional<v1::Exit> exit;
   bool with_stdin = false;
   bool stdin_closed = false;
+  bool terminal = false;
+  uint16_t width = 0; ///< Of the terminal, as far as somebody set it; 0: nobody did.
+  uint16_t height = 0;
   int64_t started_at_ns = 0;
   uint64_t op = 0;
   std::string request_id;

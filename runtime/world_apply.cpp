@@ -25,6 +25,11 @@ void set_pid(process_view& p, const Record& r, uint64_t start_ticks) {
     p.start_ticks = start_ticks;
 }
 
+void set_size(process_view& p, const v1::TerminalSize& size) {
+  p.width = uint16_t(size.width());
+  p.height = uint16_t(size.height());
+}
+
 void follow_flag(container_view& c, v1::State s) {
   if (s == v1::PAUSED)
     c.paused = true;
@@ -120,6 +125,8 @@ void world::impl::create(const Record& r) {
   p.id = init_id;
   p.serial = body.process_serial();
   p.with_stdin = body.spec().with_stdin();
+  p.terminal = body.spec().terminal();
+  set_size(p, body.spec().terminal_size());
   p.op = body.op();
   p.request_id = r.request_id();
   p.intent_seq = r.seq();
@@ -254,6 +261,9 @@ void world::impl::apply_process(container_view& c, const Record& r) {
   case Record::kStdinClosed:
     p->stdin_closed = true;
     break;
+  case Record::kResized:
+    set_size(*p, r.resized().size());
+    break;
   case Record::kProcessForgotten:
     if (p->id != init_id && p->phase == phase::exited)
       drop_process(c, p->id);
@@ -306,6 +316,9 @@ bool world::impl::begin_fresh_run(container_view& c, const Record& r) {
   next.id = init->id;
   next.serial = r.starting().process_serial();
   next.with_stdin = init->with_stdin;
+  next.terminal = init->terminal;
+  next.width = init->width;
+  next.height = init->height;
   next.op = r.starting().op();
   next.request_id = r.request_id();
   next.intent_seq = r.seq();
@@ -324,6 +337,8 @@ void world::impl::add_exec(container_view& c, const Record& r) {
   p.serial = r.exec_adding().process_serial();
   p.spec = r.exec_adding().spec().SerializeAsString();
   p.with_stdin = r.exec_adding().spec().with_stdin();
+  p.terminal = r.exec_adding().spec().terminal();
+  set_size(p, r.exec_adding().spec().terminal_size());
   p.op = r.exec_adding().op();
   p.request_id = r.request_id();
   p.intent_seq = r.seq();

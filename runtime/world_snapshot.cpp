@@ -31,6 +31,11 @@ void save_process(const process_view& p, journal::ProcessState& out) {
     *out.mutable_exit() = *p.exit;
   out.set_with_stdin(p.with_stdin);
   out.set_stdin_closed(p.stdin_closed);
+  out.set_terminal(p.terminal);
+  if (p.width != 0) {
+    out.mutable_terminal_size()->set_width(p.width);
+    out.mutable_terminal_size()->set_height(p.height);
+  }
   out.set_started_at_ns(p.started_at_ns);
   out.set_op(p.op);
   out.set_request_id(p.request_id);
@@ -53,6 +58,9 @@ process_view load_process(const journal::ProcessState& s) {
     p.exit = s.exit();
   p.with_stdin = s.with_stdin();
   p.stdin_closed = s.stdin_closed();
+  p.terminal = s.terminal();
+  p.width = uint16_t(s.terminal_size().width());
+  p.height = uint16_t(s.terminal_size().height());
   p.started_at_ns = s.started_at_ns();
   p.op = s.op();
   p.request_id = s.request_id();

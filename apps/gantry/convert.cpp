@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "apps/gantry/detach_keys.hpp"
 #include "apps/gantry/units.hpp"
 
 namespace gantry::cli {
@@ -155,6 +156,7 @@ void take_spec(reader& in, options& to) {
   spec.set_read_only(line.flag("--read-only"));
   spec.set_runtime(line.text("--runtime"));
   spec.set_with_stdin(line.flag("--interactive"));
+  spec.set_terminal(line.flag("--tty"));
   spec.set_remove_on_exit(line.flag("--rm"));
   spec.set_stop_signal(line.text("--stop-signal"));
   spec.set_network(line.text("--network"));
@@ -176,6 +178,7 @@ void take_process(reader& in, options& to) {
   spec.set_workdir(line.text("--workdir"));
   spec.set_user(line.text("--user"));
   spec.set_with_stdin(line.flag("--interactive"));
+  spec.set_terminal(line.flag("--tty"));
   take_log_options(in, line.list("--log-opt"), *spec.mutable_log());
 }
 
@@ -239,6 +242,11 @@ void take_words(reader& in, options& to) {
 
 void take_looks(reader& in, options& out) {
   const auto& line = in.line;
+  out.no_stdin = line.flag("--no-stdin");
+  out.replay = line.flag("--replay");
+  const std::string keys = line.text("--detach-keys");
+  in.take("--detach-keys", keys.empty() ? std::string(usual_detach_keys) : keys,
+          parse_detach_keys, [&out](std::string bytes) { out.detach_keys = std::move(bytes); });
   in.take("--time", parse_duration, [&out](int64_t ns) { out.timeout_ns = ns; });
   const auto lines = [](std::string_view t) {
     return t == "all" ? result<int64_t>(int64_t{0}) : parse_number(t, 1, INT64_MAX);

@@ -27,8 +27,12 @@ sigset_t forwarded() {
 
 } // namespace
 
-signal_inbox::signal_inbox() {
-  const sigset_t set = forwarded();
+signal_inbox::signal_inbox(bool terminal) {
+  sigset_t set = forwarded();
+  if (terminal) {
+    sigaddset(&set, SIGWINCH);
+    sigaddset(&set, SIGCONT);
+  }
   ::sigprocmask(SIG_BLOCK, &set, nullptr);
   fd_ = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
@@ -70,7 +74,9 @@ void foreground::step(int timeout_ms, stdin_copy* input) {
 
 void foreground::take_signals() {
   while (const int signal = signals_.take()) {
-    if ((signal == SIGINT || signal == SIGTERM) && ++interrupts_ >= patience)
+    if (signal == SIGWINCH || signal == SIGCONT)
+      resized_ = true;
+    else if ((signal == SIGINT || signal == SIGTERM) && ++interrupts_ >= patience)
       leaving_ = signal;
     else if (ref_)
       forward(signal);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/gantry/attached.hpp"
 #include "apps/gantry/log_copy.hpp"
 #include "apps/gantry/session.hpp"
 #include "apps/gantry/sink.hpp"
@@ -16,7 +17,8 @@ namespace gantry::cli {
 /// taken in; nothing that arrives is forgotten.
 class signal_inbox {
 public:
-  signal_inbox();
+  /// @param terminal Also those that tell of our terminal: its size, and that we go on.
+  explicit signal_inbox(bool terminal = false);
   ~signal_inbox();
   signal_inbox(const signal_inbox&) = delete;
   signal_inbox& operator=(const signal_inbox&) = delete;
@@ -58,7 +60,16 @@ public:
   /// has a reader, so that one that removes itself takes no output with it.
   int start_and_follow(const v1::Ref& ref, uint64_t instance, bool with_stdin);
 
+  /// Joins the process's streams; with a terminal, it is as if it ran in ours. Ends with the
+  /// process, or when the detach keys are typed.
+  /// @returns The program's exit code.
+  int join(const attach_plan& plan);
+
 private:
+  struct stay;
+
+  void stay_step(stay& here);
+  int leave(stay& here, client::unary<v1::WaitReply>& exit);
   void step(int timeout_ms, stdin_copy* input);
   void take_signals();
   void forward(int signal);
@@ -74,6 +85,7 @@ private:
   std::vector<std::unique_ptr<client::unary<v1::KillReply>>> sent_;
   std::unique_ptr<client::unary<v1::StartReply>> start_; ///< To be sent behind the readers.
   std::optional<result<v1::StartReply>> started_; ///< Its answer.
+  bool resized_ = false; ///< Our terminal may have another size.
   int interrupts_ = 0;
   int leaving_ = 0; ///< The signal that made us give up.
 };

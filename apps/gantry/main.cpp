@@ -17,6 +17,7 @@ constexpr std::array commands{
   row{"run", gantry::cli::run_command},
   row{"create", gantry::cli::run_command},
   row{"exec", gantry::cli::exec_command},
+  row{"attach", gantry::cli::attach_command},
   row{"start", gantry::cli::start_command},
   row{"kill", gantry::cli::kill_command},
   row{"stop", gantry::cli::stop_command},

@@ -1,5 +1,8 @@
+#include <unistd.h>
+
 #include "apps/gantry/foreground.hpp"
 #include "apps/gantry/objects.hpp"
+#include "apps/gantry/raw_terminal.hpp"
 #include "apps/gantry/session.hpp"
 
 namespace gantry::cli {
@@ -33,6 +36,41 @@ int say_exec(session& s, const std::string& id, const v1::ExecReply& r) {
   return 0;
 }
 
+/// The terminal that is made begins with the size of ours.
+template <class Spec>
+std::optional<error> set_terminal(bool input, Spec& spec) {
+  if (input && ::isatty(STDIN_FILENO) != 1)
+    return error{ec::invalid_argument, "our stdin is not a terminal",
+                 "leave -t out, or run it in a terminal"};
+  if (const auto size = terminal_size_of(STDOUT_FILENO); size.width() != 0)
+    *spec.mutable_terminal_size() = size;
+  return std::nullopt;
+}
+
+attach_plan plan_for(session& s, const v1::Ref& ref, bool input) {
+  attach_plan plan;
+  plan.ref = ref;
+  plan.input = input;
+  plan.close_stdin = true;
+  plan.replay = true;
+  plan.keys = s.opt.detach_keys;
+  return plan;
+}
+
+/// It is started once we listen: no byte and no key comes too early.
+int run_in_terminal(session& s, foreground& front, v1::CreateRequest& r) {
+  if (auto why = set_terminal(s.opt.spec.with_stdin(), *r.mutable_spec()))
+    return failed(*why);
+  r.set_start(false);
+  auto reply = front.ask<v1::CreateReply>("/gantry.v1.Containers/Create", r);
+  if (!reply)
+    return failed(reply.why());
+  auto plan = plan_for(s, r.ref(), s.opt.spec.with_stdin());
+  plan.instance = reply->instance();
+  plan.start = true;
+  return front.join(plan);
+}
+
 } // namespace
 
 int run_command(session& s) {
@@ -47,8 +85,11 @@ int run_command(session& s) {
     auto reply = s.way.ask<v1::CreateReply>(method, r);
     return reply ? say_created(s, id, *reply) : failed(reply.why());
   }
-  signal_inbox signals; // From here on: one that comes early reaches the container later.
+  // From here on: one that comes early reaches the container later.
+  signal_inbox signals(s.opt.spec.terminal());
   foreground front(s, signals);
+  if (s.opt.spec.terminal())
+    return run_in_terminal(s, front, r);
   r.set_start(!s.opt.spec.remove_on_exit());
   auto reply = front.ask<v1::CreateReply>(method, r);
   if (!reply)
@@ -70,11 +111,21 @@ int exec_command(session& s) {
     auto reply = s.way.ask<v1::ExecReply>(method, r);
     return reply ? say_exec(s, id, *reply) : failed(reply.why());
   }
-  signal_inbox signals;
+  const bool terminal = s.opt.process_spec.terminal();
+  signal_inbox signals(terminal);
   foreground front(s, signals);
+  if (terminal)
+    if (auto why = set_terminal(s.opt.process_spec.with_stdin(), *r.mutable_spec()))
+      return failed(*why);
   auto reply = front.ask<v1::ExecReply>(method, r);
   if (!reply)
     return failed(reply.why());
+  if (terminal) {
+    auto plan = plan_for(s, r.ref(), s.opt.process_spec.with_stdin());
+    plan.process = reply->process();
+    plan.instance = reply->instance();
+    return front.join(plan);
+  }
   return front.follow(r.ref(), reply->process(), reply->instance(),
                       s.opt.process_spec.with_stdin());
 }

@@ -91,6 +91,7 @@ std::string spec_json(const v1::ContainerSpec& s) {
     .map("annotations", s.annotations())
     .text("runtime", s.runtime())
     .flag("with_stdin", s.with_stdin())
+    .flag("terminal", s.terminal())
     .flag("remove_on_exit", s.remove_on_exit())
     .raw("log", log_json(s.log()))
     .text("stop_signal", s.stop_signal())
@@ -107,7 +108,13 @@ std::string process_json(const v1::Process& p) {
     .text("workdir", p.spec().workdir())
     .text("user", p.spec().user())
     .flag("stdin_open", p.stdin_open())
+    .flag("terminal", p.terminal())
     .time("started_at", p.started_at_ns());
+  if (p.has_terminal_size())
+    o.raw("terminal_size", json_object()
+                             .number("width", p.terminal_size().width())
+                             .number("height", p.terminal_size().height())
+                             .done());
   if (p.has_exit())
     o.raw("exit", to_json(p.exit()));
   else

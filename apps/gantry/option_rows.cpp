@@ -38,6 +38,11 @@ constexpr std::array rows{
              "Working directory in the container (default /)"},
   option_row{"-u,--user", "UID[:GID]", process, plain, "User, numeric"},
   option_row{"-i,--interactive", "", process, plain, "Pass our stdin to the process"},
+  option_row{"-t,--tty", "", process, plain, "Give the process a terminal"},
+  option_row{"--no-stdin", "", "attach", plain, "Only look: pass no input on"},
+  option_row{"--replay", "", "attach", plain, "Begin with its first output, not with what comes"},
+  option_row{"--detach-keys", "KEYS", "run exec attach", plain,
+             "Keys that leave it running (default ctrl-p,ctrl-q)"},
   option_row{"--log-opt", "K=V", process, plain,
              "max-size=64m, max-file=10, max-line=1m, when-full=block|drop; or several, with "
              "commas"},

@@ -29,6 +29,11 @@ struct options {
   std::string name; ///< Of the container or of the exec; empty: one is chosen.
   bool detach = false;
 
+  // Of attaching.
+  bool no_stdin = false;
+  bool replay = false;
+  std::string detach_keys; ///< As a terminal sends them.
+
   // Of what exists.
   std::vector<std::string> ids;
   std::string process;

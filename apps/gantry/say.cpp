@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "apps/gantry/json.hpp"
+#include "apps/gantry/raw_terminal.hpp"
 #include "apps/gantry/units.hpp"
 
 namespace gantry::cli {
@@ -65,6 +66,7 @@ void print(std::string_view text) {
 }
 
 void end_after_failed_write(int err) {
+  put_terminal_back();
   if (err != EPIPE)
     say_error(from_errno(err, "write to", "stdout"));
   std::_Exit(err == EPIPE ? 128 + SIGPIPE : 125);

@@ -75,6 +75,7 @@ int ask_each(session& s, const char* method, Request request, Show show) {
 // One function a command; each returns the program's exit code.
 int run_command(session& s); ///< run, create
 int exec_command(session& s);
+int attach_command(session& s);
 int start_command(session& s);
 int kill_command(session& s);
 int stop_command(session& s);

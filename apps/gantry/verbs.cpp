@@ -43,8 +43,22 @@ Examples:
   gantry exec web ps
   gantry exec -d --id backup web -- /bin/backup --all
   gantry exec -i web sh < script.sh
+  gantry exec -it web sh
 
 Exit codes: as for run.)"},
+  verb_row{
+    "attach", make, "Join the streams of a running process", "[OPTIONS] ID [PROCESS]",
+    words::one_process,
+    R"(Its output is ours, and our input, with a terminal also our keys and our size, goes to it.
+Several may be attached at once. The detach keys leave it running; so does a restart of gantryd,
+after which the session goes on.
+
+Examples:
+  gantry attach web
+  gantry attach --no-stdin --replay web
+  gantry attach --detach-keys ctrl-x,x web shell
+
+Exit codes: as for run; 0 when the detach keys were typed.)"},
   verb_row{"kill", steer, "Send a signal to a container or one process", "[OPTIONS] ID [PROCESS]",
            words::one_process,
            R"(Examples:

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "actors/front.hpp"
+#include "gateways/bus/attach.hpp"
 #include "gateways/bus/grpc_call.hpp"
 #include "gateways/bus/health.hpp"
 #include "gateways/bus/reflection.hpp"
@@ -123,6 +124,8 @@ constexpr std::array methods{
          unary<v1::WriteStdinRequest, v1::WriteStdinReply>},
   method{"/gantry.v1.Processes/CloseStdin", right::operate,
          unary<v1::CloseStdinRequest, v1::CloseStdinReply>},
+  method{"/gantry.v1.Processes/Resize", right::operate, unary<v1::ResizeRequest, v1::ResizeReply>},
+  method{"/gantry.v1.Processes/Attach", right::read, nullptr, attach},
   method{"/gantry.v1.Events/Follow", right::read, follow_events},
   method{"/gantry.v1.Logs/Read", right::read, read_log},
   method{"/grpc.health.v1.Health/Check", right::read, health_check},

@@ -26,6 +26,10 @@ public:
   /// continue where the last connection ended.
   [[nodiscard]] virtual std::string request() const = 0;
 
+  /// True: `request` is only the first message; more follow by `channel::say`, on the
+  /// connection that asked for it last.
+  [[nodiscard]] virtual bool talks() const noexcept { return false; }
+
   /// A reply, serialised; the view dies with the call. May start and drop other calls.
   virtual void message(std::string_view bytes) = 0;
 

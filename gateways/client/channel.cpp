@@ -37,6 +37,16 @@ void channel::drop(const call& c) {
     link_->forget(c);
 }
 
+void channel::say(const call& c, const google::protobuf::MessageLite& message) {
+  if (link_)
+    link_->say(c, message.SerializeAsString());
+}
+
+void channel::end_talk(const call& c) {
+  if (link_)
+    link_->end_talk(c);
+}
+
 void channel::try_connect() {
   auto fresh = connection::open(socket_);
   if (!fresh) {

@@ -38,6 +38,13 @@ public:
   /// Ends a call without a `done`.
   void drop(const call& c);
 
+  /// One more message of a call that talks. Without a connection it is lost: the call hears
+  /// of that when it is asked for its `request` again.
+  void say(const call& c, const google::protobuf::MessageLite& message);
+
+  /// The end of what a call that talks has to say.
+  void end_talk(const call& c);
+
   /// While held, nothing is read from the socket: for a caller whose own output is full.
   void hold(bool on) noexcept { held_ = on; }
 

@@ -42,6 +42,7 @@ struct connection::exchange {
   int32_t stream = -1;
   std::string body;
   size_t sent = 0;
+  bool talks = false; ///< More body may come.
   message_cutter cutter;
   int http_status = 0;
   int grpc_status = -1;
@@ -130,8 +131,14 @@ struct connection::hooks {
     const size_t n = std::min(room, x.body.size() - x.sent);
     std::memcpy(to, x.body.data() + x.sent, n);
     x.sent += n;
-    if (x.sent == x.body.size())
+    if (x.sent == x.body.size() && x.talks) {
+      x.body.clear();
+      x.sent = 0;
+      if (n == 0)
+        return NGHTTP2_ERR_DEFERRED;
+    } else if (x.sent == x.body.size()) {
       *flags |= NGHTTP2_DATA_FLAG_EOF;
+    }
     return static_cast<ssize_t>(n);
   }
 };
@@ -187,6 +194,7 @@ void connection::start(call& c) {
   auto x = std::make_unique<exchange>();
   x->which = &c;
   x->body = framed(c.request());
+  x->talks = c.talks();
   const std::array headers{
     header(":method", "POST"),        header(":scheme", "http"),
     header(":path", c.method()),      header(":authority", "gantry"),
@@ -211,6 +219,21 @@ void connection::forget(const call& c) {
       x->which = nullptr;
       nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, x->stream, NGHTTP2_CANCEL);
     }
+}
+
+void connection::say(const call& c, std::string_view message) {
+  for (auto& x : open_)
+    if (x->which == &c && x->talks) {
+      x->body.erase(0, std::exchange(x->sent, 0));
+      x->body += framed(message);
+      (void)nghttp2_session_resume_data(session_, x->stream); // Not deferred: it goes anyway.
+    }
+}
+
+void connection::end_talk(const call& c) {
+  for (auto& x : open_)
+    if (x->which == &c && std::exchange(x->talks, false))
+      (void)nghttp2_session_resume_data(session_, x->stream);
 }
 
 void connection::close_exchange(int32_t stream, uint32_t reset_code) {

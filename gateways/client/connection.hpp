@@ -34,6 +34,10 @@ public:
   /// Resets the call's stream and speaks of it no more.
   void forget(const call& c);
 
+  /// As of the channel.
+  void say(const call& c, std::string_view message);
+  void end_talk(const call& c);
+
   [[nodiscard]] int fd() const noexcept { return fd_; }
   [[nodiscard]] bool wants_write() const noexcept;
 

@@ -189,6 +189,9 @@ std::vector<std::string> seeds_of(std::string_view name) {
   if (name == "grpc_frame")
     return {"\1" + framed_message("hello"), "\4" + framed_message(std::string(300, 'x')),
             "\1" "5S", "\1" "99999999H", "\1" "caf\xc3\xa9 100%25\n"};
+  if (name == "detach_keys")
+    return {"ctrl-p,ctrl-q\nls\r\x10x\x10\x10\x11", "a,a,b\naaaabaab", "\n\x10\x11",
+            "a,b,a,c\nababac", "ctrl-@\nx", "ctrl-\nx", "a,,b\nx"};
   if (name == "ids")
     return {"web", "web.1_2-3\nns", "SIGTERM", "9", "RTMIN+3", "rtmax-1", "init",
             std::string(128, 'a')};

@@ -161,6 +161,10 @@ void fake_front::call(const v1::By&, v1::CloseStdinRequest r,
   respond(r.ref(), v1::CloseStdinReply(), std::move(f));
 }
 
+void fake_front::call(const v1::By&, v1::ResizeRequest r, actors::answer<v1::ResizeReply> f) {
+  respond(r.ref(), v1::ResizeReply(), std::move(f));
+}
+
 /// So many events, then those that are published.
 class fake_front::events final : public actors::event_source {
 public:
@@ -244,6 +248,69 @@ private:
   size_t left_;
   std::shared_ptr<int> life_ = std::make_shared<int>(0);
 };
+
+/// Input comes back as output.
+class fake_front::echo final : public actors::attachment {
+public:
+  echo(fake_front& owner, bool slow) : owner_(owner), slow_(slow) {
+    ++owner_.sources;
+    said_.emplace_back().mutable_opened()->set_instance(7);
+  }
+  ~echo() override { --owner_.sources; }
+
+  void next(size_t, actors::answer<std::vector<v1::AttachReply>> f) override {
+    GANTRY_CHECK(asked_ == nullptr);
+    asked_ = std::move(f);
+    give();
+  }
+
+  result<bool> take(v1::AttachRequest req) override {
+    if (req.has_size())
+      return error{ec::wrong_state, "no terminal here", ""};
+    auto* out = said_.emplace_back().mutable_output();
+    out->set_stream(1);
+    out->set_data(req.input().data());
+    if (slow_)
+      owner_.hung_.emplace_back([this, alive = std::weak_ptr<int>(life_)] {
+        if (!alive.expired() && room_)
+          room_();
+      });
+    give();
+    return !slow_;
+  }
+
+  void end_of_requests() override {
+    said_.emplace_back().mutable_exit()->set_exit_code(0);
+    over_ = true;
+    give();
+  }
+
+  void on_room(std::function<void()> f) override { room_ = std::move(f); }
+
+private:
+  void give() {
+    owner_.loop_.post([this, alive = std::weak_ptr<int>(life_)] {
+      if (!alive.expired() && asked_ && (over_ || !said_.empty()))
+        std::exchange(asked_, nullptr)(std::exchange(said_, {}));
+    });
+  }
+
+  fake_front& owner_;
+  bool slow_;
+  bool over_ = false;
+  std::vector<v1::AttachReply> said_;
+  std::function<void()> room_;
+  actors::answer<std::vector<v1::AttachReply>> asked_;
+  std::shared_ptr<int> life_ = std::make_shared<int>(0);
+};
+
+result<std::unique_ptr<actors::attachment>> fake_front::attach(const v1::By&,
+                                                               const v1::AttachOpen& open) {
+  if (open.ref().id() == "missing")
+    return error{ec::not_found, "no such container: missing", ""};
+  return std::unique_ptr<actors::attachment>(
+    std::make_unique<echo>(*this, open.ref().id() == "slow"));
+}
 
 result<std::unique_ptr<actors::event_source>> fake_front::follow(v1::FollowRequest req) {
   const auto& names = req.filter().containers();

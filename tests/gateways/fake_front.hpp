@@ -41,7 +41,12 @@ public:
   void call(const v1::By&, v1::ExecRequest r, actors::answer<v1::ExecReply> f) override;
   void call(const v1::By&, v1::WriteStdinRequest r, actors::answer<v1::WriteStdinReply> f) override;
   void call(const v1::By&, v1::CloseStdinRequest r, actors::answer<v1::CloseStdinReply> f) override;
+  void call(const v1::By&, v1::ResizeRequest r, actors::answer<v1::ResizeReply> f) override;
   result<std::unique_ptr<actors::event_source>> follow(v1::FollowRequest req) override;
+  /// Says what it is sent, and ends with the requests. Of a container called "slow": wants
+  /// no more input until `release`.
+  result<std::unique_ptr<actors::attachment>> attach(const v1::By& by,
+                                                     const v1::AttachOpen& open) override;
   result<std::unique_ptr<actors::log_follower>> read_log(const v1::ReadLogRequest& req) override;
 
   /// One event for every follower that follows on.
@@ -58,6 +63,7 @@ public:
 private:
   class events;
   class chunks;
+  class echo;
 
   template <class Reply>
   void respond(const v1::Ref& ref, Reply reply, actors::answer<Reply> f);

@@ -44,7 +44,8 @@ class Stub:
 
     def __init__(self, channel, service):
         for method in pb.DESCRIPTOR.services_by_name[service].methods:
-            make = channel.unary_stream if method.name in ("Follow", "Read") \
+            make = channel.stream_stream if method.name == "Attach" \
+                else channel.unary_stream if method.name in ("Follow", "Read") \
                 else channel.unary_unary
             call = make(f"/gantry.v1.{service}/{method.name}",
                         request_serializer=getattr(pb, method.input_type.name).SerializeToString,

@@ -33,6 +33,11 @@ def test_roles(rig):
         code, text = as_user(rig, gid, "kill", "a", groups=groups)
         check(code != 0 and "may look, and not operate" in text and "--operate-gid" in text,
               f"and no more: {code} {text}")
+    rig.run("b", "echo", "words")
+    code, text = as_user(rig, 45001, "attach", "--no-stdin", "--replay", "b")
+    check_equal((code, text), (0, "words\n"), "who may read may look on")
+    code, text = as_user(rig, 45001, "attach", "b")
+    check(code != 0 and "with input" in text, f"but not type: {code} {text}")
     code, text = as_user(rig, NOBODY, "ps")
     check(code != 0 and "has no role" in text and "--read-gid" in text, f"nobody: {code} {text}")
     code, text = as_user(rig, NOBODY, "pause", "a", groups=(45003,))

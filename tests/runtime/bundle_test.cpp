@@ -95,8 +95,23 @@ TEST_CASE("a refusal of a spec names the field and the value") {
   }
 }
 
-TEST_CASE("a terminal is refused as unsupported") {
-  CHECK(refusal([](auto& s) { s.set_terminal(true); }).code == ec::unsupported);
+TEST_CASE("a terminal's size has bounds, and needs a terminal") {
+  const auto sized = [](uint32_t width, uint32_t height) {
+    return [width, height](auto& s) {
+      s.set_terminal(true);
+      s.mutable_terminal_size()->set_width(width);
+      s.mutable_terminal_size()->set_height(height);
+    };
+  };
+  CHECK(refusal(sized(0, 0)).message.starts_with("terminal size: 0x0"));
+  CHECK(refusal(sized(80, 0)).code == ec::invalid_argument);
+  CHECK(refusal(sized(65536, 65536)).message.starts_with("terminal size: 65536x65536"));
+  CHECK(refusal([](auto& s) { s.mutable_terminal_size()->set_width(80); })
+          .message.starts_with("terminal_size: there is no terminal"));
+  v1::TerminalSize size;
+  size.set_width(65535);
+  size.set_height(1);
+  CHECK(check_terminal_size(size).ok());
 }
 
 TEST_CASE("a bundle decides about its network itself") {
@@ -174,5 +189,7 @@ TEST_CASE("an exec needs a command and known names") {
   CHECK(check_process(spec).why().message.starts_with("rlimits.type: \"NOFILE\""));
   spec.clear_rlimits();
   spec.set_terminal(true);
-  CHECK(check_process(spec).why().code == ec::unsupported);
+  CHECK(check_process(spec).ok());
+  spec.mutable_terminal_size();
+  CHECK(check_process(spec).why().message.starts_with("terminal size: 0x0"));
 }

@@ -183,7 +183,7 @@ TEST_CASE("what is no OCI config is refused by name") {
   CHECK(changed("/ociVersion", 1).starts_with("config.json: ociVersion"));
   auto terminal = client_config();
   terminal["process"]["terminal"] = true;
-  CHECK(refused(terminal).code == ec::unsupported);
+  CHECK(refused(terminal).message.starts_with("config.json: process.terminal is true"));
 }
 
 TEST_CASE("an exec is the container's process with its own parts over it") {
@@ -213,6 +213,36 @@ TEST_CASE("an exec is the container's process with its own parts over it") {
   CHECK_FALSE(got->contains("consoleSize"));
   spec.set_workdir("/proc/self/fd/3");
   CHECK_FALSE(exec_process(config, spec).ok());
+}
+
+TEST_CASE("a terminal has its size, and TERM if nobody has set it") {
+  auto req = request();
+  req.spec.set_terminal(true);
+  req.spec.mutable_terminal_size()->set_width(120);
+  req.spec.mutable_terminal_size()->set_height(40);
+  const auto has_term = [](const json& process, const char* text) {
+    const auto& env = process["env"];
+    return std::count(env.begin(), env.end(), json(text)) == 1;
+  };
+  auto config = make_config(req);
+  CHECK(config["process"]["terminal"] == true);
+  CHECK(config["process"]["consoleSize"] == json({{"width", 120}, {"height", 40}}));
+  CHECK(has_term(config["process"], "TERM=xterm"));
+  v1::ProcessSpec spec;
+  spec.add_args("sh");
+  CHECK(exec_process(config, spec)->at("terminal") == false);
+  spec.set_terminal(true);
+  spec.add_env("TERM=dumb");
+  auto got = exec_process(config, spec);
+  REQUIRE(got.ok());
+  CHECK((*got)["terminal"] == true);
+  CHECK_FALSE(got->contains("consoleSize"));
+  CHECK(has_term(*got, "TERM=dumb"));
+  auto client = adopting();
+  client.spec.set_terminal(true);
+  auto adopted = adopt_config(client, client_config());
+  REQUIRE(adopted.ok());
+  CHECK((*adopted)["process"]["terminal"] == true);
 }
 
 TEST_CASE("JSON that is none is refused with its line, and deep nesting without harm") {

@@ -1,0 +1,157 @@
+#include <spdlog/spdlog.h>
+
+#include "actors/container.hpp"
+#include "actors/terminal.hpp"
+
+// Start: of what was created, and anew of what has stopped.
+
+namespace gantry::actors {
+
+namespace {
+
+outcome failure(error why) { return {.failed = std::move(why)}; }
+
+} // namespace
+
+caf::result<v1::StartReply> container_state::start(const v1::By& by, const v1::StartRequest& req) {
+  auto promise = self->make_response_promise<v1::StartReply>();
+  try_start(by, req, promise);
+  return promise;
+}
+
+void container_state::try_start(const v1::By& by, const v1::StartRequest& req,
+                                pending<v1::StartReply> promise) {
+  attempt<v1::StartReply>(event::start, promise, [this, by, req, promise](const rule& r) {
+    if (auto room = host->room_for_process(who); !room) {
+      pending<v1::StartReply>{promise}.deliver(to_caf(room.why()));
+      return;
+    }
+    if (at_ == phase::stopped) {
+      if (const auto& last = processes_[init].actor) {
+        // Somebody still holds the last run's streams open: `released` asks again.
+        self->send(last, atom::release::value);
+        waiting_.push_back([this, by, req, promise] { try_start(by, req, promise); });
+        return;
+      }
+      begin_fresh_run(by, req, promise);
+      return;
+    }
+    making_ = std::make_shared<making>();
+    making_->by = by;
+    making_->request_id = req.request_id();
+    making_->starts.push_back(promise);
+    begin_start(by, req.request_id(), host->next_op++);
+    enter(r.next);
+  });
+}
+
+void container_state::begin_start(const v1::By& by, const std::string& request_id, uint64_t op) {
+  auto r = record(by, request_id);
+  r.mutable_starting()->set_op(op);
+  host->ledger.record(r);
+  host->engine.start(runtime_, runtime::runtime_id(who), host->bundle_dir(instance_), op,
+                     [me = container_actor{self}](result<void> x) {
+                       caf::anon_send(me, atom::started::value, x ? outcome{} : failure(x.why()));
+                     });
+}
+
+/// Of a create that started in a second step: the client waits for the disk, too.
+void container_state::answer_create(const std::shared_ptr<making>& work) {
+  v1::CreateReply created;
+  created.set_instance(instance_);
+  created.set_pid(processes_[init].key.pid);
+  created.set_process_serial(processes_[init].serial);
+  host->finish_request(work->request_id, "Create", created);
+  auto answer = [work, created] {
+    for (auto& p : work->creates)
+      p.deliver(created);
+  };
+  if (work->durable)
+    answer();
+  else
+    work->when_durable = std::move(answer);
+}
+
+void container_state::on_started(const outcome& x) {
+  auto work = std::move(making_);
+  auto& entry = processes_[init];
+  if (x.failed) {
+    auto r = record(work->by, work->request_id);
+    auto* f = r.mutable_start_failed();
+    f->set_code(std::string{name_of(x.failed->code)});
+    f->set_message(x.failed->message);
+    f->set_cure(x.failed->cure);
+    host->ledger.record(r);
+    host->fail_request(work->request_id, work->in_steps ? "Create" : "Start", *x.failed);
+    for (auto& p : work->starts)
+      p.deliver(to_caf(*x.failed));
+    for (auto& p : work->creates)
+      p.deliver(to_caf(*x.failed));
+    if (auto killed = group().kill_all(); !killed)
+      spdlog::warn("container={}: {}", who.id, killed.why().text());
+    happen(event::start_failed, [this] { enter(phase::stopped); });
+    return;
+  }
+  auto r = record(work->by, work->request_id);
+  r.set_process(init);
+  r.set_pid(entry.key.pid);
+  r.mutable_started()->set_start_ticks(entry.key.start_ticks);
+  v1::StartReply reply;
+  reply.set_seq(host->ledger.record(r));
+  reply.set_pid(entry.key.pid);
+  entry.started = true;
+  if (entry.actor)
+    self->send(entry.actor, atom::started::value);
+  if (work->in_steps)
+    answer_create(work);
+  else
+    host->finish_request(work->request_id, "Start", reply);
+  for (auto& p : work->starts)
+    p.deliver(reply);
+  happen(event::started, [this] { enter(phase::running); });
+}
+
+void container_state::begin_fresh_run(const v1::By& by, const v1::StartRequest& req,
+                                      pending<v1::StartReply> p) {
+  auto keep = std::make_shared<making>();
+  keep->spec.ParseFromString(view()->spec);
+  keep->by = by;
+  keep->request_id = req.request_id();
+  keep->run = true;
+  keep->fresh = true;
+  if (const auto* last = view()->init(); last->width != 0) { // As it was set last.
+    keep->spec.mutable_terminal_size()->set_width(last->width);
+    keep->spec.mutable_terminal_size()->set_height(last->height);
+  }
+  keep->starts.push_back(std::move(p));
+  keep->op = host->next_op++;
+  making_ = std::move(keep);
+  ++run_;
+  remove_logs(*host, processes_[init].serial, [] {}); // A log belongs to one run.
+  oom_ = std::make_shared<oom_account>(*host, who, instance_, 0); // A new cgroup counts anew.
+  processes_.erase(init);
+  processes_[init].serial = host->ledger.now().take_serial();
+  auto r = record(by, req.request_id());
+  r.mutable_starting()->set_op(making_->op);
+  r.mutable_starting()->set_fresh(true);
+  r.mutable_starting()->set_process_serial(processes_[init].serial);
+  host->ledger.record(r);
+  enter(phase::creating);
+  // The runtime forgets the run before; its bundle is written anew.
+  auto forget = while_here([this] {
+    oom_watch_.reset();
+    host->engine.remove(runtime_, runtime::runtime_id(who), true, making_->op,
+                        while_here([this, me = container_actor{self}](result<void> x) {
+                          if (x)
+                            begin_making();
+                          else
+                            caf::anon_send(me, atom::bundle::value, failure(x.why()));
+                        }));
+  });
+  if (oom_watch_)
+    oom_watch_->stop(std::move(forget));
+  else
+    forget();
+}
+
+} // namespace gantry::actors
