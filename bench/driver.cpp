@@ -19,6 +19,7 @@ constexpr figure figures[] = {
   {"exec", gantry::bench::exec_latency},   {"fill", gantry::bench::fill},
   {"clear", gantry::bench::clear},
   {"list", gantry::bench::list_latency},   {"log", gantry::bench::log_rate},
+  {"echo", gantry::bench::echo_latency},
 };
 
 } // namespace

@@ -4,7 +4,7 @@
 #include <sstream>
 #include <unistd.h>
 
-#include "bench/session.hpp"
+#include "bench/attached.hpp"
 
 namespace gantry::bench {
 
@@ -107,6 +107,10 @@ int log_rate(const words& w) {
   c.args = {"/bin/log_writer", std::to_string(bytes), w.text("block")};
   c.log_file_bytes = 256u << 20;
   c.log_files = 64;
+  const auto watched = static_cast<int>(w.number("followers", 0));
+  c.start = false; // Whoever follows is there before the first byte.
+  create(s, c);
+  followers all(w.text("socket"), c.id, watched, static_cast<uint64_t>(bytes));
   int64_t ended = 0;
   uint64_t counted = 0;
   int64_t cpu = 0;
@@ -118,10 +122,13 @@ int log_rate(const words& w) {
       counted = e.exit().stdout_bytes();
     });
     cpu = cpu_ns(gantryd);
-    create(s, c);
+    v1::StartRequest go;
+    *go.mutable_ref() = ref_of(c.id);
+    s.ask<v1::StartReply>("/gantry.v1.Containers/Start", go);
     s.until([&] { return ended > 0; }, "the writer's end", 600);
     cpu = cpu_ns(gantryd) - cpu;
   }
+  const auto [followed, left_out] = all.end();
   checker check(c.id);
   s.start(check);
   s.until([&] { return check.over(); }, "the whole log", 600);
@@ -130,9 +137,12 @@ int log_rate(const words& w) {
     give_up("lines in the log: " + std::to_string(check.lines()) + ", bytes by the exit: "
             + std::to_string(counted) + ", wanted " + std::to_string(bytes));
   remove(s, c.id);
-  std::printf("{\"bytes\": %lld, \"wall_ns\": %lld, \"cpu_ns\": %lld, \"lines\": %llu}\n",
+  std::printf("{\"bytes\": %lld, \"wall_ns\": %lld, \"cpu_ns\": %lld, \"lines\": %llu, "
+              "\"followed\": %llu, \"left_out\": %llu}\n",
               static_cast<long long>(bytes), static_cast<long long>(ended - check.began_ns()),
-              static_cast<long long>(cpu), static_cast<unsigned long long>(check.lines()));
+              static_cast<long long>(cpu), static_cast<unsigned long long>(check.lines()),
+              static_cast<unsigned long long>(followed),
+              static_cast<unsigned long long>(left_out));
   return 0;
 }
 

@@ -199,6 +199,27 @@ def log(b):
                   "≤ 2" if block > 100 else "", cpu <= 2 if block > 100 else None)
 
 
+def attach(b):
+    size = b.n(1 << 30, 128 << 20)
+    with b.supervisor() as r:
+        got = b.driver("echo", socket=r.socket, rootfs=r.rootfs, count=b.n(600, 100),
+                       gantry=os.path.join(r.bin_dir, "gantry"))
+        x = spread(got["echo_ns"])
+        b.row("attach", "key to echo through gantry exec -it on cat, median", x["median"], "ms",
+              f"p90 {x['p90']:.3f}, p99 {x['p99']:.3f}", "< 0.3", x["median"] < 0.3, raw=got)
+        rates = {}
+        for watched in (0, 4):
+            runs = [b.driver("log", socket=r.socket, rootfs=r.rootfs, bytes=size, block=65500,
+                             pid=r.pid(), followers=watched) for _ in range(b.n(3, 1))]
+            rates[watched] = median([x["bytes"] / x["wall_ns"] * 1000 for x in runs])
+        left = rates[4] / rates[0]
+        total = runs[-1]["followed"] + runs[-1]["left_out"]
+        b.row("attach", f"{size >> 20} MiB with four attached followers", rates[4], "MB/s",
+              f"without: {rates[0]:.0f}; they took {runs[-1]['followed'] / total * 100:.0f} % of "
+              "it and were told of the rest", raw={"followed": runs})
+        b.row("attach", "share of the rate that is left", left, "x", "", "≥ 0.7", left >= 0.7)
+
+
 def simulation(b):
     program = os.path.join(b.build, "tests", "sim", "lives", "sim_lives_test")
     if not os.path.exists(program):
@@ -215,5 +236,5 @@ def simulation(b):
 
 
 FIGURES = {"exit": exit_event, "loud": loud, "restart": restart, "one-shot": one_shot,
-           "exec": exec_true, "memory": memory, "thousand": thousand, "log": log,
+           "exec": exec_true, "memory": memory, "thousand": thousand, "log": log, "attach": attach,
            "simulation": simulation}

@@ -107,5 +107,6 @@ int fill(const words& w);
 int clear(const words& w);
 int list_latency(const words& w);
 int log_rate(const words& w);
+int echo_latency(const words& w);
 
 } // namespace gantry::bench
