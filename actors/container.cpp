@@ -1,7 +1,6 @@
 #include "actors/container.hpp"
 
-#include <spdlog/spdlog.h>
-
+#include "io/log.hpp"
 #include "io/scheduler.hpp"
 #include "runtime/bundle.hpp"
 
@@ -31,11 +30,11 @@ void container_state::happen(event e, std::function<void()> act) {
       return;
     case verdict::refuse:
     case verdict::ignore:
-      spdlog::debug("container={} phase={} event={} ignored: {}", who.id, name_of(at_), name_of(e),
+      io::log_debug("container={} phase={} event={} ignored: {}", who.id, name_of(at_), name_of(e),
                     r.why);
       return;
     case verdict::bug:
-      spdlog::critical("container={} phase={} event={}: not possible", who.id, name_of(at_),
+      io::log_critical("container={} phase={} event={}: not possible", who.id, name_of(at_),
                        name_of(e));
       GANTRY_CHECK(!"an event came in a phase in which it cannot happen");
   }
@@ -164,7 +163,7 @@ void container_state::on_settled(const std::string& process_id, const v1::Exit& 
     // A container is over when its cgroup is empty, not when init is gone.
     if (auto g = group(); g.populated())
       if (auto killed = g.kill_all(); !killed)
-        spdlog::warn("container={}: {}", who.id, killed.why().text());
+        io::log_warn("container={}: {}", who.id, killed.why().text());
     if (at_ == phase::pausing) { // Whoever asked may have done so in an earlier life.
       const auto why = refusal("it ended before it was paused");
       host->fail_request(pause_request_, "Pause", why);
@@ -241,7 +240,9 @@ caf::result<atom::shutdown> container_state::shutdown() {
   auto one_less = [this, left, promise]() mutable {
     if (--*left == 0) {
       promise.deliver(atom::shutdown::value);
-      self->quit();
+      // By message: the last to be at rest may be the OOM watch, and a quit from a callback of
+      // io is not heard before the next message comes.
+      caf::anon_send_exit(container_actor{self}, caf::exit_reason::user_shutdown);
     }
   };
   for (auto& [id, p] : processes_)

@@ -1,11 +1,11 @@
 #include <algorithm>
 #include <csignal>
 #include <poll.h>
-#include <spdlog/spdlog.h>
 
 #include "actors/container.hpp"
 #include "actors/fifos.hpp"
 #include "actors/terminal.hpp"
+#include "io/log.hpp"
 #include "runtime/bundle.hpp"
 
 // Adoption: what the records say of this container meets what the host has. What lives is
@@ -161,7 +161,7 @@ void container_state::await_orphan(uint64_t op, const std::string& process_id) {
     ended();
     return;
   }
-  spdlog::info("container={}: waits for the runtime command pid={} of an earlier life", who.id,
+  io::log_info("container={}: waits for the runtime command pid={} of an earlier life", who.id,
                at->second.pid);
   // Whoever it made may be dead before it ends: the table keeps that for us so long.
   const auto ticket = host->reaper.command_begins();
@@ -221,7 +221,7 @@ void container_state::orphan_create_ended() {
   }
   // Half: undone, and done once more under the same names.
   if (auto killed = group().kill_all(); !killed)
-    spdlog::warn("container={}: {}", who.id, killed.why().text());
+    io::log_warn("container={}: {}", who.id, killed.why().text());
   host->shelved.erase(entry.serial);
   host->shelved_stdin.erase(entry.serial);
   host->shelved_consoles.erase(entry.serial);
@@ -264,7 +264,7 @@ void container_state::adopt_made(const outcome& made, std::shared_ptr<process_st
                           if (command)
                             making_->args = std::move(*command);
                           else
-                            spdlog::warn("container={}: {}", who.id, command.why().text());
+                            io::log_warn("container={}: {}", who.id, command.why().text());
                           go_on();
                         }));
 }
@@ -332,7 +332,7 @@ void container_state::adopt_phase(const runtime::container_view& v) {
       pause_seq_ = v.intent_seq;
       pause_deadline_ = host->loop.now() + std::chrono::seconds(10);
       if (auto asked = group().freeze(); !asked)
-        spdlog::warn("container={}: {}", who.id, asked.why().text());
+        io::log_warn("container={}: {}", who.id, asked.why().text());
       self->send(self, atom::frozen::value);
       return;
     case phase::paused:
@@ -352,7 +352,7 @@ void container_state::adopt_phase(const runtime::container_view& v) {
       // have come to that.
       if (auto g = group(); g.populated())
         if (auto killed = g.kill_all(); !killed)
-          spdlog::warn("container={}: {}", who.id, killed.why().text());
+          io::log_warn("container={}: {}", who.id, killed.why().text());
       if (remove_on_exit_)
         begin_remove({}, {}, false, 0);
       return;

@@ -1,9 +1,8 @@
-#include <spdlog/spdlog.h>
-
 #include "actors/container.hpp"
 #include "actors/fifos.hpp"
 #include "actors/terminal.hpp"
 #include "io/file_ops.hpp"
+#include "io/log.hpp"
 #include "runtime/bundle.hpp"
 
 // Create: from the intent in the journal to an init that the runtime has made.
@@ -59,7 +58,7 @@ void container_state::begin_making() {
   host->ledger.file().durable([work = making_, id = who.id](result<void> x) {
     work->durable = true;
     if (!x)
-      spdlog::warn("container={}: its definition is not on the disk: {}", id, x.why().text());
+      io::log_warn("container={}: its definition is not on the disk: {}", id, x.why().text());
     if (auto f = std::exchange(work->when_durable, nullptr))
       f();
   });
@@ -204,7 +203,7 @@ void container_state::watch_oom() {
     host->cgroup_path(who), [oom = oom_, run = run_] { oom->check(run); });
   if (!started) {
     // Counters are read again at each exit: only the early word is missing.
-    spdlog::debug("container={}: no OOM events: {}", who.id, started.why().text());
+    io::log_debug("container={}: no OOM events: {}", who.id, started.why().text());
     oom_watch_.reset();
   }
 }
@@ -291,7 +290,7 @@ void container_state::undo_making() {
   host->engine.remove(runtime_, runtime::runtime_id(who), true, making_->op,
                       while_here([this, dir, bundle_gone](result<void> x) {
                         if (!x)
-                          spdlog::warn("container={}: {}", who.id, x.why().text());
+                          io::log_warn("container={}: {}", who.id, x.why().text());
                         runtime::remove_bundle(host->loop, dir, bundle_gone);
                       }));
 }

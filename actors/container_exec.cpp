@@ -1,9 +1,8 @@
-#include <spdlog/spdlog.h>
-
 #include "actors/container.hpp"
 #include "actors/fifos.hpp"
 #include "actors/terminal.hpp"
 #include "io/file_ops.hpp"
+#include "io/log.hpp"
 #include "runtime/bundle.hpp"
 
 // Exec: another process in a running container.
@@ -179,7 +178,7 @@ void container_state::take_exec_terminal(const std::string& id, result<process_s
   if (x)
     streams = std::move(*x);
   else
-    spdlog::error("container={} process={}: {}", who.id, id, x.why().text());
+    io::log_error("container={} process={}: {}", who.id, id, x.why().text());
   const auto* p = view() != nullptr ? view()->process(id) : nullptr;
   const bool closed = !execs_.at(id)->request.spec().with_stdin()
                       || (p != nullptr && p->stdin_closed);

@@ -1,6 +1,5 @@
-#include <spdlog/spdlog.h>
-
 #include "actors/container.hpp"
+#include "io/log.hpp"
 #include "runtime/bundle.hpp"
 
 // Pause, resume and update.
@@ -83,13 +82,13 @@ void container_state::on_frozen_tick() {
   if (++freeze_looks_ % thaw_between == 0)
     (void)g.thaw();
   if (auto again = g.freeze(); !again)
-    spdlog::debug("container={}: {}", who.id, again.why().text());
+    io::log_debug("container={}: {}", who.id, again.why().text());
   self->delayed_send(self, freeze_look, atom::frozen::value);
 }
 
 void container_state::fail_pause(error why) {
   if (auto thawed = group().thaw(); !thawed)
-    spdlog::warn("container={}: {}", who.id, thawed.why().text());
+    io::log_warn("container={}: {}", who.id, thawed.why().text());
   auto r = record();
   r.set_cause(pause_seq_);
   r.mutable_state_restored()->set_state(v1::RUNNING);

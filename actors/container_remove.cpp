@@ -1,7 +1,7 @@
 #include <csignal>
-#include <spdlog/spdlog.h>
 
 #include "actors/container.hpp"
+#include "io/log.hpp"
 #include "runtime/bundle.hpp"
 
 // Removal, step by step: end, runtime, processes, logs, cgroup, bundle. Each step can be
@@ -45,7 +45,7 @@ void container_state::begin_remove(const v1::By& by, const std::string& request_
     kill_everything(by, removing_->cause);
     if (was_frozen)
       if (auto thawed = group().thaw(); !thawed)
-        spdlog::warn("container={}: {}", who.id, thawed.why().text());
+        io::log_warn("container={}: {}", who.id, thawed.why().text());
     ++stop_number_;
     arm_stuck();
   }
@@ -148,14 +148,14 @@ void container_state::remove_cgroup() {
   auto g = group();
   if (g.populated()) {
     if (auto killed = g.kill_all(); !killed)
-      spdlog::warn("container={}: {}", who.id, killed.why().text());
+      io::log_warn("container={}: {}", who.id, killed.why().text());
   }
   if (!g.remove() && ++removing_->cgroup_tries < cgroup_patience) {
     self->delayed_send(self, std::chrono::milliseconds(10), atom::sweep::value);
     return;
   }
   if (removing_->cgroup_tries >= cgroup_patience)
-    spdlog::warn("container={}: its cgroup {} cannot be removed", who.id, g.path());
+    io::log_warn("container={}: its cgroup {} cannot be removed", who.id, g.path());
   removing_->at = removing::step::bundle;
   auto rest = while_here([this] {
     runtime::remove_bundle(host->loop, host->bundle_dir(instance_),
@@ -191,7 +191,7 @@ void container_state::finish_remove() {
   // A delete must survive a power cut before anybody relies on it.
   host->ledger.file().durable(while_here([this, work, reply](result<void> x) {
     if (!x)
-      spdlog::warn("container={}: its removal is not on the disk: {}", who.id, x.why().text());
+      io::log_warn("container={}: its removal is not on the disk: {}", who.id, x.why().text());
     for (auto& p : work->waiters)
       p.deliver(reply);
     for (auto& p : std::exchange(stops_, {}))

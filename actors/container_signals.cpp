@@ -1,7 +1,7 @@
 #include <csignal>
-#include <spdlog/spdlog.h>
 
 #include "actors/container.hpp"
+#include "io/log.hpp"
 
 // Kill and stop: every signal goes through a pidfd or the cgroup, and is an event.
 
@@ -50,14 +50,14 @@ result<void> container_state::signal_process(const process_entry& p, int sig) {
 void container_state::kill_everything(const v1::By& by, uint64_t cause) {
   record_kill(init, SIGKILL, true, &by, {}, cause);
   if (auto killed = group().kill_all(); !killed)
-    spdlog::warn("container={}: {}", who.id, killed.why().text());
+    io::log_warn("container={}: {}", who.id, killed.why().text());
   // Init may not be in its cgroup yet, or not any more: it is told by its pidfd as well.
   (void)signal_process(processes_[init], SIGKILL);
 }
 
 void container_state::thaw_for_end(const v1::By* by, uint64_t cause) {
   if (auto thawed = group().thaw(); !thawed)
-    spdlog::warn("container={}: {}", who.id, thawed.why().text());
+    io::log_warn("container={}: {}", who.id, thawed.why().text());
   auto r = by != nullptr ? record(*by, {}) : record();
   r.set_cause(cause);
   r.mutable_resumed();
@@ -171,7 +171,7 @@ void container_state::begin_stop(const v1::By& by, const v1::StopRequest& req) {
   record_kill(init, sig, false, &by, {}, stop_seq_);
   if (auto sent = signal_process(processes_[init], sig);
       !sent && sent.why().code != ec::wrong_state)
-    spdlog::warn("container={}: {}", who.id, sent.why().text());
+    io::log_warn("container={}: {}", who.id, sent.why().text());
   arm_grace(grace);
 }
 

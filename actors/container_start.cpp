@@ -1,7 +1,6 @@
-#include <spdlog/spdlog.h>
-
 #include "actors/container.hpp"
 #include "actors/terminal.hpp"
+#include "io/log.hpp"
 
 // Start: of what was created, and anew of what has stopped.
 
@@ -88,7 +87,7 @@ void container_state::on_started(const outcome& x) {
     for (auto& p : work->creates)
       p.deliver(to_caf(*x.failed));
     if (auto killed = group().kill_all(); !killed)
-      spdlog::warn("container={}: {}", who.id, killed.why().text());
+      io::log_warn("container={}: {}", who.id, killed.why().text());
     happen(event::start_failed, [this] { enter(phase::stopped); });
     return;
   }

@@ -91,9 +91,10 @@ void gate::call(const v1::By&, v1::InfoRequest, answer<v1::InfoReply> f) {
   const auto& loop = host_.loop.stats();
   const auto memory = host_.keeper.memory();
   out.set_pid(::getpid());
-  out.set_keeper_state(host_.keeper.alive() ? "alive" : host_.had_keeper ? "lost" : "none");
+  const bool kept = host_.had_keeper && host_.keeper.alive();
+  out.set_keeper_state(kept ? "alive" : host_.had_keeper ? "lost" : "none");
   if (memory) {
-    out.set_keeper_pid(host_.keeper.alive() ? memory.header().keeper_pid.load() : 0);
+    out.set_keeper_pid(kept ? memory.header().keeper_pid.load() : 0);
     out.set_generation(memory.header().generation.load());
     out.set_arena_blocks(uint64_t(memory.block_count()));
     out.set_log_slots(uint32_t(memory.logs().size()));

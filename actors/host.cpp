@@ -2,13 +2,13 @@
 
 #include <caf/all.hpp>
 #include <csignal>
-#include <spdlog/spdlog.h>
 #include <sys/wait.h>
 
 #include "actors/recorder.hpp"
 #include "actors/stdio.hpp"
 #include "actors/supervisor.hpp"
 #include "actors/terminator.hpp"
+#include "io/log.hpp"
 #include "io/log_state.hpp"
 #include "runtime/bundle.hpp"
 
@@ -159,9 +159,9 @@ void supervisor_host::end_idle_orphans() {
 
 void supervisor_host::say_started() {
   for (const auto& note : report_.notes)
-    spdlog::warn("journal: {}", note);
+    io::log_warn("journal: {}", note);
   if (report_.cut_bytes > 0)
-    spdlog::warn("journal: a torn tail of {} bytes was cut off at {}", report_.cut_bytes,
+    io::log_warn("journal: a torn tail of {} bytes was cut off at {}", report_.cut_bytes,
                  report_.cut_where);
   auto gap = [this](uint64_t from, uint64_t to, std::string reason) {
     journal::Record r;
@@ -191,7 +191,7 @@ void supervisor_host::say_started() {
                : status > 0          ? "crash"
                                      : "start");
   ledger_->record(r);
-  spdlog::info("gantryd {} serves epoch {} from record {}, cause={}, {} containers known",
+  io::log_info("gantryd {} serves epoch {} from record {}, cause={}, {} containers known",
                services_->options.version, ledger_->file().epoch(), ledger_->file().last_seq(),
                s->cause(), ledger_->now().all().size());
 }
@@ -257,7 +257,7 @@ void supervisor_host::look_for_strangers() {
       const auto path = services_->cgroup_path({ns, id});
       runtime::cgroup group{sys, cgroups_, path};
       if (group.populated()) // Never clean up what is alive.
-        spdlog::warn("the cgroup {} has processes and no record of ours: left alone", path);
+        io::log_warn("the cgroup {} has processes and no record of ours: left alone", path);
       else
         group.remove();
     }
@@ -291,7 +291,7 @@ void supervisor_host::expect_intents() {
 }
 
 void supervisor_host::on_keeper_lost() {
-  spdlog::error("the keeper is gone: containers go on, but would not survive this process; "
+  io::log_error("the keeper is gone: containers go on, but would not survive this process; "
                 "restart gantryd when that is convenient");
   journal::Record r;
   r.mutable_keeper_lost();

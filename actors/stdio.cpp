@@ -1,10 +1,10 @@
 #include "actors/stdio.hpp"
 
 #include <fcntl.h>
-#include <spdlog/spdlog.h>
 
 #include "actors/terminal.hpp"
 #include "io/file_ops.hpp"
+#include "io/log.hpp"
 
 namespace gantry::actors {
 
@@ -126,7 +126,7 @@ process_streams adopt_streams(services& host, const process_names& who,
     if (resumed)
       out.pump = std::move(pump);
     else
-      spdlog::error("container={} process={}: its log cannot go on: {}", who.container.id,
+      io::log_error("container={} process={}: its log cannot go on: {}", who.container.id,
                     who.process, resumed.why().text());
   }
   if (auto at = host.shelved_stdin.find(who.serial); at != host.shelved_stdin.end()) {
@@ -139,7 +139,7 @@ process_streams adopt_streams(services& host, const process_names& who,
 
 void drop_kind(services& host, uint64_t kind, uint64_t serial) {
   if (auto dropped = host.keeper.drop({kind, serial}); !dropped && host.keeper.alive())
-    spdlog::warn("the keeper's shelf: {}", dropped.why().text());
+    io::log_warn("the keeper's shelf: {}", dropped.why().text());
 }
 
 void drop_stdin(services& host, uint64_t serial) {

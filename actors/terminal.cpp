@@ -1,8 +1,8 @@
 #include "actors/terminal.hpp"
 
 #include <cerrno>
-#include <spdlog/spdlog.h>
 
+#include "io/log.hpp"
 #include "io/log_state.hpp"
 
 namespace gantry::actors {
@@ -161,7 +161,7 @@ process_streams adopt_terminal(services& host, const process_names& who, io::fd 
   auto out = streams_of(host, who, std::move(master), log);
   if (out)
     return std::move(*out);
-  spdlog::error("container={} process={}: its terminal cannot go on: {}", who.container.id,
+  io::log_error("container={} process={}: its terminal cannot go on: {}", who.container.id,
                 who.process, out.why().text());
   return {};
 }

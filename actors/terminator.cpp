@@ -1,7 +1,6 @@
 #include "actors/terminator.hpp"
 
-#include <spdlog/spdlog.h>
-
+#include "io/log.hpp"
 #include "io/scheduler.hpp"
 
 namespace gantry::actors {
@@ -33,7 +32,7 @@ caf::result<atom::shutdown> terminator_state::shutdown(bool stop_containers) {
       self->request(supervisor, caf::infinite, v1::By{}, req)
         .then([this](const v1::StopReply&) { stopped_one(); },
               [this, id = name.id](caf::error& why) {
-                spdlog::warn("container={}: {}", id, from_caf(why).text());
+                io::log_warn("container={}: {}", id, from_caf(why).text());
                 stopped_one();
               });
     }
@@ -56,7 +55,7 @@ void terminator_state::stopped_one() {
 
 void terminator_state::on_grace() {
   if (stopping_ > 0)
-    spdlog::error("{} containers did not stop in time and are left as they are", stopping_);
+    io::log_error("{} containers did not stop in time and are left as they are", stopping_);
   end_actors();
 }
 

@@ -2,6 +2,7 @@
 
 option(GANTRY_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
 option(GANTRY_WERROR "Treat warnings as errors" ON)
+option(GANTRY_SHARED "Build libgantry.so too; everything is then position-independent" OFF)
 option(GANTRY_LIBFUZZER "Make the fuzzers of tests/fuzz; needs clang" OFF)
 
 # One cache for every clone and every build directory: paths below the tree are hashed relative
@@ -31,6 +32,11 @@ endif()
 
 if(CMAKE_UNITY_BUILD)
   add_compile_options(-Wno-subobject-linkage) # What is private to a file is no header's here.
+endif()
+
+if(GANTRY_SHARED)
+  set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+  add_compile_options(-fvisibility=hidden -fvisibility-inlines-hidden)
 endif()
 
 if(GANTRY_SANITIZE)

@@ -3,8 +3,9 @@
 #include <cerrno>
 #include <cstring>
 #include <poll.h>
-#include <spdlog/spdlog.h>
 #include <unistd.h>
+
+#include "io/log.hpp"
 
 namespace gantry::io {
 
@@ -121,7 +122,7 @@ void keeper_shelf::read_all() {
 
 void keeper_shelf::refusal(const wire::message& m) {
   ++refused_;
-  spdlog::error("the keeper refuses kind={} serial={}: {}", m.kind, m.serial, text_of(m));
+  io::log_error("the keeper refuses kind={} serial={}: {}", m.kind, m.serial, text_of(m));
   const auto full = wire::refusal(m.value) == wire::refusal::fds_lost
                     || wire::refusal(m.value) == wire::refusal::table_full;
   if (on_refused_)

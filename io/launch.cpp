@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <poll.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
@@ -143,17 +144,48 @@ result<keeper_fds> parse_keeper_variable(const std::string& value) {
   return keeper_fds{numbers[1], numbers[2], numbers[3]};
 }
 
+/// The keeper made the pair and is our parent. Else the variable came down by inheritance,
+/// and what stands at this number is something else.
+static bool comes_from_parent(int socket) {
+  ucred peer{};
+  socklen_t size = sizeof(peer);
+  return ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0
+         && peer.pid == ::getppid();
+}
+
+bool keeper_is_parent() {
+  const char* value = std::getenv(wire::environment); // NOLINT(concurrency-mt-unsafe): read only
+  if (value == nullptr)
+    return false;
+  const auto fds = parse_keeper_variable(value);
+  return fds && comes_from_parent(fds->socket);
+}
+
+result<std::optional<keeper_fds>> take_keeper() {
+  const char* value = std::getenv(wire::environment); // NOLINT(concurrency-mt-unsafe): read only
+  if (value == nullptr)
+    return std::optional<keeper_fds>{};
+  auto fds = parse_keeper_variable(value);
+  if (!fds)
+    return std::move(fds).why();
+  if (!comes_from_parent(fds->socket))
+    return std::optional<keeper_fds>{};
+  if (::fcntl(fds->socket, F_GETFD) == FD_CLOEXEC)
+    return error{ec::already_exists, "another supervisor of this process has its keeper",
+                 "start this one without (keeper = false)"};
+  for (int number : {fds->socket, fds->arena, fds->news})
+    if (::fcntl(number, F_SETFD, FD_CLOEXEC) != 0)
+      return from_errno(errno, "take over", "the keeper's descriptors");
+  return std::optional{*fds};
+}
+
 result<launched> become_supervised(int argc, char** argv, const launch_options& how) {
-  if (const char* value = std::getenv(wire::environment); value != nullptr) {
-    auto fds = parse_keeper_variable(value);
-    if (!fds)
-      return std::move(fds).why();
-    ::unsetenv(wire::environment);
-    for (int number : {fds->socket, fds->arena, fds->news})
-      if (::fcntl(number, F_SETFD, FD_CLOEXEC) != 0)
-        return from_errno(errno, "take over", "the keeper's descriptors");
-    return launched{launched::as::supervised, *fds, 0};
-  }
+  auto taken = take_keeper();
+  if (!taken)
+    return std::move(taken).why();
+  ::unsetenv(wire::environment);
+  if (*taken)
+    return launched{launched::as::supervised, **taken, 0};
   if (!how.keeper)
     return launched{};
   const auto own = own_program();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "messages/result.hpp"
@@ -52,6 +53,15 @@ struct launched {
 /// Errors: `already_exists` when a gantryd runs on this state, `not_found` for the keeper's
 /// program, `unsupported` for a keeper of another version.
 result<launched> become_supervised(int argc, char** argv, const launch_options& how);
+
+/// Whether a keeper started this very process and its descriptors are still there.
+bool keeper_is_parent();
+
+/// The descriptors of the keeper that started this very process, close-on-exec from now on;
+/// none where no keeper did (the variable of the environment was another's, a parent's, or
+/// its descriptors are given back already). Each of a keeper's programs can take them once:
+/// `already_exists` after that. The environment stays as it is.
+result<std::optional<keeper_fds>> take_keeper();
 
 /// Takes the value of GANTRY_KEEPER apart. Pure.
 result<keeper_fds> parse_keeper_variable(const std::string& value);

@@ -5,10 +5,10 @@
 #include <liburing.h>
 #include <poll.h>
 #include <spdlog/pattern_formatter.h>
-#include <spdlog/spdlog.h>
 #include <thread>
 #include <unistd.h>
 
+#include "io/log.hpp"
 #include "io/op_errno.hpp"
 
 namespace gantry::io {
@@ -218,11 +218,11 @@ void log_sink::written(int32_t res) {
   }
 }
 
-std::shared_ptr<spdlog::logger> use_as_default_logger(std::shared_ptr<log_sink> sink) {
+std::shared_ptr<spdlog::logger> use_as_this_log(std::shared_ptr<log_sink> sink) {
   last_words.store(sink.get());
   auto logger = std::make_shared<spdlog::logger>("", std::move(sink));
   logger->set_level(spdlog::level::info);
-  spdlog::set_default_logger(logger);
+  log_to(logger);
   struct sigaction action {};
   // The handler flushes; the signal, reset to its default, then ends the process as before.
   action.sa_handler = [](int sig) {

@@ -75,8 +75,9 @@ private:
   bool broken_ = false; ///< The descriptor refused for good (EPIPE, EBADF): lines are dropped.
 };
 
-/// Makes the sink's logger spdlog's default one, level info, and flushes it when the
-/// process dies of SIGABRT, SIGSEGV, SIGBUS, SIGFPE or SIGILL. Call once in main.
-std::shared_ptr<spdlog::logger> use_as_default_logger(std::shared_ptr<log_sink> sink);
+/// Makes the sink's logger that of this thread (io/log.hpp), level info, and flushes it when
+/// the process dies of SIGABRT, SIGSEGV, SIGBUS, SIGFPE or SIGILL. Call once in main: a
+/// program that embeds a supervisor keeps its own handlers.
+std::shared_ptr<spdlog::logger> use_as_this_log(std::shared_ptr<log_sink> sink);
 
 } // namespace gantry::io

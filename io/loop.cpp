@@ -1,8 +1,8 @@
 #include "io/loop.hpp"
 
 #include <algorithm>
-#include <spdlog/spdlog.h>
 
+#include "io/log.hpp"
 #include "io/watchdog.hpp"
 
 namespace gantry::io {
@@ -141,7 +141,7 @@ void loop::end_turn(nanoseconds began) {
   if (last_slow_report_ != nanoseconds(0) && ended - last_slow_report_ < slow_report_pause)
     return;
   last_slow_report_ = ended;
-  spdlog::warn("a turn of the loop was slow ms={:.1f} limit_ms={:.1f} since_last_report={}",
+  io::log_warn("a turn of the loop was slow ms={:.1f} limit_ms={:.1f} since_last_report={}",
                double(took.count()) / 1e6, double(policy_.slow_turn.count()) / 1e6,
                slow_unreported_);
   slow_unreported_ = 0;

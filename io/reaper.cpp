@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <poll.h>
-#include <spdlog/spdlog.h>
+
+#include "io/log.hpp"
 
 namespace gantry::io {
 
@@ -76,7 +77,7 @@ void reaper::attach(process_key who, watch_state& w) {
   auto opened = who.pid > 0 ? sys.pidfd_open(who.pid) : -ESRCH;
   if (opened < 0 && opened != -ESRCH && opened != -EINVAL) {
     // No descriptor to be had: the table still tells; try again for the pidfd.
-    spdlog::warn("cannot watch pid {}: {}", who.pid,
+    io::log_warn("cannot watch pid {}: {}", who.pid,
                  from_errno(-opened, "open a pidfd of", "a process").text());
     w.again.start(100ms, [this, who, &w] { attach(who, w); });
     return;

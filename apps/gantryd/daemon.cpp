@@ -2,10 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
-#include <fcntl.h>
 #include <poll.h>
-#include <spdlog/spdlog.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -14,6 +11,8 @@
 
 #include "io/keeper_shelf.hpp"
 #include "io/local_shelf.hpp"
+#include "io/log.hpp"
+#include "io/state_lock.hpp"
 #include "notify.hpp"
 #include "sockets.hpp"
 #include "start_memory.hpp"
@@ -44,23 +43,10 @@ daemon::daemon(daemon_options options, std::shared_ptr<io::log_sink> log)
 daemon::~daemon() = default;
 
 result<void> daemon::take_state() {
-  const auto path = options_.supervisor.state_dir + "/gantryd.lock";
-  if (::mkdir(options_.supervisor.state_dir.c_str(), 0700) != 0 && errno != EEXIST)
-    return from_errno(errno, "make the state directory", options_.supervisor.state_dir);
-  lock_ = io::fd{*kernel_, ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
-  if (!lock_)
-    return from_errno(errno, "open", path);
-  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
-    char pid[32] = {};
-    (void)::pread(lock_.get(), pid, sizeof(pid) - 1, 0);
-    return error{ec::already_exists,
-                 "a gantryd serves " + options_.supervisor.state_dir + " already, pid " + pid,
-                 "stop it, or give this one a --state and a --root of its own"};
-  }
-  const auto pid = std::to_string(::getpid());
-  if (::ftruncate(lock_.get(), 0) != 0
-      || ::pwrite(lock_.get(), pid.data(), pid.size(), 0) != ssize_t(pid.size()))
-    return from_errno(errno, "write", path);
+  auto lock = io::lock_state(*kernel_, options_.supervisor.state_dir);
+  if (!lock)
+    return std::move(lock).why();
+  lock_ = std::move(*lock);
   return {};
 }
 
@@ -70,7 +56,7 @@ result<void> daemon::open_shelf(const io::launched& how) {
     if (!shelf)
       return std::move(shelf).why();
     (*shelf)->on_refused([](const io::shelf_key& key, const error& why) {
-      spdlog::error("the keeper refused shelf entry {}/{}: {}", key.kind, key.serial, why.text());
+      io::log_error("the keeper refused shelf entry {}/{}: {}", key.kind, key.serial, why.text());
     });
     shelf_ = std::move(*shelf);
     supervised_ = true;
@@ -166,6 +152,9 @@ result<void> daemon::start(const io::launched& how) {
   if (auto opened = open_sockets(); !opened)
     return opened;
   serve();
+  metrics_ = std::make_unique<metrics_door>(*loop_, *host_, options_.metrics);
+  if (auto opened = metrics_->open(*shelf_); !opened)
+    return opened;
   watchdog_ = std::make_unique<io::watchdog>(longest_turn);
   loop_->set_watchdog(watchdog_.get());
   shelf_->ready();
@@ -189,7 +178,7 @@ void daemon::stop(int sig) {
   if (std::exchange(stopping_, true))
     return;
   stops_ = options_.stop_containers || !supervised_ || sig == SIGQUIT;
-  spdlog::info("signal {}: going away, containers are {}", sig,
+  io::log_info("signal {}: going away, containers are {}", sig,
                stops_ ? "stopped" : "left running");
   notify(stops_ ? "STOPPING=1\nSTATUS=Stopping the containers"
                 : "STOPPING=1\nSTATUS=Going away, the containers stay");
@@ -207,17 +196,18 @@ void daemon::rest() {
   else
     shelf_->farewell_for_now();
   signals_->cancel();
-  loop_->stop();
+  metrics_->stop([this] { loop_->stop(); });
 }
 
 int daemon::run() {
   loop_->run();
   io::end_actors(host_->system(), *loop_, std::chrono::seconds(5));
   bus_.reset();
+  metrics_.reset();
   host_.reset();
   shelf_.reset();
   if (!loop_->drain(std::chrono::seconds(2)))
-    spdlog::warn("some kernel requests did not come to rest");
+    io::log_warn("some kernel requests did not come to rest");
   log_->close(std::chrono::milliseconds(200));
   loop_->set_watchdog(nullptr);
   return 0;

@@ -1,6 +1,5 @@
 #include <cstdio>
 #include <memory>
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include "daemon.hpp"
@@ -26,7 +25,7 @@ int main(int argc, char** argv) {
   if (launched->what == io::launched::as::proxy)
     return launched->exit_code;
   auto sink = std::make_shared<io::log_sink>(STDERR_FILENO);
-  auto logger = io::use_as_default_logger(sink);
+  auto logger = io::use_as_this_log(sink);
   logger->set_level(spdlog::level::from_str(o.log_level));
   daemon::daemon d{std::move(o), sink};
   if (auto started = d.start(*launched); !started) {

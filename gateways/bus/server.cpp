@@ -1,12 +1,12 @@
 #include "gateways/bus/server.hpp"
 
 #include <algorithm>
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 #include <unordered_map>
 #include <vector>
 
 #include "gateways/bus/connection.hpp"
+#include "io/log.hpp"
 
 namespace gantry::bus {
 
@@ -84,7 +84,7 @@ void server::impl::accepted(int32_t res) {
   if (res < 0) {
     // Said once for each time of trouble: the op goes on trying by itself.
     if (res != -ECANCELED && !std::exchange(accept_failed, true))
-      spdlog::warn("bus: {}", from_errno(-res, "accept", "a client").text());
+      io::log_warn("bus: {}", from_errno(-res, "accept", "a client").text());
     return;
   }
   accept_failed = false;

@@ -131,30 +131,27 @@ int channel::poll_timeout(int wanted_ms) const {
   return wanted_ms < 0 ? ms : std::min(ms, wanted_ms);
 }
 
-void channel::step(std::span<pollfd> others, int timeout_ms) {
-  GANTRY_CHECK(others.size() <= most_others);
+pollfd channel::want(int& timeout_ms) {
   if (!link_ && !calls_.empty() && clock::now() >= retry_at_) {
     const size_t before = calls_.size();
     try_connect();
     if (calls_.size() != before) // Failed: its calls have ended, nothing is to be awaited.
       timeout_ms = 0;
   }
-  std::array<pollfd, most_others + 1> set{};
-  std::copy(others.begin(), others.end(), set.begin());
-  size_t n = others.size();
-  if (link_) {
-    const int in = held_ ? 0 : POLLIN;
-    const int out = link_->wants_write() ? POLLOUT : 0;
-    // Without a wish it is left out: a hang-up would be reported again and again.
-    set[n++] = {in + out != 0 ? link_->fd() : -1, static_cast<short>(in | out), 0};
-  }
-  const int ready = ::poll(set.data(), n, poll_timeout(timeout_ms));
-  for (size_t i = 0; i < others.size(); ++i)
-    others[i].revents = ready > 0 ? set[i].revents : short(0);
+  timeout_ms = poll_timeout(timeout_ms);
+  if (!link_)
+    return {-1, 0, 0};
+  const int in = held_ ? 0 : POLLIN;
+  const int out = link_->wants_write() ? POLLOUT : 0;
+  // Without a wish it is left out: a hang-up would be reported again and again.
+  return {in + out != 0 ? link_->fd() : -1, static_cast<short>(in | out), 0};
+}
+
+void channel::turn(short got) {
   if (!link_)
     return;
   result<void> state;
-  if (const short got = ready > 0 ? set[n - 1].revents : short(0); got != 0)
+  if (got != 0)
     state = link_->turn((got & (POLLIN | POLLHUP | POLLERR)) != 0 && !held_);
   else if (!link_->greeted() && clock::now() - linked_at_ >= policy_.outage)
     state = error{ec::deadline_exceeded, "gantryd at " + socket_ + " does not answer",
@@ -169,6 +166,17 @@ void channel::step(std::span<pollfd> others, int timeout_ms) {
     return fail_all(state.why());
   fail_all({ec::internal, "what listens at " + socket_ + " is not gantryd: " + state.why().message,
             "name gantryd's socket by --socket"});
+}
+
+void channel::step(std::span<pollfd> others, int timeout_ms) {
+  GANTRY_CHECK(others.size() <= most_others);
+  std::array<pollfd, most_others + 1> set{};
+  std::copy(others.begin(), others.end(), set.begin());
+  set[others.size()] = want(timeout_ms);
+  const int ready = ::poll(set.data(), others.size() + 1, timeout_ms);
+  for (size_t i = 0; i < others.size(); ++i)
+    others[i].revents = ready > 0 ? set[i].revents : short(0);
+  turn(ready > 0 ? set[others.size()].revents : short(0));
 }
 
 } // namespace gantry::client

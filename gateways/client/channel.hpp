@@ -52,6 +52,12 @@ public:
   /// came. Returns after one round, or after `timeout_ms` (-1: none).
   void step(std::span<pollfd> others, int timeout_ms);
 
+  /// The two halves of a step, for who polls several things. What to poll for (connects, if
+  /// that is due: calls may end in it); lowers `timeout_ms` to when it wants to be turned at
+  /// the latest. Then `turn` with what poll(2) said of it.
+  [[nodiscard]] pollfd want(int& timeout_ms);
+  void turn(short revents);
+
   /// Asks and waits for the answer.
   template <class Reply>
   [[nodiscard]] result<Reply> ask(const char* method, const google::protobuf::MessageLite& what) {

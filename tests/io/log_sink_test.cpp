@@ -7,12 +7,12 @@
 #include <fstream>
 #include <functional>
 #include <regex>
-#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 
+#include "io/log.hpp"
 #include "real_loop.hpp"
 
 using namespace gantry::io;
@@ -163,6 +163,33 @@ TEST_CASE("log_sink: a file is appended to", "[uring]") {
   ::unlink(name);
 }
 
+TEST_CASE("log: lines go where their own thread said, and nowhere else") {
+  class counting final : public spdlog::sinks::sink {
+  public:
+    void log(const spdlog::details::log_msg&) override { ++lines; }
+    void flush() override {}
+    void set_pattern(const std::string&) override {}
+    void set_formatter(std::unique_ptr<spdlog::formatter>) override {}
+    int lines = 0;
+  };
+  auto here = std::make_shared<counting>();
+  auto there = std::make_shared<counting>();
+  log_warn("nobody has said where to");
+  log_to(std::make_shared<spdlog::logger>("", here));
+  std::thread other([&] {
+    log_warn("nobody has said so on this thread");
+    log_to(std::make_shared<spdlog::logger>("", there));
+    log_warn("n={}", 1);
+    log_error("n={}", 2);
+  });
+  other.join();
+  log_info("n={}", 3);
+  log_to(nullptr);
+  log_info("n={}", 4);
+  CHECK(here->lines == 1);
+  CHECK(there->lines == 2);
+}
+
 TEST_CASE("log_sink: the last words of an aborting process are written", "[uring]") {
   int out[2];
   REQUIRE(::pipe(out) == 0);
@@ -170,8 +197,8 @@ TEST_CASE("log_sink: the last words of an aborting process are written", "[uring
   if (pid == 0) {
     rlimit none{0, 0};
     ::setrlimit(RLIMIT_CORE, &none);
-    use_as_default_logger(std::make_shared<log_sink>(out[1]));
-    spdlog::info("last words");
+    use_as_this_log(std::make_shared<log_sink>(out[1]));
+    log_info("last words");
     std::abort();
   }
   ::close(out[1]);

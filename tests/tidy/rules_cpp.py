@@ -10,9 +10,10 @@ LINES_PER_FILE = 400
 COLUMNS = 100
 
 # What a folder may include besides itself; the longest prefix of a path decides.
-FLOORS = ["messages", "io", "runtime", "actors", "gateways", "apps"]
+FLOORS = ["messages", "io", "runtime", "actors", "gateways", "library", "apps"]
 MAY_USE = {
     "gateways/client": ("messages/",),
+    "apps/gantryd": ("messages/", "io/", "runtime/", "actors/", "gateways/"),
     "apps/gantry": ("messages/", "io/", "runtime/", "gateways/client/"),
     "apps/keeper": ("messages/", "io/arena", "io/keeper_wire", "io/keeper_socket"),
 }
@@ -36,6 +37,20 @@ def floors(source):
         own = "/" not in path or path.startswith(home + "/")
         if not own and not path.startswith(allowed):
             yield number, f"{home} may include itself and {', '.join(allowed)}; not {path}"
+
+
+# Installed from messages/, under these names.
+SHARED_WORDS = {"include/gantry/error.hpp", "include/gantry/result.hpp"}
+
+
+def public_headers(source):
+    """What is installed includes itself and the standard library, nothing else."""
+    if source.top != "include" or source.path in SHARED_WORDS:
+        return
+    for number, line in enumerate(source.lines, 1):
+        m = re.match(r'\s*#\s*include\s+([<"])([^>"]+)', line)
+        if m and (m.group(1) == '"' or not re.fullmatch(r"gantry/\w+\.hpp|\w+", m.group(2))):
+            yield number, f"a public header does not include {m.group(2)}"
 
 
 def own_header_first(source):
@@ -65,7 +80,7 @@ def pragma_once(source):
 
 def documented(source):
     """A class of the libraries says what it is, in a /// comment."""
-    if not source.is_header or source.top not in ("io", "runtime", "actors", "gateways"):
+    if not source.is_header or source.top not in ("include", *LIBRARY_FOLDERS[1:]):
         return
     inside = ""
     for at, line in enumerate(source.lines):
@@ -122,6 +137,7 @@ def short_lines(source):
             yield number, f"{len(line)} columns: break the line before {COLUMNS}"
 
 
+LIBRARY_FOLDERS = ("messages", "io", "runtime", "actors", "gateways", "library")
 LUCK = re.compile(r"\b(?:sleep_for|sleep_until|usleep)\s*\(|::sleep\s*\(")
 EVERYWHERE = {
     r"\bstrcpy\s*\(": "copy a std::string or std::string_view, or memcpy a checked length",
@@ -135,6 +151,8 @@ LIBRARIES = {
     r"\bstd::(?:j?thread|async)\b(?!::)": "let the loop do it: the libraries have no threads",
     r"(?<![\w.>])(?:std::)?f?printf\s*\(": "log it, or return the text",
     r"\bstd::c(?:out|err)\b": "log it, or return the text",
+    r"\bspdlog::(?:trace|debug|info|warn|error|critical|set_\w+|(?:set_)?default_logger)\s*\(":
+      "use io::log_info, log_warn or log_error: spdlog's default logger is not ours",
 }
 
 
@@ -150,7 +168,7 @@ def banned_calls(source):
     if not source.is_cpp:
         return
     banned = dict(EVERYWHERE)
-    if source.top in ("messages", "io", "runtime", "actors", "gateways"):
+    if source.top in LIBRARY_FOLDERS:
         banned.update(LIBRARIES)
     for pattern, instead in banned.items():
         for m in re.finditer(pattern, source.code):
@@ -179,5 +197,5 @@ def close_on_exec(source):
         yield source.line_of(m.start()), f"use the form of {m.group(1)} that takes CLOEXEC"
 
 
-RULES = (floors, own_header_first, pragma_once, documented, short_functions, short_files,
-         short_lines, no_luck, banned_calls, close_on_exec)
+RULES = (floors, public_headers, own_header_first, pragma_once, documented, short_functions,
+         short_files, short_lines, no_luck, banned_calls, close_on_exec)

@@ -31,6 +31,12 @@ CASES = {
          ("gateways/client/x.cpp", '#include "messages/check.hpp"\n'),
          ("apps/keeper/x.cpp", '#include "io/arena.hpp"\n#include "keeper.hpp"\n'),
          ("tests/io/x_test.cpp", '#include "apps/gantry/a.hpp"\n')]),
+    "public_headers": (
+        [("include/gantry/x.hpp", '#include "messages/error.hpp"\n'),
+         ("include/gantry/x.hpp", "#include <caf/all.hpp>\n"),
+         ("include/gantry/x.hpp", "#include <sys/stat.h>\n")],
+        [("include/gantry/x.hpp", "#include <gantry/error.hpp>\n#include <vector>\n"),
+         ("io/x.hpp", "#include <caf/all.hpp>\n")]),
     "own_header_first": (
         [("io/x.cpp", '#include <vector>\n#include "io/x.hpp"\n'),
          ("tests/io/x_test.cpp", '#include <catch2/catch.hpp>\n#include "io/x.hpp"\n')],
@@ -71,7 +77,7 @@ CASES = {
         [("io/x.cpp", "strcpy(a, b);"), ("tests/x.cpp", "std::sprintf(a, b);"),
          ("apps/gantry/x.cpp", "int r = ::system(a);"), ("io/x.cpp", "popen(a);"),
          ("io/x.cpp", "auto f = [=] { };"), ("io/x.cpp", "auto f = [=, &b] { };"),
-         ("runtime/x.cpp", "std::thread t;"), ("io/x.cpp", "std::printf(a);")],
+         ("runtime/x.cpp", "std::thread t;"), ("actors/x.cpp", "spdlog::warn(a);"), ("io/x.cpp", "std::printf(a);")],
         [("io/x.cpp", "std::snprintf(a, sizeof a, b);"), ("io/x.cpp", "std::thread::id a;"),
          ("bench/x.cpp", "std::printf(a);"), ("io/x.cpp", "auto f = [&a, this] { };"),
          ("io/x.cpp", "host.system().spawn();"), ("io/x.cpp", "/* popen(a) */")]),

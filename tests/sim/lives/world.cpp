@@ -1,16 +1,19 @@
 #include "tests/sim/lives/world.hpp"
 
 #include <iostream>
-#include <spdlog/spdlog.h>
+#include <spdlog/sinks/stdout_sinks.h>
 #include <stdexcept>
+
+#include "io/log.hpp"
 
 namespace gantry::sim {
 
 using namespace std::chrono_literals;
 
 world::world(machine_options o) : host(o), oci(install_runtimes(host)) {
-  if (!std::getenv("GANTRY_SIM_LOG"))
-    spdlog::set_level(spdlog::level::off);
+  if (std::getenv("GANTRY_SIM_LOG"))
+    io::log_to(std::make_shared<spdlog::logger>(
+      "", std::make_shared<spdlog::sinks::stderr_sink_mt>()));
   install_basics(host);
   install_work(host);
   host.files.mkdirs("/images/root");

@@ -1,0 +1,172 @@
+#include "library/convert.hpp"
+
+// From the words of the bus to the public structs.
+
+namespace gantry {
+
+const char* name_of(container_state s) noexcept {
+  constexpr const char* words[] = {"unspecified", "creating", "created",  "starting", "running",
+                                   "pausing",     "paused",   "stopping", "stopped",  "restarting",
+                                   "deleting",    "dead",     "unknown"};
+  const auto at = size_t(s);
+  return at < std::size(words) ? words[at] : "unknown";
+}
+
+namespace library {
+
+namespace {
+
+static_assert(int(container_state::running) == int(v1::RUNNING)
+              && int(container_state::unknown) == int(v1::UNKNOWN));
+
+moment at(int64_t ns) { return moment{nanoseconds{ns}}; }
+
+template <class Map>
+std::map<std::string, std::string> map_of(const Map& x) {
+  return {x.begin(), x.end()};
+}
+
+} // namespace
+
+exit_report from_bus(const v1::Exit& x) {
+  exit_report out;
+  if (x.has_exit_code())
+    out.code = x.exit_code();
+  out.signal = x.signal();
+  out.core_dumped = x.core_dumped();
+  out.oom = x.oom();
+  out.oom_level = x.oom_level();
+  out.stdout_bytes = x.stdout_bytes();
+  out.stderr_bytes = x.stderr_bytes();
+  out.io_open = x.io_open();
+  out.at = at(x.exited_at_ns());
+  out.status_unknown = x.status_unknown();
+  out.seq = x.seq();
+  return out;
+}
+
+container_summary from_bus(const v1::Container& x) {
+  container_summary out;
+  out.ref = {x.id(), x.namespace_()};
+  out.instance = x.instance();
+  out.run = x.run();
+  out.state = v1::State_IsValid(x.state()) ? container_state(x.state()) : container_state::unknown;
+  out.pid = x.pid();
+  out.command = {x.command().begin(), x.command().end()};
+  out.labels = map_of(x.labels());
+  out.created = at(x.created_at_ns());
+  out.started = at(x.started_at_ns());
+  if (x.has_exit())
+    out.exit = from_bus(x.exit());
+  out.execs = x.execs();
+  out.runtime = x.runtime();
+  out.stuck = x.stuck();
+  return out;
+}
+
+container_detail from_bus(const v1::ContainerDetail& x) {
+  container_detail out;
+  out.summary = from_bus(x.summary());
+  for (const auto& p : x.processes()) {
+    auto& to = out.processes.emplace_back();
+    to.id = p.id();
+    to.pid = p.pid();
+    to.state = p.state();
+    if (p.has_exit())
+      to.exit = from_bus(p.exit());
+    to.stdin_open = p.stdin_open();
+    to.terminal = p.id() == "init" ? x.spec().terminal() : p.spec().terminal();
+    to.started = at(p.started_at_ns());
+  }
+  out.bundle = x.bundle();
+  out.cgroup = x.cgroup();
+  out.log_dir = x.log_dir();
+  out.rootfs = x.rootfs();
+  out.config_json = x.config_json();
+  out.message = x.message();
+  return out;
+}
+
+usage_report from_bus(const v1::Stats& x) {
+  usage_report out;
+  out.ref = {x.id(), x.namespace_()};
+  out.read = at(x.read_at_ns());
+  out.cpu_usage_ns = x.cpu_usage_ns();
+  out.cpu_user_ns = x.cpu_user_ns();
+  out.cpu_system_ns = x.cpu_system_ns();
+  out.throttled_periods = x.throttled_periods();
+  out.throttled_ns = x.throttled_ns();
+  out.memory_bytes = x.memory_bytes();
+  out.memory_limit_bytes = x.memory_limit_bytes();
+  out.memory_peak_bytes = x.memory_peak_bytes();
+  out.memory_working_set_bytes = x.memory_working_set_bytes();
+  out.swap_bytes = x.swap_bytes();
+  out.pids = x.pids();
+  out.pids_limit = x.pids_limit();
+  out.io_read_bytes = x.io_read_bytes();
+  out.io_write_bytes = x.io_write_bytes();
+  out.oom_kills = x.oom_kills();
+  out.raw = map_of(x.raw());
+  out.psi = map_of(x.psi());
+  return out;
+}
+
+host_process from_bus(const v1::TopProcess& x) {
+  return {.pid = x.pid(), .ppid = x.ppid(), .command = x.command(), .process = x.process(),
+          .state = x.state(), .cpu_ns = x.cpu_ns(), .rss_bytes = x.rss_bytes()};
+}
+
+version_report from_bus(const v1::VersionReply& x) {
+  return {.gantry = x.gantry(), .api = x.api(), .runtime = x.runtime(),
+          .runtime_version = x.runtime_version(), .kernel = x.kernel(), .cgroup = x.cgroup()};
+}
+
+supervisor_report from_bus(const v1::InfoReply& x) {
+  supervisor_report out;
+  out.pid = x.pid();
+  out.keeper_pid = x.keeper_pid();
+  out.keeper_state = x.keeper_state();
+  out.generation = x.generation();
+  out.cursor = {x.epoch(), x.seq()};
+  out.started = at(x.started_at_ns());
+  out.turns = x.turns();
+  out.slow_turns = x.slow_turns();
+  out.longest_turn_ns = x.longest_turn_ns();
+  out.fds = x.fds();
+  out.fd_limit = x.fd_limit();
+  out.containers = x.containers();
+  out.running = x.running();
+  out.arena_blocks_used = x.arena_blocks_used();
+  out.arena_blocks = x.arena_blocks();
+  out.journal_pending_bytes = x.journal_pending_bytes();
+  out.journal_disk_bytes = x.journal_disk_bytes();
+  out.journal_disk_full = x.journal_disk_full();
+  out.rss_bytes = x.rss_bytes();
+  out.state_dir = x.state_dir();
+  out.root_dir = x.root_dir();
+  return out;
+}
+
+event from_bus(const v1::Event& x) {
+  event out;
+  out.seq = x.seq();
+  out.epoch = x.epoch();
+  out.time = at(x.time_ns());
+  out.type = x.type();
+  out.ref = {x.container(), x.namespace_()};
+  out.instance = x.instance();
+  out.run = x.run();
+  out.process = x.process();
+  out.pid = x.pid();
+  out.cause = x.cause();
+  if (x.has_exit())
+    out.exit = from_bus(x.exit());
+  out.message = x.message();
+  out.details = map_of(x.details());
+  out.labels = map_of(x.labels());
+  return out;
+}
+
+} // namespace library
+
+} // namespace gantry

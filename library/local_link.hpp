@@ -1,0 +1,80 @@
+#pragma once
+
+#include "library/link.hpp"
+
+namespace gantry::library {
+
+/// The link to the supervisor of our own: its front, with this process as the caller.
+class local_link final : public link {
+public:
+  local_link(actors::front& f, v1::By who) : front_(f), who_(std::move(who)) {}
+
+  void call(v1::VersionRequest req, answer<v1::VersionReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::InfoRequest req, answer<v1::InfoReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::CreateRequest req, answer<v1::CreateReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::StartRequest req, answer<v1::StartReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::KillRequest req, answer<v1::KillReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::StopRequest req, answer<v1::StopReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::PauseRequest req, answer<v1::PauseReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::ResumeRequest req, answer<v1::ResumeReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::UpdateRequest req, answer<v1::UpdateReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::RemoveRequest req, answer<v1::RemoveReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::WaitRequest req, answer<v1::WaitReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::ListRequest req, answer<v1::ListReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::InspectRequest req, answer<v1::ContainerDetail> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::StatsRequest req, answer<v1::StatsReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::TopRequest req, answer<v1::TopReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::ExecRequest req, answer<v1::ExecReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::WriteStdinRequest req, answer<v1::WriteStdinReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::CloseStdinRequest req, answer<v1::CloseStdinReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+
+  result<std::unique_ptr<actors::event_source>> follow(v1::FollowRequest req) override {
+    return front_.follow(std::move(req));
+  }
+  result<std::unique_ptr<actors::log_follower>> read_log(v1::ReadLogRequest req) override {
+    return front_.read_log(req);
+  }
+  [[nodiscard]] bool may_repeat() const noexcept override { return false; }
+
+private:
+  actors::front& front_;
+  v1::By who_;
+};
+
+} // namespace gantry::library

@@ -1,0 +1,89 @@
+#include "io/listener.hpp"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "io/local_shelf.hpp"
+#include "tests/io/real_loop.hpp"
+
+using namespace gantry;
+using namespace gantry::io;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr shelf_key key{shelf_kind::listener, 1};
+
+struct place {
+  place() {
+    char name[] = "/tmp/gantry-listener-XXXXXX";
+    REQUIRE(::mkdtemp(name) != nullptr);
+    dir = name;
+    auto made = local_shelf::make(*r.kernel, {}, false);
+    REQUIRE(made.ok());
+    shelf = std::move(*made);
+  }
+  ~place() { fs::remove_all(dir); }
+  result<fd> listen() { return listen_unix(*r.kernel, *shelf, key, dir + "/s"); }
+  real_loop r;
+  std::string dir;
+  std::unique_ptr<local_shelf> shelf;
+};
+
+} // namespace
+
+TEST_CASE("listener: the socket has its mode whatever the umask is, which stays", "[uring]") {
+  place p;
+  for (const mode_t mask : {0022, 0077, 0000}) {
+    ::umask(mask);
+    REQUIRE(p.shelf->drop(key).ok());
+    auto made = p.listen();
+    REQUIRE(made.ok());
+    struct stat seen{};
+    REQUIRE(::stat((p.dir + "/s").c_str(), &seen) == 0);
+    CHECK((seen.st_mode & 0777) == 0660);
+    CHECK(::umask(0022) == mask);
+  }
+}
+
+TEST_CASE("listener: one that lies on the shelf is used again, as long as it stands there",
+          "[uring]") {
+  place p;
+  ino_t first = 0;
+  struct stat seen{};
+  {
+    auto made = p.listen();
+    REQUIRE(made.ok());
+    ::stat((p.dir + "/s").c_str(), &seen);
+    first = seen.st_ino;
+  }
+  REQUIRE(p.listen().ok());
+  ::stat((p.dir + "/s").c_str(), &seen);
+  CHECK(seen.st_ino == first);
+  fs::remove(p.dir + "/s");
+  REQUIRE(p.listen().ok());
+  CHECK(fs::exists(p.dir + "/s"));
+}
+
+TEST_CASE("listener: what is no socket is left alone", "[uring]") {
+  place p;
+  std::ofstream(p.dir + "/s") << "x";
+  const auto made = p.listen();
+  REQUIRE_FALSE(made.ok());
+  CHECK(made.why().code == ec::already_exists);
+  CHECK(fs::file_size(p.dir + "/s") == 1);
+}
+
+TEST_CASE("listener: the loopback network, and nothing else", "[uring]") {
+  place p;
+  for (const auto* good : {"127.0.0.1:0", "127.1.2.3:0"})
+    CHECK(listen_loopback(*p.r.kernel, good).ok());
+  for (const auto* bad : {"0.0.0.0:1", "10.0.0.1:1", "localhost:1", "127.0.0.1", "127.0.0.1:",
+                          "127.0.0.1:70000", ":1", "[::]:1", ""})
+    CHECK_FALSE(is_loopback(bad));
+}
