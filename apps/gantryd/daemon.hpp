@@ -8,6 +8,7 @@
 #include "io/linux_kernel.hpp"
 #include "io/log_sink.hpp"
 #include "io/watchdog.hpp"
+#include "metrics_door.hpp"
 #include "options.hpp"
 
 namespace gantry::daemon {
@@ -44,6 +45,7 @@ private:
   runtime::cgroup_host cgroups_;
   std::unique_ptr<actors::supervisor_host> host_;
   std::unique_ptr<bus::server> bus_;
+  std::unique_ptr<metrics_door> metrics_;
   std::unique_ptr<io::poll_op> signals_;
   std::unique_ptr<io::timer> settled_; ///< The start is over: its memory goes back.
   std::unique_ptr<io::timer> alive_;   ///< The service manager's watchdog is fed.

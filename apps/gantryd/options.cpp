@@ -7,6 +7,8 @@
 #include <set>
 #include <toml++/toml.h>
 
+#include "io/listener.hpp"
+
 namespace gantry::daemon {
 
 namespace {
@@ -106,6 +108,14 @@ std::string read_config(daemon_options& o, const std::set<std::string>& given) {
       if (wrong.empty() && on_stop != "stop" && on_stop != "leave")
         wrong = o.config + ": on-stop is \"" + on_stop + "\": use stop or leave";
       o.stop_containers = on_stop == "stop";
+    } else if (key == "metrics-listen")
+      wrong = text(key, o.metrics.listen, node);
+    else if (key == "metrics-containers") {
+      const auto n = node.value<int64_t>();
+      if (!n || *n < 0 || *n > 100'000)
+        wrong = o.config + ": metrics-containers must be a number from 0 to 100000";
+      else if (!given.contains(key))
+        o.metrics.most_containers = size_t(*n);
     } else if (key == "max-runtime-commands") {
       const auto n = node.value<int64_t>();
       if (!n || *n < 1 || *n > 1024)
@@ -134,6 +144,9 @@ std::string wrong_paths(const daemon_options& o) {
       return std::string{name} + " \"" + path + "\" must be an absolute path";
   if (o.socket.size() > 107) // sun_path, unix(7)
     return "--socket \"" + o.socket + "\" is longer than 107 bytes, the limit of a unix socket";
+  if (!o.metrics.listen.empty() && !io::is_loopback(o.metrics.listen))
+    return "--metrics-listen \"" + o.metrics.listen
+           + "\" must be 127.0.0.1:PORT or [::1]:PORT: the metrics tell names";
   if (o.supervisor.cgroup_parent.empty()
       || o.supervisor.cgroup_parent.find("..") != std::string::npos
       || o.supervisor.cgroup_parent.front() == '/')
@@ -148,6 +161,15 @@ struct raw_words {
   std::vector<std::string> readers;
   std::vector<std::string> operators;
 };
+
+void declare_metrics(CLI::App& app, daemon_options& o) {
+  app.add_option("--metrics-listen", o.metrics.listen,
+                 "Serve the metrics on this loopback address, too, for Prometheus:\n"
+                 "127.0.0.1:PORT [STATE/metrics.sock alone]");
+  app.add_option("--metrics-containers", o.metrics.most_containers,
+                 "So many containers have metrics of their own; the rest is counted [100]")
+    ->check(CLI::Range(0, 100'000));
+}
 
 void declare_limits(CLI::App& app, daemon_options& o) {
   app.add_option("--max-runtime-commands", o.engine.max_in_flight,
@@ -171,6 +193,7 @@ void declare(CLI::App& app, daemon_options& o, raw_words& raw) {
   app.add_option("--cgroup-parent", o.supervisor.cgroup_parent,
                  "Containers live in the cgroup /PARENT/NAMESPACE/ID [gantry]");
   declare_limits(app, o);
+  declare_metrics(app, o);
   app.add_option("--on-stop", raw.on_stop, "SIGTERM: leave the containers running, or stop them")
     ->check(CLI::IsMember({"leave", "stop"}));
   app.add_option("--operate-gid", raw.operators,
@@ -202,6 +225,7 @@ std::set<std::string> given_in(const CLI::App& app) {
 void complete(daemon_options& o) {
   if (o.socket.empty())
     o.socket = o.supervisor.state_dir + "/gantry.sock";
+  o.metrics.socket = o.supervisor.state_dir + "/metrics.sock";
   o.supervisor.version = GANTRY_VERSION;
   if (o.runtime_deadline <= 0)
     return;

@@ -5,6 +5,7 @@
 #include "actors/services.hpp"
 #include "gateways/bus/peer.hpp"
 #include "messages/result.hpp"
+#include "metrics_door.hpp"
 
 namespace gantry::daemon {
 
@@ -19,6 +20,7 @@ struct daemon_options {
   runtime::engine_policy engine;
   std::string socket; ///< Default: STATE/gantry.sock.
   bus::role_policy roles;
+  metrics_options metrics;
   std::string config;
   std::string log_level = "info";
   double runtime_deadline = 0; ///< Seconds for every runtime command; 0: the engine's own.

@@ -186,6 +186,11 @@ std::vector<std::string> seeds_of(std::string_view name) {
     return runtime_logs();
   if (name == "http2")
     return http2();
+  if (name == "http_request")
+    return {"\3GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: application/openmetrics-text\r\n\r\n",
+            "\1GET /metrics?a=b HTTP/1.0\nConnection: keep-alive\n\nHEAD / HTTP/1.1\r\n\r\n",
+            "\5POST /x HTTP/1.1\r\nContent-Length: 4\r\n\r\nabcd", "\2\r\n\r\nGET",
+            "\7GET /" + std::string(5000, 'x') + " HTTP/1.1\r\n\r\n"};
   if (name == "grpc_frame")
     return {"\1" + framed_message("hello"), "\4" + framed_message(std::string(300, 'x')),
             "\1" "5S", "\1" "99999999H", "\1" "caf\xc3\xa9 100%25\n"};
