@@ -20,7 +20,7 @@ namespace {
 constexpr int console_backlog = 4;
 
 template <class T>
-T or_errno(T res) noexcept {
+T or_negated(T res) noexcept {
   return res < 0 ? T(-errno) : res;
 }
 
@@ -66,7 +66,7 @@ int received_descriptor(int connection) noexcept {
 } // namespace
 
 int linux_kernel::dup(int fd) {
-  return or_errno(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  return or_negated(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
 }
 
 int linux_kernel::listen(const std::string& path) {
@@ -131,7 +131,7 @@ int linux_kernel::set_terminal_size(int fd, uint16_t width, uint16_t height) {
   winsize size{};
   size.ws_col = width;
   size.ws_row = height;
-  return or_errno(::ioctl(fd, TIOCSWINSZ, &size));
+  return or_negated(::ioctl(fd, TIOCSWINSZ, &size));
 }
 
 } // namespace gantry::io

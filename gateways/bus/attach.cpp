@@ -10,7 +10,7 @@ namespace gantry::bus {
 
 namespace {
 
-constexpr size_t max_pull_bytes = 64u << 10;
+constexpr size_t bytes_at_once = 64u << 10;
 
 /// Both sides of one call have a part of it.
 struct joined {
@@ -27,7 +27,7 @@ public:
     if (asked_ || call_.queued() >= limit)
       return;
     asked_ = true;
-    with_->at->next(std::min(limit - call_.queued(), max_pull_bytes),
+    with_->at->next(std::min(limit - call_.queued(), bytes_at_once),
                     [this, weak = call_.weak_from_this()](
                       const result<std::vector<v1::AttachReply>>& r) {
                       // We live in the call: where that has ended we may be gone too.
