@@ -8,8 +8,6 @@ namespace gantry::actors {
 
 namespace {
 
-const std::string init{runtime::init_id};
-
 using phase_t = runtime::process_view::phase_t;
 
 } // namespace
