@@ -188,6 +188,15 @@ void keeper::forward(int sig) noexcept {
   }
 }
 
+/// A launcher's signal. Before gantryd serves, one that ends would kill it in the middle of its
+/// start, or meet nobody: it waits.
+void keeper::pass_on(int sig) noexcept {
+  if (ends(sig) && !(pid_ > 0 && ready_))
+    owed_ = sig;
+  else if (pid_ > 0)
+    forward(sig);
+}
+
 void keeper::reap() noexcept {
   int status = 0;
   if (dead_->reap(pid_, status))

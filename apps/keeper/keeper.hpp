@@ -50,6 +50,7 @@ private:
   void serve() noexcept;
   void take_signals() noexcept;
   void forward(int sig) noexcept;
+  void pass_on(int sig) noexcept;
   void reap() noexcept;
   void ended(int status) noexcept;
   [[nodiscard]] next decide(int status) const noexcept;
@@ -84,6 +85,7 @@ private:
   bool served_ = false; ///< One was ready since somebody last asked for a gantryd.
   bool farewell_ = false, stay_ = false;
   int told_to_end_ = 0; ///< The last ending signal that was passed on.
+  int owed_ = 0; ///< An ending signal of the launcher, for a gantryd that does not serve yet.
   bool told_to_abort_ = false; ///< SIGABRT was passed on: a new launcher decides what follows.
   bool listing_ = false;
   size_t listed_ = 0;

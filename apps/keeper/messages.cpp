@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <utility>
 
 namespace gantry::keeper {
 
@@ -117,6 +118,8 @@ void keeper::obey(const verdict& v, std::span<const int> fds) noexcept {
   case word::ready:
     ready_ = ever_ready_ = served_ = true;
     tell_launcher(word::serving, pid_);
+    if (owed_ != 0)
+      forward(std::exchange(owed_, 0));
     return;
   case word::put:
     if (!shelf_.put(m.kind, m.serial, m.note, fds)) {
@@ -186,8 +189,8 @@ void keeper::take_request() noexcept {
     const auto v = judge_control(got);
     if (!v.ok)
       refuse(launcher_, v.why, v.what, 0, text_of(v.why));
-    else if (v.what.what == word::signal && pid_ > 0)
-      forward(static_cast<int>(v.what.value));
+    else if (v.what.what == word::signal)
+      pass_on(static_cast<int>(v.what.value));
     else if (v.what.what == word::start)
       run_request(v.what, static_cast<size_t>(got.size) - sizeof(v.what), fds);
   } else if (got.size != -EAGAIN) {

@@ -89,6 +89,9 @@ TEST_CASE("launch: a keeper that stays hands everything to the next gantryd") {
   SECTION("the launcher passes signals on") {
     REQUIRE(wait_until([&] { return proc_line(proxy, "status", "SigBlk") != "0000000000000000"; }));
     REQUIRE(::kill(proxy, SIGTERM) == 0);
+    CHECK(wait_status(proxy, 100ms) == -1); // Not in the middle of its start.
+    CHECK_FALSE(proc_line(g.pid, "status", "State").empty());
+    g.send({.what = word::ready});
     CHECK(is_exit(wait_status(proxy), 128 + SIGTERM));
   }
   SECTION("a killed gantryd is started again in the same way") {
