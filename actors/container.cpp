@@ -81,7 +81,7 @@ const runtime::container_view* container_state::view() const {
 }
 
 runtime::cgroup container_state::group() const {
-  return {host->loop.sys(), host->cgroups, host->cgroup_path(who)};
+  return host->cgroup_of(who);
 }
 
 void container_state::spawn_process(const std::string& process_id, uint64_t serial,

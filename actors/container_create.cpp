@@ -257,6 +257,7 @@ void container_state::undo_making() {
   forget_fifos(*host, serial);
   auto files_gone = while_here([this] {
     auto why = *making_->failed;
+    auto group = this->group(); // The record takes the container out of the world.
     auto r = record(making_->by, making_->request_id);
     auto fill = [&why](auto* f) {
       f->set_code(std::string{name_of(why.code)});
@@ -271,7 +272,7 @@ void container_state::undo_making() {
     host->ledger.record(r);
     host->logs.notify(processes_[init].serial);
     auto done = std::move(making_);
-    group().remove();
+    group.remove();
     host->fail_request(done->request_id, done->fresh ? "Start" : "Create", why);
     if (done->fresh) {
       for (auto& p : done->starts)

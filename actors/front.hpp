@@ -56,6 +56,7 @@ public:
 
   virtual void call(const v1::By& by, v1::VersionRequest req, answer<v1::VersionReply> f) = 0;
   virtual void call(const v1::By& by, v1::InfoRequest req, answer<v1::InfoReply> f) = 0;
+  virtual void call(const v1::By& by, v1::DiskUseRequest req, answer<v1::DiskUseReply> f) = 0;
   virtual void call(const v1::By& by, v1::CreateRequest req, answer<v1::CreateReply> f) = 0;
   virtual void call(const v1::By& by, v1::StartRequest req, answer<v1::StartReply> f) = 0;
   virtual void call(const v1::By& by, v1::KillRequest req, answer<v1::KillReply> f) = 0;

@@ -28,6 +28,7 @@ public:
 
   void call(const v1::By& by, v1::VersionRequest req, answer<v1::VersionReply> f) override;
   void call(const v1::By& by, v1::InfoRequest req, answer<v1::InfoReply> f) override;
+  void call(const v1::By& by, v1::DiskUseRequest req, answer<v1::DiskUseReply> f) override;
   void call(const v1::By& by, v1::CreateRequest req, answer<v1::CreateReply> f) override;
   void call(const v1::By& by, v1::StartRequest req, answer<v1::StartReply> f) override;
   void call(const v1::By& by, v1::KillRequest req, answer<v1::KillReply> f) override;

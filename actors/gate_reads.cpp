@@ -144,12 +144,16 @@ void gate::call(const v1::By&, v1::ListRequest req, answer<v1::ListReply> f) {
       return;
     }
   }
+  const bool all = req.all() || !req.filter().states().empty()
+                   || !req.filter().exit_codes().empty();
   for (const auto& [name, c] : host_.ledger.now().all()) {
     if (ns != "*" && name.ns != ns)
       continue;
-    if (!req.all() && (c->state == v1::STOPPED || c->state == v1::CREATED))
+    if (!all && (c->state == v1::STOPPED || c->state == v1::CREATED))
       continue;
-    *out.add_containers() = summary_of(host_, *c);
+    auto summary = summary_of(host_, *c);
+    if (runtime::passes(req.filter(), summary))
+      *out.add_containers() = std::move(summary);
   }
   out.mutable_cursor()->set_epoch(host_.ledger.file().epoch());
   out.mutable_cursor()->set_seq(host_.ledger.file().last_seq());

@@ -68,7 +68,7 @@ private:
   static constexpr size_t of_a_turn = 16;
 
   std::optional<error> read(const runtime::container_name& name) {
-    const runtime::cgroup group{host_.loop.sys(), host_.cgroups, host_.cgroup_path(name)};
+    const auto group = host_.cgroup_of(name);
     auto stats = group.stats(raw_);
     if (!stats)
       return stats.why(); // It may have gone meanwhile: then it is left out.
@@ -115,7 +115,7 @@ void gate::call(const v1::By&, v1::TopRequest req, answer<v1::TopReply> f) {
     return;
   }
   const auto& c = **found;
-  const runtime::cgroup group{host_.loop.sys(), host_.cgroups, host_.cgroup_path(c.name)};
+  const auto group = host_.cgroup_of(c.name);
   v1::TopReply out;
   for (auto pid : group.pids()) {
     auto* p = out.add_processes();

@@ -89,11 +89,10 @@ result<void> supervisor_host::recover(supervisor_options options, runtime::engin
   ledger_->file().on_snapshot([l = ledger_.get()] { return l->now().save(); });
   blocks_ = std::make_unique<io::block_pool>(keeper_.memory());
   reaper_ = std::make_unique<io::reaper>(loop_, keeper_);
-  const auto parent = options.cgroup_parent;
   engine_ = runtime::make_oci_engine(
-    loop_, *reaper_, options.state_dir + "/runtime", policy, [parent](const std::string& id) {
+    loop_, *reaper_, options.state_dir + "/runtime", policy, [this](const std::string& id) {
       const auto dot = id.find('.'); // A namespace has none.
-      return "/" + parent + "/" + id.substr(0, dot) + "/" + id.substr(dot + 1);
+      return services_->cgroup_place({id.substr(0, dot), id.substr(dot + 1)});
     });
   services_.reset(new services{.loop = loop_,
                                .keeper = keeper_,

@@ -37,7 +37,20 @@ std::map<uint64_t, io::shelf_entry>* services::place_of(uint64_t kind) {
 }
 
 std::string services::cgroup_path(const runtime::container_name& name) const {
-  return "/" + options.cgroup_parent + "/" + name.ns + "/" + name.id;
+  return cgroup_place(name).path;
+}
+
+runtime::cgroup_place services::cgroup_place(const runtime::container_name& name) const {
+  const auto* c = ledger.now().find(name);
+  const bool own = c != nullptr && !c->cgroup_parent.empty();
+  std::string parent = own ? c->cgroup_parent : options.cgroup_parent;
+  if (parent.front() != '/')
+    parent.insert(0, 1, '/');
+  return {parent + "/" + name.ns + "/" + name.id, own ? parent : std::string()};
+}
+
+runtime::cgroup services::cgroup_of(const runtime::container_name& name) const {
+  return {loop.sys(), cgroups, cgroup_place(name)};
 }
 
 std::string services::bundle_dir(uint64_t instance) const {
@@ -107,14 +120,14 @@ oom_account::oom_account(services& host, runtime::container_name name, uint64_t 
     return;
   grown_ = host_.loop.now();
   unclaimed_ = kills - claimed; // The supervisor died between the kill and its exit.
-  const runtime::cgroup group{host_.loop.sys(), host_.cgroups, host_.cgroup_path(name_)};
+  const auto group = host_.cgroup_of(name_);
   auto now = group.oom();
   now.kills = kills;
   level_ = runtime::oom_level(host_.cgroups.mode, {}, now);
 }
 
 void oom_account::check(uint32_t run) {
-  const runtime::cgroup group{host_.loop.sys(), host_.cgroups, host_.cgroup_path(name_)};
+  const auto group = host_.cgroup_of(name_);
   auto now = group.oom(seen_.kills);
   if (now.kills > seen_.kills) {
     level_ = runtime::oom_level(host_.cgroups.mode, seen_, now);

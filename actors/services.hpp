@@ -115,7 +115,10 @@ struct services {
 
   std::shared_ptr<int> life = std::make_shared<int>(0); ///< For those who may outlive us.
 
+  /// `/PARENT/NS/ID`, where PARENT is the container's own or the supervisor's.
   [[nodiscard]] std::string cgroup_path(const runtime::container_name& name) const;
+  [[nodiscard]] runtime::cgroup_place cgroup_place(const runtime::container_name& name) const;
+  [[nodiscard]] runtime::cgroup cgroup_of(const runtime::container_name& name) const;
   [[nodiscard]] std::string bundle_dir(uint64_t instance) const;
   [[nodiscard]] std::string log_dir(uint64_t serial) const;
   /// Refuses new processes when fds, log slots or the journal run short.

@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <sys/stat.h>
 
 #include "io/loop.hpp"
 #include "messages/result.hpp"
@@ -32,6 +33,26 @@ private:
   int dir_ = -1;
   int retries_ = 0;
   std::string path_;
+  op_done callback_;
+};
+
+/// statx(2): what a path is, without opening it.
+class stat_op final : public op {
+public:
+  explicit stat_op(loop& l) noexcept : loop_(l) {}
+  /// @param follow Whether a symbolic link at the end is followed.
+  /// @param f Gets 0 or a negated errno; `found` holds until the next start.
+  void start(std::string path, bool follow, op_done f);
+  [[nodiscard]] const struct statx& found() const noexcept { return found_; }
+
+private:
+  void prepare(io_uring_sqe& sqe) noexcept override;
+  void complete(int32_t res, uint32_t flags) noexcept override;
+
+  loop& loop_;
+  std::string path_;
+  int flags_ = 0;
+  struct statx found_ {};
   op_done callback_;
 };
 

@@ -30,6 +30,7 @@ constexpr std::array needs{
   need{IORING_OP_WRITE, "WRITE", "5.6"},
   need{IORING_OP_SEND, "SEND", "5.6"},
   need{IORING_OP_RECV, "RECV", "5.6"},
+  need{IORING_OP_STATX, "STATX", "5.6"},
   need{IORING_OP_OPENAT2, "OPENAT2", "5.6"},
   need{IORING_OP_RENAMEAT, "RENAMEAT", "5.11"},
   need{IORING_OP_UNLINKAT, "UNLINKAT", "5.11"},

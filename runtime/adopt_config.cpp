@@ -197,6 +197,8 @@ result<json> adopt_config(const bundle_request& req, json config) {
   config["linux"]["cgroupsPath"] = req.cgroup;
   if (auto done = lay_over(req.spec, config); !done)
     return std::move(done).why();
+  if (auto done = lay_options(req, config); !done)
+    return std::move(done).why();
   return config;
 }
 

@@ -9,6 +9,7 @@
 #include "messages/gantry.pb.h"
 #include "messages/result.hpp"
 #include "runtime/cgroup.hpp"
+#include "runtime/host_things.hpp"
 #include "runtime/ids.hpp"
 
 namespace gantry::runtime {
@@ -22,6 +23,7 @@ struct bundle_request {
   /// Hard limit of RLIMIT_NOFILE; `prepare_bundle` lowers it to gantryd's own, which a runtime
   /// without CAP_SYS_RESOURCE cannot raise.
   uint64_t max_open_files = 65536;
+  host_things host{}; ///< What the spec names on the host; `prepare_bundle` looks it up.
 };
 
 /// A bundle that is ready for the runtime.
@@ -41,7 +43,8 @@ result<void> check_resources(const v1::Resources& r);
 result<void> check_terminal_size(const v1::TerminalSize& size);
 
 /// The whole config.json for a root filesystem and options: namespaces, masked and
-/// read-only paths, Docker-like capabilities and seccomp allow list, no new privileges.
+/// read-only paths, Docker-like capabilities and seccomp allow list, no new privileges; and
+/// the spec's options laid over that. The spec has passed `check_spec`.
 nlohmann::json make_config(const bundle_request& req);
 
 /// A client's config.json made ours: absolute root and relative bind sources, our

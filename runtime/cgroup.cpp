@@ -76,8 +76,8 @@ cgroup_pin::~cgroup_pin() {
     pinned.erase(at);
 }
 
-cgroup::cgroup(io::kernel& k, const cgroup_host& host, std::string path)
-  : kernel_(k), host_(host), path_(std::move(path)) {}
+cgroup::cgroup(io::kernel& k, const cgroup_host& host, cgroup_place place)
+  : kernel_(k), host_(host), path_(std::move(place.path)), keep_(std::move(place.keep)) {}
 
 std::string cgroup::dir(std::string_view controller) const {
   if (host_.mode == cgroup_mode::v2)
@@ -244,7 +244,8 @@ bool cgroup::remove() {
 
 void cgroup::remove_parents_in(const std::string& mount) {
   // EBUSY (somebody lives there) ends the way up.
-  for (auto up = parent_of(path_); up.size() > 1; up = parent_of(up)) {
+  const size_t shortest = std::max<size_t>(keep_.size(), 1);
+  for (auto up = parent_of(path_); up.size() > shortest; up = parent_of(up)) {
     int rc = kernel_.rmdir(mount + std::string(up));
     if (rc < 0 && !is_gone(rc))
       return;

@@ -65,11 +65,22 @@ private:
   std::string parent_;
 };
 
+/// Where a cgroup is.
+struct cgroup_place {
+  std::string path;
+  /// Directories from the root down to this one are not gantry's, and are never removed.
+  /// Empty: all of them are.
+  std::string keep;
+
+  cgroup_place(std::string p, std::string k = {}) : path(std::move(p)), keep(std::move(k)) {}
+  cgroup_place() = default;
+};
+
 /// One container's cgroup: `/gantry/NS/ID` below every hierarchy. Small files only, a few
 /// microseconds each. The directories may come and go under us: ENOENT reads as zero.
 class cgroup {
 public:
-  cgroup(io::kernel& k, const cgroup_host& host, std::string path);
+  cgroup(io::kernel& k, const cgroup_host& host, cgroup_place place);
 
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
@@ -107,6 +118,7 @@ private:
   io::kernel& kernel_;
   const cgroup_host& host_;
   std::string path_;
+  std::string keep_;
 };
 
 /// Tells of OOM kills: v2 by POLLPRI on memory.events, v1 by an eventfd registered with

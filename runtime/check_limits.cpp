@@ -95,6 +95,24 @@ result<void> check_cpu(const v1::Resources& r) {
   return {};
 }
 
+result<void> check_io(const v1::Resources& r) {
+  if (r.io_weight() != 0 && (r.io_weight() < 10 || r.io_weight() > 1000))
+    return bad("io_weight", std::to_string(r.io_weight()), "use 10 to 1000");
+  if (r.io_limits_size() > 64)
+    return bad("io_limits", std::to_string(r.io_limits_size()) + " entries", "at most 64");
+  for (int i = 0; i < r.io_limits_size(); ++i) {
+    const auto& limit = r.io_limits(i);
+    if (auto done = check_path("io_limits.path", limit.path()); !done)
+      return done;
+    if ((limit.read_bps() | limit.write_bps() | limit.read_iops() | limit.write_iops()) == 0)
+      return bad("io_limits " + limit.path(), "no limit", "give at least one");
+    for (int k = 0; k < i; ++k)
+      if (r.io_limits(k).path() == limit.path())
+        return bad("io_limits", limit.path() + " given twice", "say all of it in one entry");
+  }
+  return {};
+}
+
 result<void> check_unified(const v1::Resources& r) {
   for (const auto& [key, value] : r.unified()) {
     auto fine = [](char c) {
@@ -136,6 +154,13 @@ std::string full_capability(std::string_view name) {
   return known ? "CAP_" + std::string(bare) : std::string();
 }
 
+std::vector<std::string> all_capabilities() {
+  std::vector<std::string> out;
+  for (auto name : capabilities)
+    out.push_back("CAP_" + std::string(name));
+  return out;
+}
+
 bool is_rlimit(std::string_view name) noexcept {
   if (!name.starts_with("RLIMIT_"))
     return false;
@@ -151,6 +176,8 @@ result<void> check_resources(const v1::Resources& r) {
   if (r.pids_limit() < -1)
     return bad("pids_limit", std::to_string(r.pids_limit()),
                "use a number above 0, or -1 for no limit");
+  if (auto done = check_io(r); !done)
+    return done;
   return check_unified(r);
 }
 

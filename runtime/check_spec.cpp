@@ -229,7 +229,8 @@ result<void> check_spec(const v1::ContainerSpec& spec) {
      check_hostname(spec.hostname()), check_resources(spec.resources()),
      check_label_map("labels", spec.labels()), check_label_map("annotations", spec.annotations()),
      check_runtime_name(spec.runtime()), check_log(spec.log()),
-     stop ? result<void>{} : stop.why(), check_terminal(spec), check_fifos(spec)});
+     stop ? result<void>{} : stop.why(), check_terminal(spec), check_fifos(spec),
+     check_options(spec)});
   if (!done)
     return done;
   if (spec.stop_timeout_ns() < 0 || spec.stop_timeout_ns() > longest_stop)
@@ -255,13 +256,8 @@ result<void> check_process(const v1::ProcessSpec& spec) {
   for (const auto& name : spec.capabilities())
     if (full_capability(name).empty())
       return bad("capabilities", shown(name), "use a name of capabilities(7): CAP_NET_ADMIN");
-  for (const auto& limit : spec.rlimits()) {
-    if (!is_rlimit(limit.type()))
-      return bad("rlimits.type", shown(limit.type()), "use a name of getrlimit(2): RLIMIT_NOFILE");
-    if (limit.soft() > limit.hard())
-      return bad("rlimits." + limit.type(), "soft " + std::to_string(limit.soft()),
-                 "it must not be above hard " + std::to_string(limit.hard()));
-  }
+  if (auto done = check_rlimits("rlimits", spec.rlimits()); !done)
+    return done;
   if (!is_clean_text(spec.apparmor_profile()) || spec.apparmor_profile().size() > 255)
     return bad("apparmor_profile", shown(spec.apparmor_profile()), "use the name of a profile");
   if (auto done = check_log(spec.log()); !done)

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "messages/gantry.pb.h"
 #include "messages/result.hpp"
@@ -34,6 +35,19 @@ result<user_ids> parse_user(std::string_view text);
 
 /// `CAP_NET_ADMIN` for itself and for `net_admin`; empty if there is no such capability.
 std::string full_capability(std::string_view name);
+
+/// Every capability, with CAP_.
+std::vector<std::string> all_capabilities();
+
+/// `ALL` in its spellings.
+bool is_all(std::string_view capability);
+
+/// Mounts, capabilities, devices, sysctls, confinement and what they do to each other.
+result<void> check_options(const v1::ContainerSpec& spec);
+
+/// @param field Of the limits, for the error.
+result<void> check_rlimits(std::string_view field,
+                           const google::protobuf::RepeatedPtrField<v1::Rlimit>& limits);
 
 /// CPU quota and period in microseconds, from `nano_cpus` where that is given; 0: not set.
 int64_t quota_of(const v1::Resources& r) noexcept;

@@ -28,6 +28,19 @@ void set_console_size(nlohmann::json& process, const v1::TerminalSize& size);
 /// Programs on a terminal look for TERM: xterm, unless it is set.
 void add_term(nlohmann::json& env);
 
+/// Whether the config gets gantry's own seccomp list: the config is ours, and the spec asks
+/// for nothing else.
+bool wants_default_seccomp(const v1::ContainerSpec& spec);
+
+/// The limits of `over` in place of those of the same name.
+nlohmann::json rlimits_over(nlohmann::json base,
+                            const google::protobuf::RepeatedPtrField<v1::Rlimit>& over);
+
+/// Lays the spec's mounts, capabilities, devices, sysctls, limits and confinement over a
+/// config that is otherwise whole.
+/// @returns An error where the config (a client's) has another shape than the OCI's.
+result<void> lay_options(const bundle_request& req, nlohmann::json& config);
+
 /// `make_config` without linux.seccomp, which is the same for all and large.
 nlohmann::json config_without_seccomp(const bundle_request& req);
 

@@ -10,6 +10,7 @@
 #include "io/loop.hpp"
 #include "io/reaper.hpp"
 #include "messages/result.hpp"
+#include "runtime/cgroup.hpp"
 
 namespace gantry::runtime {
 
@@ -98,10 +99,10 @@ public:
 
 /// The OCI runtime by its command line.
 /// @param runtime_root The runtime's --root, private to this supervisor.
-/// @param cgroup_of Path of the container's cgroup, to empty it after a command over its deadline.
+/// @param cgroup_of Place of the container's cgroup, to empty it after a command over its deadline.
 std::unique_ptr<engine>
 make_oci_engine(io::loop& l, io::reaper& r, std::string runtime_root, engine_policy policy,
-                std::function<std::string(const std::string& id)> cgroup_of);
+                std::function<cgroup_place(const std::string& id)> cgroup_of);
 
 /// A runtime command left behind by a gantryd that died.
 struct orphan_command {

@@ -6,14 +6,12 @@
 
 namespace gantry::runtime {
 
-namespace {
-
 using nlohmann::json;
 
-json rlimits_over(json base, const v1::ProcessSpec& spec) {
+json rlimits_over(json base, const google::protobuf::RepeatedPtrField<v1::Rlimit>& over) {
   if (!base.is_array())
     base = json::array();
-  for (const auto& limit : spec.rlimits()) {
+  for (const auto& limit : over) {
     json mine{{"type", limit.type()}, {"soft", limit.soft()}, {"hard", limit.hard()}};
     auto same = std::find_if(base.begin(), base.end(), [&limit](const json& x) {
       return x.is_object() && x.contains("type") && x["type"] == limit.type();
@@ -25,8 +23,6 @@ json rlimits_over(json base, const v1::ProcessSpec& spec) {
   }
   return base;
 }
-
-} // namespace
 
 result<json> exec_process(const json& config, const v1::ProcessSpec& spec) {
   if (auto done = check_process(spec); !done)
@@ -57,7 +53,7 @@ result<json> exec_process(const json& config, const v1::ProcessSpec& spec) {
     out["capabilities"] = capability_sets(names);
   }
   if (!spec.rlimits().empty())
-    out["rlimits"] = rlimits_over(std::move(out["rlimits"]), spec);
+    out["rlimits"] = rlimits_over(std::move(out["rlimits"]), spec.rlimits());
   if (spec.has_no_new_privileges())
     out["noNewPrivileges"] = spec.no_new_privileges();
   if (!spec.apparmor_profile().empty())

@@ -135,6 +135,8 @@ json config_without_seccomp(const bundle_request& req) {
   set_console_size(out["process"], spec.terminal_size());
   if (!spec.annotations().empty())
     out["annotations"] = string_map(spec.annotations());
+  auto laid = lay_options(req, out);
+  GANTRY_CHECK(laid.ok()); // The config is ours and check_spec has looked at the options.
   return out;
 }
 
@@ -147,7 +149,8 @@ json string_map(const google::protobuf::Map<std::string, std::string>& map) {
 
 json make_config(const bundle_request& req) {
   json out = config_without_seccomp(req);
-  out["linux"]["seccomp"] = default_seccomp();
+  if (wants_default_seccomp(req.spec))
+    out["linux"]["seccomp"] = default_seccomp();
   return out;
 }
 
@@ -168,6 +171,7 @@ json resources_json(const v1::Resources& r) {
     out["cpu"]["cpus"] = r.cpuset_cpus();
   if (!r.cpuset_mems().empty())
     out["cpu"]["mems"] = r.cpuset_mems();
+  set("blockIO", "weight", r.io_weight());
   if (!r.unified().empty())
     out["unified"] = string_map(r.unified());
   return out;

@@ -17,7 +17,7 @@ namespace gantry::runtime {
 class oci_driver : public std::enable_shared_from_this<oci_driver> {
 public:
   oci_driver(io::loop& l, io::reaper& r, std::string root, engine_policy policy,
-             std::function<std::string(const std::string&)> cgroup_of)
+             std::function<cgroup_place(const std::string&)> cgroup_of)
     : loop_(l), reaper_(r), root_(std::move(root)), notes_(root_ + ".tmp"), policy_(policy),
       cgroup_of_(std::move(cgroup_of)), commands_(l, r, root_, policy) {}
 
@@ -75,11 +75,11 @@ private:
   std::string notes_; ///< Where files of commands without a bundle go, beside the root.
   bool has_notes_ = false;
   engine_policy policy_;
-  std::function<std::string(const std::string&)> cgroup_of_;
+  std::function<cgroup_place(const std::string&)> cgroup_of_;
   std::optional<cgroup_host> cgroups_; ///< Looked at when it is first needed.
   /// Parents of cgroups, with one path below each. A namespace's directories stay from its
   /// first container on: to make and remove them in a dozen hierarchies of v1 takes 15 ms.
-  std::map<std::string, std::pair<std::string, std::unique_ptr<cgroup_pin>>, std::less<>> kept_;
+  std::map<std::string, std::pair<cgroup_place, std::unique_ptr<cgroup_pin>>, std::less<>> kept_;
   std::map<std::string, std::string> versions_;
   std::map<uint64_t, std::unique_ptr<io::timer>> timers_;
   uint64_t next_timer_ = 0;

@@ -75,10 +75,11 @@ oci_driver::~oci_driver() {
 void oci_driver::keep_parent(const std::string& id) {
   if (!cgroup_of_)
     return;
-  auto path = cgroup_of_(id);
+  auto place = cgroup_of_(id);
+  const auto& path = place.path;
   auto parent = path.substr(0, std::max<size_t>(path.rfind('/'), 1));
   if (auto& kept = kept_[parent]; !kept.second)
-    kept = {path, std::make_unique<cgroup_pin>(path)};
+    kept = {place, std::make_unique<cgroup_pin>(path)};
 }
 
 void oci_driver::create(create_command c, made_answer answer) {
@@ -258,7 +259,7 @@ private:
 
 std::unique_ptr<engine>
 make_oci_engine(io::loop& l, io::reaper& r, std::string runtime_root, engine_policy policy,
-                std::function<std::string(const std::string& id)> cgroup_of) {
+                std::function<cgroup_place(const std::string& id)> cgroup_of) {
   return std::make_unique<oci_engine>(std::make_shared<oci_driver>(l, r, std::move(runtime_root),
                                                                policy, std::move(cgroup_of)));
 }

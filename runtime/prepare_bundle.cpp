@@ -47,6 +47,18 @@ public:
       return;
     }
     req_.max_open_files = std::min(req_.max_open_files, own_open_files(loop_.sys()));
+    find_host_things(loop_, req_.spec, [self = shared_from_this()](result<host_things> found) {
+      if (!found)
+        return self->finish(std::move(found).why());
+      self->req_.host = *std::move(found);
+      self->make();
+    });
+  }
+
+private:
+  using step = void (preparation::*)();
+
+  void make() {
     if (req_.spec.bundle().empty()) {
       config_ = config_without_seccomp(req_);
       look_for(req_.spec.rootfs(), "rootfs", &preparation::make_dir);
@@ -54,9 +66,6 @@ public:
       look_for(req_.spec.bundle(), "bundle", &preparation::read_config);
     }
   }
-
-private:
-  using step = void (preparation::*)();
 
   /// Goes on with `next` if there is such a directory.
   void look_for(const std::string& dir, const char* what, step next) {
@@ -130,7 +139,7 @@ private:
 
   void write_config() {
     io::write_file(loop_, req_.dir + "/config.json",
-                   config_text(config_, req_.spec.bundle().empty()), 0600, false,
+                   config_text(config_, wants_default_seccomp(req_.spec)), 0600, false,
                    [self = shared_from_this()](result<void> done) {
                      if (!done)
                        return self->finish(std::move(done).why());

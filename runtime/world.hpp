@@ -55,6 +55,7 @@ struct container_view {
   bool paused = false;
   std::string spec; ///< Serialized v1::ContainerSpec: parsed only when asked for.
   bool remove_on_exit = false;
+  std::string cgroup_parent; ///< Of the spec; empty: the supervisor's own.
   bool start_wanted = false;
   std::string runtime;
   std::vector<std::string> command;
@@ -134,5 +135,8 @@ std::optional<v1::Event> event_of(const journal::Record& r);
 /// always: a loss is never filtered away. What belongs to no container (the supervisor's own
 /// life) passes any namespace, but not a filter for containers or labels.
 bool passes(const v1::EventFilter& f, const v1::Event& e, const world& w);
+
+/// Whether a container passes a filter; an empty one lets all pass.
+bool passes(const v1::ListFilter& f, const v1::Container& c);
 
 } // namespace gantry::runtime

@@ -117,6 +117,7 @@ void world::impl::create(const Record& r) {
   c->state = v1::CREATING;
   c->spec = body.spec().SerializeAsString();
   c->remove_on_exit = body.spec().remove_on_exit();
+  c->cgroup_parent = body.spec().cgroup_parent();
   c->start_wanted = body.start();
   c->runtime = body.runtime();
   c->created_at_ns = r.time_ns();

@@ -108,6 +108,7 @@ std::unique_ptr<container_view> load_container(const journal::ContainerState& s)
   c->paused = s.paused();
   c->spec = s.spec().SerializeAsString();
   c->remove_on_exit = s.spec().remove_on_exit();
+  c->cgroup_parent = s.spec().cgroup_parent();
   c->start_wanted = s.start_wanted();
   c->runtime = s.runtime();
   c->command.assign(s.command().begin(), s.command().end());

@@ -1,17 +1,26 @@
-#include <set>
+#include <algorithm>
+#include <array>
+#include <map>
 
+#include "apps/gantry/grammar.hpp"
 #include "apps/gantry/session.hpp"
 
 namespace gantry::cli {
 
 namespace {
 
-/// Verbs whose words are containers' ids.
-bool takes_ids(const std::string& verb) {
-  static const std::set<std::string> verbs{"start",  "exec",   "kill", "stop",    "pause",
-                                           "resume", "update", "rm",   "inspect", "logs",
-                                           "wait",   "top",    "stats"};
-  return verbs.contains(verb);
+/// Lists the containers that a verb can be about; empty where its words are no ids.
+std::string ids_of(const std::string& verb) {
+  const auto* row = verb_row_of(verb);
+  const auto takes = row ? row->takes : words::none;
+  if (takes == words::none || takes == words::command || takes == words::word
+      || takes == words::some_word)
+    return {};
+  const std::string list = "gantry ps -q";
+  if (verb == "start")
+    return list + " --filter state=created --filter state=stopped";
+  constexpr std::array living{"stop", "kill", "pause", "resume", "exec", "top", "stats", "update"};
+  return std::find(living.begin(), living.end(), verb) != living.end() ? list : list + " -a";
 }
 
 /// For a shell's single quotes.
@@ -37,6 +46,22 @@ std::string verb_names(const std::vector<verb_words>& all) {
   return out;
 }
 
+/// Which values an option has, for a shell's case: `run:--rootfs) values=dirs ;;`.
+std::string value_cases(const std::vector<verb_words>& all) {
+  std::map<std::string, std::string> by_values;
+  for (const auto& w : all)
+    for (const auto& o : w.options)
+      if (o.takes_value) {
+        auto& names = by_values[o.values.empty() ? "any" : o.values];
+        names.append(names.empty() ? "" : "|").append(w.verb.empty() ? "*" : w.verb);
+        names.append(":").append(o.name);
+      }
+  std::string out;
+  for (const auto& [values, names] : by_values)
+    out += "    " + names + ") values=" + quoted(values) + " ;;\n";
+  return out;
+}
+
 std::string for_bash(const std::vector<verb_words>& all) {
   std::string out = R"sh(# gantry's completion for bash.
 _gantry() {
@@ -49,12 +74,18 @@ _gantry() {
       *) verb=${COMP_WORDS[i]}; break ;;
     esac
   done
-  case $prev in
-    --bundle|--rootfs) COMPREPLY=($(compgen -d -- "$cur")); return ;;
-    --socket) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-    --network) COMPREPLY=($(compgen -W 'none host' -- "$cur")); return ;;
-    --format) COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
-    -s|--signal|--stop-signal) COMPREPLY=($(compgen -A signal -- "$cur")); return ;;
+  local values=
+  case $verb:$prev in
+)sh";
+  out += value_cases(all);
+  out += R"sh(  esac
+  case $values in
+    '') ;;
+    dirs) COMPREPLY=($(compgen -d -- "$cur")); return ;;
+    files) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    signals) COMPREPLY=($(compgen -A signal -- "$cur")); return ;;
+    any) return ;;
+    *) COMPREPLY=($(compgen -W "$values" -- "$cur")); return ;;
   esac
   local global=)sh";
   out += quoted(option_names(all.front())) + " options= ids=\n  case $verb in\n";
@@ -63,7 +94,8 @@ _gantry() {
     if (w.verb.empty())
       continue;
     out += "    " + w.verb + ") options=" + quoted(option_names(w));
-    out += takes_ids(w.verb) ? "; ids=1" : "";
+    if (const auto list = ids_of(w.verb); !list.empty())
+      out += "; ids=" + quoted(list);
     out += " ;;\n";
   }
   out += R"sh(  esac
@@ -73,8 +105,10 @@ _gantry() {
     COMPREPLY=($(compgen -W "$options" -- "$cur"))
   elif [[ $verb == completion ]]; then
     COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur"))
+  elif [[ $verb == system ]]; then
+    COMPREPLY=($(compgen -W 'df' -- "$cur"))
   elif [[ -n $ids ]]; then
-    COMPREPLY=($(compgen -W "$(gantry ps -aq 2>/dev/null)" -- "$cur"))
+    COMPREPLY=($(compgen -W "$($ids 2>/dev/null)" -- "$cur"))
   else
     COMPREPLY=($(compgen -f -- "$cur"))
   fi
@@ -113,10 +147,23 @@ std::string for_zsh(const std::vector<verb_words>& all) {
     for (const auto& o : w.options)
       out += "      " + for_zsh_word(o.name, o.summary) + "\n";
     out += "    )";
-    out += takes_ids(w.verb) ? "; ids=(${(f)\"$(gantry ps -aq 2>/dev/null)\"})" : "";
+    if (const auto list = ids_of(w.verb); !list.empty())
+      out += "; ids=(${(f)\"$(" + list + " 2>/dev/null)\"})";
     out += " ;;\n";
   }
   out += R"sh(  esac
+  local values=
+  case $verb:${words[CURRENT-1]} in
+)sh" + value_cases(all);
+  out += R"sh(  esac
+  case $values in
+    '') ;;
+    dirs) _files -/; return ;;
+    files) _files; return ;;
+    signals) _signals; return ;;
+    any) return ;;
+    *) compadd -- ${=values}; return ;;
+  esac
   if [[ ${words[CURRENT]} == -* ]]; then
     _describe option options
   elif [[ -z $verb ]]; then
@@ -135,26 +182,29 @@ compdef _gantry gantry
 }
 
 std::string for_fish(const std::vector<verb_words>& all) {
-  std::string out = "# gantry's completion for fish.\nset -l verbs " + verb_names(all) +
-                    "\ncomplete -c gantry -f\n";
+  std::string out = "# gantry's completion for fish.\nset -l verbs " + verb_names(all)
+                    + "\ncomplete -c gantry -f\n";
   for (const auto& w : all) {
     const std::string when =
       w.verb.empty() ? "" : " -n '__fish_seen_subcommand_from " + w.verb + "'";
     if (!w.verb.empty())
-      out += "complete -c gantry -n \"not __fish_seen_subcommand_from $verbs\" -a " + w.verb +
-             " -d " + quoted(w.summary) + "\n";
+      out += "complete -c gantry -n \"not __fish_seen_subcommand_from $verbs\" -a " + w.verb
+             + " -d " + quoted(w.summary) + "\n";
     for (const auto& o : w.options) {
       const bool is_long = o.name.starts_with("--");
       out +=
         "complete -c gantry" + when + (is_long ? " -l " : " -s ") + o.name.substr(is_long ? 2 : 1);
-      out += o.takes_value ? o.name == "--rootfs" || o.name == "--bundle" ? " -r -F" : " -x" : "";
+      if (o.takes_value && (o.values == "dirs" || o.values == "files"))
+        out += " -r -F";
+      else if (o.takes_value)
+        out += o.values.empty() || o.values == "signals" ? " -x" : " -x -a " + quoted(o.values);
       out += " -d " + quoted(o.summary) + "\n";
     }
-    if (takes_ids(w.verb))
-      out += "complete -c gantry" + when + " -a '(gantry ps -aq 2>/dev/null)'\n";
+    if (const auto list = ids_of(w.verb); !list.empty())
+      out += "complete -c gantry" + when + " -a '(" + list + " 2>/dev/null)'\n";
   }
-  return out +
-         "complete -c gantry -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n";
+  return out
+         + "complete -c gantry -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n";
 }
 
 } // namespace

@@ -163,9 +163,9 @@ int foreground::follow(const v1::Ref& ref, const std::string& process, uint64_t 
   if (leaving_ != 0) {
     s_.way.drop(log);
     s_.way.drop(exit);
-    const std::string what = process.empty() ? ref.id() : ref.id() + " " + process;
-    say_note("left " + what + " running (end it: gantry " + (process.empty() ? "stop " : "kill ") +
-             what + ")");
+    const std::string what = process.empty() ? ref.id() : process + " of " + ref.id();
+    const std::string cure = process.empty() ? "stop " : "kill -p " + process + " ";
+    say_note("left " + what + " running (end it: gantry " + cure + ref.id() + ")");
     return 128 + leaving_;
   }
   if (!log.end() && !(exit.finished() && log.end().why().code == ec::unavailable))

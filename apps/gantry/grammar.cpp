@@ -68,6 +68,44 @@ std::variant<options, answer, usage_error> parse_command_line(int argc, const ch
   return std::move(out);
 }
 
+namespace {
+
+/// What a shell offers for an option's value.
+std::string values_of(const option_row& o) {
+  const auto name = o.long_name();
+  const std::string_view type = o.type;
+  if (name == "--bundle" || name == "--rootfs" || name == "--volume" || name == "--cgroup-parent")
+    return name == "--cgroup-parent" ? "" : "dirs";
+  if (type == "FILE" || type == "PATH" || type.starts_with("DEV"))
+    return "files";
+  if (type == "SIG")
+    return "signals";
+  if (type == "CAP") {
+    return "ALL AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN "
+           "DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID IPC_LOCK IPC_OWNER KILL LEASE "
+           "LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE MKNOD NET_ADMIN NET_BIND_SERVICE "
+           "NET_BROADCAST NET_RAW PERFMON SETFCAP SETGID SETPCAP SETUID SYSLOG SYS_ADMIN SYS_BOOT "
+           "SYS_CHROOT SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE SYS_RAWIO SYS_RESOURCE SYS_TIME "
+           "SYS_TTY_CONFIG WAKE_ALARM";
+  }
+  if (name == "--network")
+    return "none host";
+  if (name == "--format")
+    return "table json";
+  if (name == "--runtime")
+    return "runc crun";
+  if (name == "--security-opt")
+    return "seccomp= seccomp=unconfined no-new-privileges no-new-privileges=false apparmor= "
+           "label=disable writable-cgroups systempaths=unconfined";
+  if (name == "--filter")
+    return o.belongs_to("ps") ? "name= state=running state=created state=paused state=stopped "
+                                "exited= runtime= label="
+                              : "type=exit type=start type=oom container= process= label=";
+  return "";
+}
+
+} // namespace
+
 std::vector<verb_words> all_words() {
   std::vector<verb_words> out;
   const auto words_of = [&out](const char* verb, const char* summary) {
@@ -75,9 +113,11 @@ std::vector<verb_words> all_words() {
     for (const auto* o = option_rows(); o->names; ++o) {
       if (!o->belongs_to(verb) || (*verb != '\0' && *o->verbs == '\0'))
         continue; // The options of all are completed everywhere.
+      const auto values = values_of(*o);
       if (o->short_name())
-        w.options.push_back({std::string("-") + o->short_name(), o->takes_value(), o->summary});
-      w.options.push_back({std::string(o->long_name()), o->takes_value(), o->summary});
+        w.options.push_back(
+          {std::string("-") + o->short_name(), o->takes_value(), o->summary, values});
+      w.options.push_back({std::string(o->long_name()), o->takes_value(), o->summary, values});
     }
     out.push_back(std::move(w));
   };

@@ -34,6 +34,7 @@ constexpr std::array commands{
   row{"events", gantry::cli::events_command},
   row{"info", gantry::cli::info_command},
   row{"version", gantry::cli::version_command},
+  row{"system", gantry::cli::system_command},
   row{"journal", gantry::cli::journal_command},
   row{"completion", gantry::cli::completion_command},
 };

@@ -51,55 +51,6 @@ void add_container(json_object& o, const v1::Container& c) {
     o.text("stuck", c.stuck());
 }
 
-std::string resources_json(const v1::Resources& r) {
-  return json_object()
-    .number("memory_bytes", r.memory_bytes())
-    .number("memory_swap_bytes", r.memory_swap_bytes())
-    .number("memory_reservation_bytes", r.memory_reservation_bytes())
-    .number("nano_cpus", r.nano_cpus())
-    .number("cpu_shares", r.cpu_shares())
-    .number("cpu_quota_us", r.cpu_quota_us())
-    .number("cpu_period_us", r.cpu_period_us())
-    .text("cpuset_cpus", r.cpuset_cpus())
-    .text("cpuset_mems", r.cpuset_mems())
-    .number("pids_limit", r.pids_limit())
-    .map("unified", r.unified())
-    .done();
-}
-
-std::string log_json(const v1::LogOptions& l) {
-  return json_object()
-    .number("max_file_bytes", l.max_file_bytes())
-    .number("max_files", l.max_files())
-    .number("max_line_bytes", l.max_line_bytes())
-    .flag("drop_when_full", l.drop_when_full())
-    .done();
-}
-
-std::string spec_json(const v1::ContainerSpec& s) {
-  return json_object()
-    .text("bundle", s.bundle())
-    .text("rootfs", s.rootfs())
-    .texts("args", s.args())
-    .texts("env", s.env())
-    .text("workdir", s.workdir())
-    .text("user", s.user())
-    .text("hostname", s.hostname())
-    .flag("read_only", s.read_only())
-    .raw("resources", resources_json(s.resources()))
-    .map("labels", s.labels())
-    .map("annotations", s.annotations())
-    .text("runtime", s.runtime())
-    .flag("with_stdin", s.with_stdin())
-    .flag("terminal", s.terminal())
-    .flag("remove_on_exit", s.remove_on_exit())
-    .raw("log", log_json(s.log()))
-    .text("stop_signal", s.stop_signal())
-    .number("stop_timeout_ns", s.stop_timeout_ns())
-    .text("network", s.network())
-    .done();
-}
-
 std::string process_json(const v1::Process& p) {
   json_object o;
   o.text("id", p.id()).number("pid", p.pid()).text("state", p.state());
@@ -175,7 +126,7 @@ std::string to_json(const v1::Container& c) {
 std::string to_json(const v1::ContainerDetail& d) {
   json_object o;
   add_container(o, d.summary());
-  o.raw("spec", spec_json(d.spec()))
+  o.raw("spec", to_json(d.spec()))
     .array("processes", d.processes(), process_json)
     .text("bundle", d.bundle())
     .text("cgroup", d.cgroup())
@@ -262,6 +213,25 @@ std::string to_json(const v1::InfoReply& i) {
     .number("rss_bytes", i.rss_bytes())
     .text("state_dir", i.state_dir())
     .text("root_dir", i.root_dir())
+    .done();
+}
+
+std::string to_json(const v1::DiskUseReply& x) {
+  return json_object()
+    .number("journal_bytes", x.journal_bytes())
+    .number("journal_files", x.journal_files())
+    .number("checkpoint_bytes", x.checkpoint_bytes())
+    .number("checkpoints", x.checkpoints())
+    .array("containers", x.containers(),
+           [](const v1::ContainerDisk& c) {
+             return json_object()
+               .text("namespace", c.namespace_())
+               .text("id", c.id())
+               .number("log_bytes", c.log_bytes())
+               .number("log_files", c.log_files())
+               .number("bundle_bytes", c.bundle_bytes())
+               .done();
+           })
     .done();
 }
 

@@ -17,6 +17,8 @@ std::string to_json(const v1::ContainerDetail& d);
 std::string to_json(const v1::Stats& s, bool raw);
 std::string to_json(const v1::TopProcess& p);
 std::string to_json(const v1::InfoReply& i);
+std::string to_json(const v1::ContainerSpec& s);
+std::string to_json(const v1::DiskUseReply& x);
 std::string to_json(const v1::VersionReply& v);
 
 /// `running`, `stopped`, …: the words of the design.

@@ -43,6 +43,10 @@ struct options {
   bool quiet = false;
   bool force = false;
   bool full = false; ///< Nothing is cut short in tables.
+  std::string format; ///< A template; empty: a table, or JSON with `json`.
+  v1::ListFilter list_filter;
+  bool no_stream = false;              ///< Of `stats` and `top`: once, also on a terminal.
+  std::optional<int64_t> interval_ns;  ///< Of the same: again and again.
   std::optional<int64_t> timeout_ns;
 
   // Of streams.
@@ -52,6 +56,8 @@ struct options {
   bool raw = false;
   uint64_t tail = 0;
   std::string since;
+  std::optional<int64_t> since_ns; ///< Of `events`: a time, where `since` is no cursor.
+  std::optional<int64_t> until_ns;
   v1::EventFilter filter;
 
   uint64_t after = 0;   ///< Of `journal`: a sequence number.
@@ -83,6 +89,7 @@ struct verb_words {
     std::string name;
     bool takes_value;
     std::string summary;
+    std::string values; ///< `dirs`, `files`, `signals`, `ids`, or words; empty: anything.
   };
   std::vector<option> options;
 };

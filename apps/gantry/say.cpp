@@ -39,10 +39,14 @@ int write_all(int fd, std::string_view text) {
 
 } // namespace
 
+bool color_on(int fd, bool no_color) {
+  const char* plain = std::getenv("NO_COLOR"); // NOLINT(concurrency-mt-unsafe): one thread
+  return !no_color && !(plain && *plain) && ::isatty(fd) == 1;
+}
+
 void set_error_style(bool json, bool no_color) {
   errors_as_json = json;
-  const char* plain = std::getenv("NO_COLOR"); // NOLINT(concurrency-mt-unsafe): one thread
-  errors_in_color = !no_color && !(plain && *plain) && ::isatty(STDERR_FILENO) == 1;
+  errors_in_color = color_on(STDERR_FILENO, no_color);
 }
 
 void say_error(const error& why) {

@@ -10,6 +10,9 @@ namespace gantry::cli {
 /// Decides how errors look: as JSON objects, in red on a terminal, or plain.
 void set_error_style(bool json, bool no_color);
 
+/// Whether text to `fd` may have colours: a terminal, and neither --no-color nor NO_COLOR.
+bool color_on(int fd, bool no_color);
+
 /// One line to stderr: the thing, the cause, and the cure where there is one.
 void say_error(const error& why);
 

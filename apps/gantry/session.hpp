@@ -92,6 +92,7 @@ int stats_command(session& s);
 int events_command(session& s);
 int info_command(session& s);
 int version_command(session& s);
+int system_command(session& s);
 int journal_command(session& s);
 int completion_command(session& s);
 

@@ -36,6 +36,51 @@ std::string keeper_line(const v1::InfoReply& i) {
   return i.keeper_pid() > 0 ? state + ", pid " + std::to_string(i.keeper_pid()) : state;
 }
 
+/// Green begins, red ends badly, yellow is worth a look.
+const char* color_of(const v1::Event& e) {
+  const std::string& type = e.type();
+  const bool bad_exit = e.has_exit() && (!e.exit().has_exit_code() || e.exit().exit_code() != 0);
+  if (bad_exit || type == "oom" || type == "gap" || type.ends_with("-failed"))
+    return "\033[31m";
+  if (type == "start" || type == "exec-started" || type == "restored")
+    return "\033[32m";
+  if (type == "paused" || type == "kill" || type == "log-blocked" || type == "keeper-lost")
+    return "\033[33m";
+  return "\033[36m";
+}
+
+/// What an event has behind its type.
+std::string event_rest(const v1::Event& e) {
+  std::string out;
+  if (!e.container().empty()) {
+    out += "  " + e.namespace_() + "/" + e.container();
+    if (!e.process().empty() && e.process() != "init")
+      out += "/" + e.process();
+  }
+  if (e.pid() > 0)
+    out += "  pid=" + std::to_string(e.pid());
+  if (e.has_exit()) {
+    const auto& x = e.exit();
+    out += x.has_exit_code() ? "  exit_code=" + std::to_string(x.exit_code())
+           : x.signal() > 0  ? "  signal=" + signal_text(x.signal())
+                             : "  status=unknown";
+    out += x.core_dumped() ? "  core_dumped" : "";
+    out += x.oom() ? "  oom=" + (x.oom_level().empty() ? "yes" : x.oom_level()) : "";
+    out += "  stdout=" + std::to_string(x.stdout_bytes())
+           + "  stderr=" + std::to_string(x.stderr_bytes()) + (x.io_open() ? "  io_open" : "");
+  }
+  const std::map<std::string, std::string> details(e.details().begin(), e.details().end());
+  for (const auto& [key, value] : details)
+    out += "  " + key + "=" + value;
+  if (e.cause() > 0)
+    out += "  cause=" + std::to_string(e.cause());
+  if (e.has_by())
+    out += "  by=uid:" + std::to_string(e.by().uid()) + ",pid:" + std::to_string(e.by().pid());
+  if (!e.message().empty())
+    out += "  " + e.message();
+  return printable(out);
+}
+
 } // namespace
 
 std::string command_text(const google::protobuf::RepeatedPtrField<std::string>& words) {
@@ -75,62 +120,40 @@ std::string container_state_text(const v1::Container& c, int64_t now_ns) {
   return out;
 }
 
-std::string event_line(const v1::Event& e) {
-  std::string out = time_text(e.time_ns()) + "  " + std::to_string(e.epoch()) + ":" +
-                    std::to_string(e.seq()) + "  " + e.type();
-  if (!e.container().empty()) {
-    out += "  " + e.namespace_() + "/" + e.container();
-    if (!e.process().empty() && e.process() != "init")
-      out += "/" + e.process();
-  }
-  if (e.pid() > 0)
-    out += "  pid=" + std::to_string(e.pid());
-  if (e.has_exit()) {
-    const auto& x = e.exit();
-    out += x.has_exit_code() ? "  exit_code=" + std::to_string(x.exit_code())
-           : x.signal() > 0  ? "  signal=" + signal_text(x.signal())
-                             : "  status=unknown";
-    out += x.core_dumped() ? "  core_dumped" : "";
-    out += x.oom() ? "  oom=" + (x.oom_level().empty() ? "yes" : x.oom_level()) : "";
-    out += "  stdout=" + std::to_string(x.stdout_bytes()) +
-           "  stderr=" + std::to_string(x.stderr_bytes()) + (x.io_open() ? "  io_open" : "");
-  }
-  const std::map<std::string, std::string> details(e.details().begin(), e.details().end());
-  for (const auto& [key, value] : details)
-    out += "  " + key + "=" + value;
-  if (e.cause() > 0)
-    out += "  cause=" + std::to_string(e.cause());
-  if (e.has_by())
-    out += "  by=uid:" + std::to_string(e.by().uid()) + ",pid:" + std::to_string(e.by().pid());
-  if (!e.message().empty())
-    out += "  " + e.message();
-  return printable(out);
+std::string event_line(const v1::Event& e, bool colors) {
+  const std::string when =
+    time_text(e.time_ns()) + "  " + std::to_string(e.epoch()) + ":" + std::to_string(e.seq());
+  const std::string type = printable(e.type());
+  const std::string rest = event_rest(e);
+  if (!colors)
+    return when + "  " + type + rest;
+  return "\033[2m" + when + "\033[0m  " + color_of(e) + type + "\033[0m" + rest;
 }
 
 std::string info_text(const v1::InfoReply& i, int64_t now_ns) {
-  const std::string slow = std::to_string(i.slow_turns()) + " over 5 ms, the longest " +
-                           short_duration(i.longest_turn_ns());
-  const std::string journal = size_text(i.journal_disk_bytes()) + " on disk, " +
-                              size_text(i.journal_pending_bytes()) + " not yet" +
-                              (i.journal_disk_full() ? ", THE DISK IS FULL" : "");
+  const std::string slow = std::to_string(i.slow_turns()) + " over 5 ms, the longest "
+                           + short_duration(i.longest_turn_ns());
+  const std::string journal = size_text(i.journal_disk_bytes()) + " on disk, "
+                              + size_text(i.journal_pending_bytes()) + " not yet"
+                              + (i.journal_disk_full() ? ", THE DISK IS FULL" : "");
   return aligned({
-    {"gantryd", "pid " + std::to_string(i.pid()) + ", up " + age_text(now_ns - i.started_at_ns()) +
-                  ", start " + std::to_string(i.generation()) + " on this arena"},
+    {"gantryd", "pid " + std::to_string(i.pid()) + ", up " + age_text(now_ns - i.started_at_ns())
+                  + ", start " + std::to_string(i.generation()) + " on this arena"},
     {"keeper", keeper_line(i)},
     {"containers",
      std::to_string(i.containers()) + ", " + std::to_string(i.running()) + " running"},
-    {"events", "at " + std::to_string(i.epoch()) + ":" + std::to_string(i.seq()) + ", " +
-                 std::to_string(i.events_gaps()) + " gaps"},
+    {"events", "at " + std::to_string(i.epoch()) + ":" + std::to_string(i.seq()) + ", "
+                 + std::to_string(i.events_gaps()) + " gaps"},
     {"turns", std::to_string(i.turns()) + ", " + slow},
-    {"runtime", std::to_string(i.runtime_in_flight()) + " commands in flight, " +
-                  std::to_string(i.runtime_queued()) + " queued"},
+    {"runtime", std::to_string(i.runtime_in_flight()) + " commands in flight, "
+                  + std::to_string(i.runtime_queued()) + " queued"},
     {"fds", used_of(i.fds(), i.fd_limit())},
     {"memory", size_text(i.rss_bytes()) + " RSS"},
-    {"arena", used_of(i.arena_blocks_used(), i.arena_blocks()) + " blocks, " +
-                used_of(i.log_slots_used(), i.log_slots()) + " log slots"},
+    {"arena", used_of(i.arena_blocks_used(), i.arena_blocks()) + " blocks, "
+                + used_of(i.log_slots_used(), i.log_slots()) + " log slots"},
     {"journal", journal},
-    {"dropped", size_text(i.stream_bytes_dropped()) + " of containers' output by policy, " +
-                  std::to_string(i.log_lines_dropped()) + " lines of gantryd's own log"},
+    {"dropped", size_text(i.stream_bytes_dropped()) + " of containers' output by policy, "
+                  + std::to_string(i.log_lines_dropped()) + " lines of gantryd's own log"},
     {"state", i.state_dir()},
     {"root", i.root_dir()},
   });
@@ -138,9 +161,8 @@ std::string info_text(const v1::InfoReply& i, int64_t now_ns) {
 
 std::string version_lines(const v1::VersionReply& v) {
   return aligned({
-    {"gantryd", v.gantry() + ", API " + v.api() + ", journal " +
-                  std::to_string(v.journal_format()) + ", keeper " +
-                  std::to_string(v.keeper_protocol())},
+    {"gantryd", v.gantry() + ", API " + v.api() + ", journal " + std::to_string(v.journal_format())
+                  + ", keeper " + std::to_string(v.keeper_protocol())},
     {"runtime",
      v.runtime() + (v.runtime_version().empty() ? "" : " (" + v.runtime_version() + ")")},
     {"kernel", v.kernel() + ", cgroup " + v.cgroup() + ", " + v.io()},

@@ -16,7 +16,7 @@ std::string container_state_text(const v1::Container& c, int64_t now_ns);
 std::string end_text(const v1::Exit& x);
 
 /// One line for a person, without the newline.
-std::string event_line(const v1::Event& e);
+std::string event_line(const v1::Event& e, bool colors);
 
 /// `gantry info`, whole lines.
 std::string info_text(const v1::InfoReply& i, int64_t now_ns);

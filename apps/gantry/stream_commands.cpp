@@ -1,7 +1,9 @@
-#include <map>
+#include <algorithm>
 
+#include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "apps/gantry/formats.hpp"
 #include "apps/gantry/log_copy.hpp"
 #include "apps/gantry/objects.hpp"
 #include "apps/gantry/session.hpp"
@@ -17,8 +19,9 @@ namespace {
 /// that was printed.
 class event_copy final : public client::call {
 public:
-  event_copy(v1::FollowRequest request, bool json, sink& out)
-    : call("/gantry.v1.Events/Follow"), request_(std::move(request)), json_(json), out_(out) {}
+  event_copy(v1::FollowRequest request, const options& opt, sink& out)
+    : call("/gantry.v1.Events/Follow"), request_(std::move(request)), opt_(opt), out_(out),
+      colors_(color_on(STDOUT_FILENO, opt.no_color)) {}
 
   [[nodiscard]] std::string request() const override {
     listed_.clear(); // A list that was not completed comes again, whole.
@@ -37,7 +40,10 @@ public:
       request_.set_list(false);
     } else if (item.has_event()) {
       const auto& e = item.event();
-      out_.put((json_ ? to_json(e) : event_line(e)) + "\n");
+      if (opt_.until_ns && e.time_ns() > *opt_.until_ns)
+        past_ = true;
+      else if (!opt_.since_ns || e.time_ns() >= *opt_.since_ns)
+        out_.put(text_of(e));
       request_.mutable_since()->set_epoch(e.epoch());
       request_.mutable_since()->set_seq(e.seq());
     }
@@ -46,27 +52,54 @@ public:
   void done(result<void> how) override { end_ = std::move(how); }
 
   [[nodiscard]] const std::optional<result<void>>& end() const noexcept { return end_; }
+  /// An event behind --until has come.
+  [[nodiscard]] bool past() const noexcept { return past_; }
+  /// Why --format could not be filled in.
+  [[nodiscard]] const std::optional<error>& fault() const noexcept { return fault_; }
 
 private:
+  [[nodiscard]] std::string text_of(const v1::Event& e) {
+    if (opt_.format.empty())
+      return (opt_.json ? to_json(e) : event_line(e, colors_)) + "\n";
+    auto rows = row_format::parse(opt_.format);
+    auto text =
+      rows ? rows->rows({nlohmann::json::parse(to_json(e))}) : result<std::string>(rows.why());
+    if (text)
+      return *text;
+    fault_ = text.why();
+    return {};
+  }
+
   [[nodiscard]] std::string line_of(const v1::Container& c) const {
-    if (json_)
+    if (opt_.json)
       return json_object().raw("container", to_json(c)).done() + "\n";
-    return printable(c.namespace_() + "/" + c.id() + "  " + state_text(c.state()) +
-                     "  pid=" + std::to_string(c.pid()) + "  " + command_text(c.command())) +
-           "\n";
+    return printable(c.namespace_() + "/" + c.id() + "  " + state_text(c.state())
+                     + "  pid=" + std::to_string(c.pid()) + "  " + command_text(c.command()))
+           + "\n";
   }
 
   v1::FollowRequest request_;
-  bool json_;
+  const options& opt_;
   sink& out_;
+  bool colors_;
+  bool past_ = false;
+  std::optional<error> fault_;
   mutable std::string listed_; ///< Printed when the list is whole.
   std::optional<result<void>> end_;
 };
 
+/// Milliseconds until --until of a stream that follows; nothing where there is none.
+std::optional<int> time_left_ms(const options& opt) {
+  if (!opt.until_ns || !opt.follow)
+    return {};
+  const int64_t left = (*opt.until_ns - now_ns()) / 1'000'000;
+  return static_cast<int>(std::clamp<int64_t>(left, 0, 3'600'000));
+}
+
 /// Where to begin. "From now" is asked for once and remembered, so that what happens while
 /// a connection is lost is not skipped.
 result<void> set_beginning(session& s, v1::FollowRequest& r) {
-  const bool from_all = s.opt.since.empty() && !s.opt.follow && !s.opt.list;
+  const bool from_all = s.opt.since_ns || (s.opt.since.empty() && !s.opt.follow && !s.opt.list);
   const auto wanted = parse_cursor(s.opt.since.empty() ? "0" : s.opt.since);
   if (!wanted)
     return wanted.why();
@@ -100,10 +133,23 @@ int events_command(session& s) {
     return failed(fine.why());
   sink out(STDOUT_FILENO);
   sink err(STDERR_FILENO);
-  event_copy events(std::move(r), s.opt.json, out);
+  event_copy events(std::move(r), s.opt, out);
   s.way.start(events);
-  while (!events.end() || out.waiting() > 0)
-    step_with_outputs(s.way, out, err, {});
+  while ((!events.end() && !events.past() && !events.fault()) || out.waiting() > 0) {
+    const auto left = time_left_ms(s.opt);
+    if (left == 0 && out.waiting() == 0)
+      break;
+    step_with_outputs(s.way, out, err, {}, left.value_or(-1));
+  }
+  if (events.fault()) {
+    const auto& why = *events.fault();
+    s.way.drop(events);
+    return failed({why.code, "--format: " + why.message, why.cure});
+  }
+  if (!events.end()) {
+    s.way.drop(events);
+    return 0;
+  }
   return *events.end() ? 0 : failed(events.end()->why());
 }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 
 #include "apps/gantry/grammar.hpp"
 #include "apps/gantry/units.hpp"
@@ -50,6 +51,24 @@ private:
   std::string_view word_;
   std::string_view name_;
   size_t best_ = 3;
+};
+
+/// What docker has an option for and gantry has not, and what to do instead.
+struct docker_option {
+  std::string_view name;
+  const char* cure;
+};
+constexpr std::array docker_options{
+  docker_option{"-p", "gantry makes no networks: use --network host"},
+  docker_option{"--publish", "gantry makes no networks: use --network host"},
+  docker_option{"--net", "write --network host or --network none"},
+  docker_option{"--dns", "write /etc/resolv.conf in the root filesystem, or bind one with -v"},
+  docker_option{"--add-host", "write /etc/hosts in the root filesystem, or bind one with -v"},
+  docker_option{"--init", "name an init of your own with --entrypoint"},
+  docker_option{"--pull", "gantry has no images: use --rootfs or --bundle"},
+  docker_option{"--platform", "gantry has no images: use --rootfs or --bundle"},
+  docker_option{"--gpus", "add the devices with --device"},
+  docker_option{"--volumes-from", "name the directories with -v"},
 };
 
 error wrong(std::string message, std::string cure) {
@@ -118,6 +137,9 @@ private:
         elsewhere = o->verbs;
     }
     std::string cure = near.cure();
+    for (const auto& o : docker_options)
+      if (o.name == name)
+        cure = o.cure;
     if (cure.empty() && !elsewhere.empty())
       cure = "it is an option of: " + elsewhere;
     fail("there is no option " + printable(name), std::move(cure));

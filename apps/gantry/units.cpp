@@ -87,6 +87,32 @@ std::optional<int64_t> unit_ns(std::string_view& text) {
   return {};
 }
 
+/// So many digits behind the character `before` (if any), cut off `text`; -1 where they are not.
+int take_digits(std::string_view& text, char before, size_t digits, int most) {
+  const size_t skip = before == '\0' ? 0 : 1;
+  if (text.size() < skip + digits || (skip == 1 && text[0] != before))
+    return -1;
+  int value = 0;
+  const char* begin = text.data() + skip;
+  const auto [end, fault] = std::from_chars(begin, begin + digits, value);
+  if (fault != std::errc() || end != begin + digits || value < 0 || value > most)
+    return -1;
+  text.remove_prefix(skip + digits);
+  return value;
+}
+
+/// Seconds east of UTC: `Z`, `+02:00`, or nothing.
+std::optional<int64_t> take_zone(std::string_view text) {
+  if (text.empty() || text == "Z")
+    return 0;
+  const int sign = text[0] == '-' ? -1 : 1;
+  const int hours = take_digits(text, sign < 0 ? '-' : '+', 2, 23);
+  const int minutes = take_digits(text, ':', 2, 59);
+  if (hours < 0 || minutes < 0 || !text.empty())
+    return {};
+  return sign * (int64_t{hours} * 3600 + int64_t{minutes} * 60);
+}
+
 } // namespace
 
 result<int64_t> parse_size(std::string_view text) {
@@ -129,6 +155,45 @@ result<int64_t> parse_duration(std::string_view text) {
       return bad("a duration that ends", text, right);
   }
   return static_cast<int64_t>(sum);
+}
+
+result<int64_t> parse_time(std::string_view text, int64_t now) {
+  const error wrong = bad("a time", text, "2026-01-31T12:00:00Z, or 10m for so long ago");
+  if (text.size() < 10 || text[4] != '-') {
+    const auto ago = parse_duration(text);
+    return ago ? result<int64_t>(now - *ago) : result<int64_t>(wrong);
+  }
+  std::string_view rest = text;
+  tm parts{};
+  parts.tm_year = take_digits(rest, '\0', 4, 2261) - 1900;
+  parts.tm_mon = take_digits(rest, '-', 2, 12) - 1;
+  parts.tm_mday = take_digits(rest, '-', 2, 31);
+  if (parts.tm_year < 70 || parts.tm_mon < 0 || parts.tm_mday < 1)
+    return wrong;
+  std::optional<int128> fraction = int128{0};
+  if (!rest.empty()) {
+    parts.tm_hour = take_digits(rest, 'T', 2, 23);
+    parts.tm_min = take_digits(rest, ':', 2, 59);
+    parts.tm_sec = take_digits(rest, ':', 2, 60);
+    if (parts.tm_hour < 0 || parts.tm_min < 0 || parts.tm_sec < 0)
+      return wrong;
+    if (rest.starts_with('.')) {
+      const std::string decimal = "0" + std::string(rest);
+      std::string_view digits = decimal;
+      fraction = take_decimal(digits);
+      rest = rest.substr(rest.size() - digits.size());
+    }
+  }
+  const auto offset = take_zone(rest);
+  if (!fraction || !offset)
+    return wrong;
+  return (int64_t{::timegm(&parts)} - *offset) * billion + static_cast<int64_t>(*fraction);
+}
+
+int64_t now_ns() {
+  timespec t{};
+  ::clock_gettime(CLOCK_REALTIME, &t);
+  return int64_t{t.tv_sec} * billion + t.tv_nsec;
 }
 
 result<int64_t> parse_cpus(std::string_view text) {

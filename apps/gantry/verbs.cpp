@@ -22,7 +22,8 @@ restart of gantryd.
 
 Examples:
   gantry run --rm --rootfs /srv/busybox echo hello
-  gantry run -d --name web --memory 64m --cpus 0.5 --rootfs /srv/web -- /bin/httpd -f
+  gantry run -d --name web -m 64m --cpus 0.5 -v /srv/data:/data:ro --rootfs /srv/web httpd -f
+  gantry run --rm --read-only --tmpfs /tmp --cap-drop ALL -u 1000 --rootfs /srv/busybox id
   echo hello | gantry run --rm -i --rootfs /srv/busybox cat
 
 Exit codes: the container's own; 128+N when signal N ended it; 125 gantry failed or the options
@@ -37,7 +38,8 @@ Example:
   verb_row{
     "exec", make, "Run another process in a container", "[OPTIONS] ID [--] CMD...",
     words::id_command,
-    R"(With -d the process's id is printed; logs, wait and kill take it behind the container's.
+    R"(With -d the process's id is printed: logs takes it behind the container's, wait and kill
+with -p.
 
 Examples:
   gantry exec web ps
@@ -59,12 +61,12 @@ Examples:
   gantry attach --detach-keys ctrl-x,x web shell
 
 Exit codes: as for run; 0 when the detach keys were typed.)"},
-  verb_row{"kill", steer, "Send a signal to a container or one process", "[OPTIONS] ID [PROCESS]",
-           words::one_process,
+  verb_row{"kill", steer, "Send a signal to containers or one of their processes",
+           "[OPTIONS] ID...", words::ids,
            R"(Examples:
   gantry kill web
   gantry kill -s HUP web
-  gantry kill web backup)"},
+  gantry kill -p backup web)"},
   verb_row{
     "stop", steer, "Ask containers to end, then kill them", "[OPTIONS] ID...", words::ids,
     R"(Sends the stop signal, waits, and sends SIGKILL. Several containers are stopped at once.
@@ -79,16 +81,21 @@ Example:
   verb_row{"rm", steer, "Remove containers and what belongs to them", "[OPTIONS] ID...", words::ids,
            R"(A living container is refused without -f.)"},
   verb_row{"ps", look, "List containers", "[OPTIONS]", words::none,
-           R"(Lists the living ones; with -a the stopped ones too.
+           R"(Lists the living ones; with -a, or where a state or an exit code is asked for, the
+stopped ones too. Of one kind of filter any may hold, of different kinds all must; labels must
+all be there.
 
 Examples:
   gantry ps -a
+  gantry ps --filter label=tier=web --filter state=running
+  gantry ps -a --format 'table {{.ID}}\t{{.Status}}\t{{index .labels "tier"}}'
   gantry rm $(gantry ps -aq))"},
-  verb_row{"inspect", look, "Show all that is known of containers", "ID...", words::ids,
+  verb_row{"inspect", look, "Show all that is known of containers", "[OPTIONS] ID...", words::ids,
            R"(Readable JSON, one object for each container; with --json one line each.
 
-Example:
-  gantry inspect web | jq .spec.resources)"},
+Examples:
+  gantry inspect web | jq .spec.resources
+  gantry inspect --format '{{.pid}} {{range .processes}}{{.id}} {{end}}' web)"},
   verb_row{"logs", look, "Print what a process wrote", "[OPTIONS] ID [PROCESS]", words::one_process,
            R"(stdout goes to stdout and stderr to stderr. With --json each piece is an object with
 stream, time and data (data_base64 where the bytes are no UTF-8).
@@ -100,23 +107,39 @@ Examples:
            "[OPTIONS] ID...", words::ids,
            R"(One line for each container, in the order given: its exit code, or 128+N when signal N
 ended it. Works after the container was removed, too.)"},
-  verb_row{"top", look, "List the processes in a container", "ID", words::one_id, ""},
-  verb_row{"stats", look, "Show what containers use", "[OPTIONS] [ID...]", words::some_ids,
-           R"(Without an id: all running containers of the namespace.)"},
+  verb_row{"top", look, "List the processes in a container", "[OPTIONS] ID", words::one_id,
+           R"(On a terminal the list is drawn anew every second, until Ctrl-C.)"},
+  verb_row{
+    "stats", look, "Show what containers use", "[OPTIONS] [ID...]", words::some_ids,
+    R"(Without an id: all running containers of the namespace. On a terminal the table is drawn
+anew every second, until Ctrl-C; CPU % is of one CPU. Elsewhere it is printed once; with
+--interval again and again.
+
+Examples:
+  gantry stats --no-stream
+  gantry stats --json --interval 5s web
+  gantry stats --no-stream --format '{{.Name}} {{.MemUsage}}')"},
   verb_row{
     "events", look, "Print what happened and what happens", "[OPTIONS]", words::none,
     R"(Without -f: what is kept, from --since on (default: all). With -f: what comes, from now or
 from --since on; nothing is lost or doubled when gantryd restarts.
 
-A filter is type=exit, container=web or label=KEY=VALUE; several of a kind: any of them.
+A filter is type=exit, container=web, process=init or label=KEY[=VALUE]; several of a kind: any
+of them (of labels: all).
 
 Examples:
   gantry events -f --json
   gantry events --since 0 --filter type=exit --filter container=web
-  gantry events --since 3:1204 -f)"},
-  verb_row{"info", other, "Show counters and limits of gantryd", "", words::none, ""},
-  verb_row{"version", other, "Show versions of gantry, gantryd and the runtime", "", words::none,
-           ""},
+  gantry events --since 3:1204 -f
+  gantry events --since 1h --until 10m --format '{{.time}} {{.type}} {{.container}}')"},
+  verb_row{"system", look, "Show what lies on the disk", "df [OPTIONS]", words::word,
+           R"(Journal, logs, bundles and checkpoints, and what each container has of them.
+
+Example:
+  gantry system df --format '{{range .containers}}{{.id}} {{.log_bytes}}\n{{end}}')"},
+  verb_row{"info", other, "Show counters and limits of gantryd", "[OPTIONS]", words::none, ""},
+  verb_row{"version", other, "Show versions of gantry, gantryd and the runtime", "[OPTIONS]",
+           words::none, ""},
   verb_row{
     "journal", other, "Read a journal from disk; gantryd need not run", "[OPTIONS] [DIR]",
     words::some_word,

@@ -105,6 +105,8 @@ void read_log(grpc_call& call, std::string_view bytes) {
 constexpr std::array methods{
   method{"/gantry.v1.Supervisor/Version", right::read, unary<v1::VersionRequest, v1::VersionReply>},
   method{"/gantry.v1.Supervisor/Info", right::read, unary<v1::InfoRequest, v1::InfoReply>},
+  method{"/gantry.v1.Supervisor/DiskUse", right::read,
+         unary<v1::DiskUseRequest, v1::DiskUseReply>},
   method{"/gantry.v1.Containers/Create", right::operate, unary<v1::CreateRequest, v1::CreateReply>},
   method{"/gantry.v1.Containers/Start", right::operate, unary<v1::StartRequest, v1::StartReply>},
   method{"/gantry.v1.Containers/Kill", right::operate, unary<v1::KillRequest, v1::KillReply>},

@@ -65,8 +65,9 @@ TEST_CASE("channel: nobody there is said at once, with the path and the cure") {
   CHECK(std::chrono::steady_clock::now() - before < 5s);
   REQUIRE_FALSE(reply.ok());
   CHECK(reply.why().code == ec::unavailable);
-  CHECK(reply.why().text() == "cannot reach gantryd at /nonexistent/gantry.sock: No such file or "
-                              "directory (start it: gantryd, or name its socket by --socket)");
+  CHECK(reply.why().text()
+        == "cannot reach gantryd at /nonexistent/gantry.sock: No such file or "
+           "directory (start it: gantryd, or name its socket by --socket)");
 }
 
 TEST_CASE("channel: a path that no socket can have is refused") {
@@ -175,8 +176,8 @@ TEST_CASE("grpc: messages are cut at any boundary") {
 TEST_CASE("grpc: a message of 4 GiB, a compressed one and half a one are noticed") {
   const auto ignore = [](std::string_view) { FAIL("no message is whole"); };
   client::message_cutter huge;
-  CHECK(huge.feed(std::string("\0\xff\xff\xff\xff", 5), ignore).why().code ==
-        ec::resource_exhausted);
+  CHECK(huge.feed(std::string("\0\xff\xff\xff\xff", 5), ignore).why().code
+        == ec::resource_exhausted);
   client::message_cutter packed;
   CHECK_FALSE(packed.feed(std::string("\1\0\0\0\0", 5), ignore).ok());
   client::message_cutter slow; // The same, a byte at a time.

@@ -4,6 +4,7 @@ wrote. Usage: cli_test.py GANTRY SOURCE_DIR [unittest options]."""
 import base64
 import json
 import os
+import pty
 import select
 import shutil
 import signal
@@ -224,6 +225,65 @@ class CliTest(unittest.TestCase):
             self.assertEqual(rows[1]["exit"]["signal"], 9)
             self.assertIs(rows[1]["exit"]["oom"], True)
 
+    def test_templates_and_filters(self):
+        def said(*args):
+            return self.gantry(*args).stdout.decode()
+        self.assertEqual(said("ps", "-a", "--format", "{{.ID}} {{.State}}"),
+                         "web running\nold stopped\n")
+        head, web, _ = said("ps", "-a", "--format", "table {{.Names}}\\t{{.Status}}").splitlines()
+        self.assertEqual(head.split(), ["NAMES", "STATUS"])
+        self.assertRegex(web, r"^web +Up \d+ years$")
+        self.assertEqual(said("inspect", "--format", "{{.id}} {{json .config.x}}", "a", "b"),
+                         "a []\nb []\n")
+        self.assertEqual(said("version", "--format", "{{.server.gantry}}"), "9.9.9\n")
+        self.assertEqual(said("events", "--since", "139", "--format", "{{.seq}} {{.type}}"),
+                         "140 exit\n")
+        self.assertIn("3MiB / ", said("stats", "--format", "{{.MemUsage}}"))
+        self.refused(1, ["--format", "\"nmae\"", "there are: ", "labels"],
+                     "ps", "--format", "{{.nmae}}")
+        self.gantry("ps", "--filter", "state=running", "--filter", "label=k")
+        self.assertEqual(self.notes("list")[-1]["filter"], "states: RUNNING label_keys: \"k\"")
+
+    def test_stats_go_on_at_an_interval(self):
+        with subprocess.Popen([GANTRY, "stats", "--json", "--interval", "10ms"], env=self.env,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:
+            lines = [json.loads(p.stdout.readline()) for _ in range(3)]
+            p.terminate()
+            self.assertEqual(p.wait(PATIENCE), -signal.SIGTERM)
+        self.assertEqual({x["id"] for x in lines}, {"web"})
+
+    def test_a_terminal_gets_colours_and_redraws(self):
+        def on_terminal(*args, env=None, until):
+            pid, fd = pty.fork()
+            if pid == 0:
+                os.execve(GANTRY, [GANTRY, *args], {**self.env, **(env or {})})
+            text = b""
+            while until not in text and select.select([fd], [], [], PATIENCE)[0]:
+                try:
+                    text += os.read(fd, 65536)
+                except OSError:
+                    break
+            os.close(fd)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            return text
+        events = ("events", "--since", "138")
+        self.assertIn(b"\x1b[31mexit", on_terminal(*events, until=b"3:140"))
+        self.assertNotIn(b"\x1b", on_terminal(*events, until=b"3:140", env={"NO_COLOR": "1"}))
+        self.assertNotIn(b"\x1b", on_terminal("--no-color", *events, until=b"3:140"))
+        live = on_terminal("stats", "--interval", "10ms", until=b"\x1b[J\x1b[H")
+        self.assertTrue(live.startswith(b"\x1b[2J\x1b[H"), live)
+        self.assertIn(b"CPU %", live)
+        self.assertNotIn(b"\x1b", on_terminal("stats", "--no-stream", until=b"web"))
+
+    def test_system_df(self):
+        text = self.gantry("system", "df").stdout.decode()
+        self.assertIn("journal", text)
+        self.assertRegex(text, r"web +3 +2KiB +4KiB")
+        self.assertEqual(json.loads(self.gantry("system", "df", "--json").stdout)
+                         ["containers"][0]["log_bytes"], 2048)
+        self.refused(1, ["prune", "gantry system df"], "system", "prune")
+
     def test_event_objects_have_all_fields(self):
         lines = self.gantry("events", "--since", "3:118", "--json", "--filter", "type=exit",
                             "--filter", "type=start").stdout.splitlines()
@@ -273,10 +333,10 @@ class CliTest(unittest.TestCase):
         stops = {n["id"]: (n["given"], n["timeout_ns"]) for n in self.notes("stop")}
         self.assertEqual(stops, {"a": (True, 2_500_000_000), "b": (True, 2_500_000_000),
                                  "c": (False, 0)})
-        self.gantry("kill", "web", "job", "-s", "HUP")
-        self.gantry("kill", "--all", "web")
+        self.gantry("kill", "web", "-p", "job", "-s", "HUP")
+        self.gantry("kill", "--all", "web", "old")
         self.assertEqual([(n["signal"], n["process"], n["all"]) for n in self.notes("kill")],
-                         [("HUP", "job", False), ("", "", True)])
+                         [("HUP", "job", False), ("", "", True), ("", "", True)])
         self.gantry("update", "web", "--memory", "128m", "--pids-limit", "200")
         self.assertEqual(self.notes("update")[0]["memory"], 128 << 20)
         self.refused(1, ["no limit is given"], "update", "web")

@@ -96,6 +96,11 @@ def supervisor(fake):
                                 fds=20, fd_limit=1024, containers=2, running=1,
                                 state_dir="/run/gantry", root_dir="/var/lib/gantry")
 
+        def DiskUse(self, request, context):
+            return pb.DiskUseReply(journal_bytes=1 << 20, journal_files=2, containers=[
+                pb.ContainerDisk(namespace="default", id="web", log_files=3, log_bytes=2048,
+                                 bundle_bytes=4096)])
+
     return Supervisor()
 
 
@@ -159,6 +164,7 @@ def containers(fake):
             return pb.KillReply(seq=110)
 
         def List(self, request, context):
+            fake.book.note("list", filter=" ".join(str(request.filter).split()))
             if request.namespace == "late":
                 fake.die_once("list")
             reply = pb.ListReply(cursor=pb.Cursor(epoch=3, seq=100))

@@ -54,8 +54,9 @@ TEST_CASE("json: 64-bit numbers keep every digit") {
                       .number("least", INT64_MIN)
                       .number("odd", (uint64_t{1} << 53) + 1)
                       .done();
-  CHECK(text == R"({"most":18446744073709551615,"least":-9223372036854775808,)"
-                R"("odd":9007199254740993})");
+  CHECK(text
+        == R"({"most":18446744073709551615,"least":-9223372036854775808,)"
+           R"("odd":9007199254740993})");
 }
 
 TEST_CASE("json: an exit event has its members at the top, and null for what is not") {

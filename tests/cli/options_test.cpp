@@ -121,6 +121,37 @@ TEST_CASE("options: an id comes before the command of exec, options around it") 
   CHECK(parsed({"exec", "web", "ls", "-d"}).process_spec.args(1) == "-d");
 }
 
+TEST_CASE("options: filters of lists and of events") {
+  const auto ps = parsed({"ps", "--filter", "status=exited", "--filter", "label=a", "--filter",
+                          "label=b=c", "--filter=name=we", "--filter", "exited=137"});
+  CHECK(ps.list_filter.states(0) == gantry::v1::STOPPED);
+  CHECK(ps.list_filter.label_keys(0) == "a");
+  CHECK(ps.list_filter.labels().at("b") == "c");
+  CHECK(ps.list_filter.ids(0) == "we");
+  CHECK(ps.list_filter.exit_codes(0) == 137);
+  const auto events =
+    parsed({"events", "--filter", "process=init", "--filter", "label=a", "--since", "10m"});
+  CHECK(events.filter.processes(0) == "init");
+  CHECK(events.filter.label_keys(0) == "a");
+  CHECK(events.since_ns.has_value());
+  CHECK(parsed({"events", "--since", "3:7"}).since == "3:7");
+  for (const char* wrong : {"colour=red", "state=happy", "exited=x", "state"})
+    CHECK(refused({"ps", "--filter", wrong}).exit_code == 1);
+}
+
+TEST_CASE("options: a format is a word or a template") {
+  CHECK(parsed({"ps", "--format", "json"}).json);
+  CHECK(parsed({"ps", "--format", "table"}).format.empty());
+  CHECK(parsed({"ps", "--format", "{{.ID}}"}).format == "{{.ID}}");
+  CHECK(refused({"ps", "--format", "yaml"}).exit_code == 1);
+  CHECK(refused({"ps", "--format", "{{.ID"}).exit_code == 1);
+}
+
+TEST_CASE("options: what docker has and gantry has not is answered with what to do") {
+  CHECK(refused({"run", "-p", "80:80", "x"}).why.cure.find("--network host") != std::string::npos);
+  CHECK(refused({"run", "busybox", "sh"}).why.message.find("no images") != std::string::npos);
+}
+
 TEST_CASE("options: what is wrong is named, with what was meant") {
   CHECK(refused({"run", "--nmae", "x"}).why.cure == "did you mean --name?");
   CHECK(refused({"ps", "--memory", "1"}).why.cure == "it is an option of: run create update");

@@ -47,5 +47,5 @@ TEST_CASE("show: an event is one line, whatever its message holds") {
   v1::Event e;
   e.set_type("start-failed");
   e.set_message("first\nsecond\x1b[31m");
-  CHECK(event_line(e).find_first_of("\n\x1b") == std::string::npos);
+  CHECK(event_line(e, false).find_first_of("\n\x1b") == std::string::npos);
 }

@@ -78,6 +78,24 @@ TEST_CASE("units: sizes and signals are readable") {
 
 TEST_CASE("units: no control character of a container reaches a terminal") {
   CHECK(printable("a\x1b[2Jb\x7f\xc2\x9b"
-                  "c\n\td") == "a?[2Jb??c  d");
+                  "c\n\td")
+        == "a?[2Jb??c  d");
   CHECK(printable("Grüße") == "Grüße");
+}
+
+TEST_CASE("units: a time is RFC 3339, or so long ago") {
+  constexpr int64_t second = 1'000'000'000;
+  const auto at = [](const char* text) { return parse_time(text, 100 * second).value(); };
+  CHECK(at("1970-01-02") == 86400 * second);
+  CHECK(at("1970-01-01T00:00:01Z") == second);
+  CHECK(at("1970-01-01T00:00:01.000000005Z") == second + 5);
+  CHECK(at("1970-01-01T02:00:01+02:00") == second);
+  CHECK(at("1970-01-01T00:00:01-00:01") == 61 * second);
+  CHECK(at("10s") == 90 * second);
+  CHECK(at("1m") == 40 * second);
+  CHECK(at("1970-01-01T00:00:01") == second);
+  for (const char* wrong : {"", "yesterday", "1970-13-01", "1970-01-01T", "1970-01-01T25:00:00Z",
+                            "1970-01-01T00:00:00X", "1970-01-01T00:00:00.Z", "1969-01-01",
+                            "1970-01-01T00:00:00+2:00", "1970-01-0a"})
+    CHECK_FALSE(parse_time(wrong, 0).ok());
 }

@@ -197,6 +197,18 @@ std::vector<std::string> seeds_of(std::string_view name) {
   if (name == "detach_keys")
     return {"ctrl-p,ctrl-q\nls\r\x10x\x10\x10\x11", "a,a,b\naaaabaab", "\n\x10\x11",
             "a,b,a,c\nababac", "ctrl-@\nx", "ctrl-\nx", "a,,b\nx"};
+  if (name == "env_file")
+    return {"A=1\n# c\n\n B = 2\nAB\r\n", "\xef\xbb\xbfX=\"y z\"\n", "/a:/b:ro,rshared",
+            "type=bind,\"source=/a,b\",target=/t,readonly", "/t:size=1m,exec", "nofile=1:2",
+            "/dev/kvm:/dev/x:rw"};
+  if (name == "seccomp")
+    return {R"({"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":1,"archMap":[{"architecture":)"
+            R"("SCMP_ARCH_X86_64","subArchitectures":["SCMP_ARCH_X86"]}],"syscalls":[{"names":)"
+            R"(["read"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"op":)"
+            R"("SCMP_CMP_EQ"}],"includes":{"caps":["CAP_KILL"],"arches":["amd64"],"minKernel":)"
+            R"("4.8"},"excludes":{"caps":["CAP_BPF"]}},{"name":"open","action":)"
+            R"("SCMP_ACT_NOTIFY"}]})",
+            R"({"defaultAction":"SCMP_ACT_ALLOW","architectures":[],"flags":[]})"};
   if (name == "ids")
     return {"web", "web.1_2-3\nns", "SIGTERM", "9", "RTMIN+3", "rtmax-1", "init",
             std::string(128, 'a')};

@@ -135,6 +135,10 @@ void fake_front::call(const v1::By& by, v1::InspectRequest r,
   respond(r.ref(), std::move(out), std::move(f));
 }
 
+void fake_front::call(const v1::By&, v1::DiskUseRequest, actors::answer<v1::DiskUseReply> f) {
+  respond({}, v1::DiskUseReply(), std::move(f));
+}
+
 void fake_front::call(const v1::By&, v1::StatsRequest r, actors::answer<v1::StatsReply> f) {
   respond(r.ref(), v1::StatsReply(), std::move(f));
 }

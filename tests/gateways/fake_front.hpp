@@ -25,6 +25,7 @@ public:
 
   void call(const v1::By&, v1::VersionRequest, actors::answer<v1::VersionReply> f) override;
   void call(const v1::By&, v1::InfoRequest, actors::answer<v1::InfoReply> f) override;
+  void call(const v1::By&, v1::DiskUseRequest r, actors::answer<v1::DiskUseReply> f) override;
   void call(const v1::By&, v1::CreateRequest r, actors::answer<v1::CreateReply> f) override;
   void call(const v1::By&, v1::StartRequest r, actors::answer<v1::StartReply> f) override;
   void call(const v1::By&, v1::KillRequest r, actors::answer<v1::KillReply> f) override;

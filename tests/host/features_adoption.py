@@ -34,7 +34,7 @@ def check_all_work(rig):
     rig.ok("start", rig.id("created"))
     rig.ok("start", rig.id("stopped"))
     check_equal(rig.ok("exec", rig.id("running"), "--", "echo", "x").out, "x\n", "exec")
-    rig.ok("kill", rig.id("withexec"), "e")
+    rig.ok("kill", "-p", "e", rig.id("withexec"))
     check_equal(rig.ok("wait", "-p", "e", rig.id("withexec")).out, "137\n", "wait of the exec")
     for name in ("running", "paused", "withexec", "created"):
         rig.ok("kill", rig.id(name))

@@ -43,7 +43,7 @@ def test_exec_list(rig):
                 ["init", "one", "two"], "processes")
     c = [x for x in rig.ok("--json", "ps").objects() if x["id"] == a][0]
     check_equal(c["execs"], 2, "living execs")
-    rig.ok("kill", a, "one")
+    rig.ok("kill", "-p", "one", a)
     rig.ok("wait", "-p", "one", a)
     check_equal([x for x in rig.ok("--json", "ps").objects() if x["id"] == a][0]["execs"], 1,
                 "living execs")
@@ -63,7 +63,7 @@ def test_exec_ended_by_a_signal(rig):
     rig.run(a, "sleep", "1000")
     rig.ok("exec", "-d", "--id", "e", a, "--", "sleep", "1000")
     rig.crash_point()
-    rig.ok("kill", "-s", "TERM", a, "e")
+    rig.ok("kill", "-s", "TERM", "-p", "e", a)
     check_equal(rig.ok("wait", "-p", "e", a).out, "143\n", "wait")
     e = rig.wait_event("exit", a, process="e")
     check_equal((e["exit_code"], e["signal"]), (None, 15), "exit event")

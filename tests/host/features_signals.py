@@ -121,7 +121,7 @@ def test_kill_of_what_has_ended(rig):
     done = rig.gantry("kill", a)
     check(done.code in (1, 125), f"refused: {done!r}")
     check("stopped already" in done.err, done.err)
-    done = rig.gantry("kill", a, "nobody")
+    done = rig.gantry("kill", "-p", "nobody", a)
     check(done.code != 0 and done.err, f"refused: {done!r}")
 
 

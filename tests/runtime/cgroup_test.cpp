@@ -139,8 +139,8 @@ TEST_CASE("a group that does not exist reads as empty, and is freed of nothing",
 
 TEST_CASE("the root of a hierarchy is never touched", "[root]") {
   host_rig rig;
-  CHECK(cgroup(*rig.kernel, rig.cgroups, "").remove());
-  CHECK(cgroup(*rig.kernel, rig.cgroups, "/").remove());
+  CHECK(cgroup(*rig.kernel, rig.cgroups, std::string()).remove());
+  CHECK(cgroup(*rig.kernel, rig.cgroups, std::string("/")).remove());
 }
 
 TEST_CASE("parents stay while a create under way is going to use them", "[root]") {

@@ -1,0 +1,134 @@
+#include "apps/gantry/json.hpp"
+#include "apps/gantry/objects.hpp"
+
+namespace gantry::cli {
+
+namespace {
+
+std::string io_limit_json(const v1::IoLimit& l) {
+  return json_object()
+    .text("path", l.path())
+    .number("read_bps", l.read_bps())
+    .number("write_bps", l.write_bps())
+    .number("read_iops", l.read_iops())
+    .number("write_iops", l.write_iops())
+    .done();
+}
+
+std::string resources_json(const v1::Resources& r) {
+  return json_object()
+    .number("memory_bytes", r.memory_bytes())
+    .number("memory_swap_bytes", r.memory_swap_bytes())
+    .number("memory_reservation_bytes", r.memory_reservation_bytes())
+    .number("nano_cpus", r.nano_cpus())
+    .number("cpu_shares", r.cpu_shares())
+    .number("cpu_quota_us", r.cpu_quota_us())
+    .number("cpu_period_us", r.cpu_period_us())
+    .text("cpuset_cpus", r.cpuset_cpus())
+    .text("cpuset_mems", r.cpuset_mems())
+    .number("pids_limit", r.pids_limit())
+    .number("io_weight", r.io_weight())
+    .array("io_limits", r.io_limits(), io_limit_json)
+    .map("unified", r.unified())
+    .done();
+}
+
+std::string log_json(const v1::LogOptions& l) {
+  return json_object()
+    .number("max_file_bytes", l.max_file_bytes())
+    .number("max_files", l.max_files())
+    .number("max_line_bytes", l.max_line_bytes())
+    .flag("drop_when_full", l.drop_when_full())
+    .done();
+}
+
+std::string mount_json(const v1::Mount& m) {
+  return json_object()
+    .text("type", m.type())
+    .text("source", m.source())
+    .text("target", m.target())
+    .flag("read_only", m.read_only())
+    .texts("options", m.options())
+    .done();
+}
+
+std::string rlimit_json(const v1::Rlimit& l) {
+  return json_object()
+    .text("type", l.type())
+    .number("soft", l.soft())
+    .number("hard", l.hard())
+    .done();
+}
+
+std::string device_json(const v1::Device& d) {
+  return json_object()
+    .text("host_path", d.host_path())
+    .text("path", d.path())
+    .text("access", d.access())
+    .done();
+}
+
+std::string security_json(const v1::Security& s) {
+  json_object o;
+  if (s.has_no_new_privileges())
+    o.flag("no_new_privileges", s.no_new_privileges());
+  else
+    o.null("no_new_privileges");
+  return o.text("seccomp", s.seccomp())
+    .text("seccomp_agent", s.seccomp_agent())
+    .text("apparmor", s.apparmor())
+    .text("selinux", s.selinux())
+    .text("selinux_mount", s.selinux_mount())
+    .flag("writable_cgroups", s.writable_cgroups())
+    .flag("unmasked", s.unmasked())
+    .done();
+}
+
+std::string isolation_json(const v1::ContainerSpec& s) {
+  json_object o;
+  o.array("mounts", s.mounts(), mount_json)
+    .texts("cap_add", s.cap_add())
+    .texts("cap_drop", s.cap_drop())
+    .flag("privileged", s.privileged())
+    .array("rlimits", s.rlimits(), rlimit_json)
+    .array("devices", s.devices(), device_json)
+    .map("sysctls", s.sysctls())
+    .raw("security", security_json(s.security()));
+  if (s.has_oom_score_adj())
+    o.number("oom_score_adj", s.oom_score_adj());
+  else
+    o.null("oom_score_adj");
+  return o.text("cgroup_parent", s.cgroup_parent())
+    .number("shm_bytes", s.shm_bytes())
+    .array("groups", s.groups(), [](uint32_t g) { return std::to_string(g); })
+    .done();
+}
+
+} // namespace
+
+std::string to_json(const v1::ContainerSpec& s) {
+  return json_object()
+    .text("bundle", s.bundle())
+    .text("rootfs", s.rootfs())
+    .texts("args", s.args())
+    .texts("env", s.env())
+    .text("workdir", s.workdir())
+    .text("user", s.user())
+    .text("hostname", s.hostname())
+    .flag("read_only", s.read_only())
+    .raw("resources", resources_json(s.resources()))
+    .map("labels", s.labels())
+    .map("annotations", s.annotations())
+    .text("runtime", s.runtime())
+    .flag("with_stdin", s.with_stdin())
+    .flag("terminal", s.terminal())
+    .flag("remove_on_exit", s.remove_on_exit())
+    .raw("log", log_json(s.log()))
+    .text("stop_signal", s.stop_signal())
+    .number("stop_timeout_ns", s.stop_timeout_ns())
+    .text("network", s.network())
+    .raw("isolation", isolation_json(s))
+    .done();
+}
+
+} // namespace gantry::cli
