@@ -138,7 +138,7 @@ def test_it_listens_on_loopback_when_asked(rig):
 @own_rig(runs=False)
 def test_other_addresses_are_refused(rig):
     for where in ("0.0.0.0:9100", "10.0.0.1:9100", "127.0.0.1", "127.0.0.1:99999", "localhost:1"):
-        code, text = rig.try_start("--metrics-listen", where)
+        code, text = rig.try_start(rig.command() + ["--metrics-listen", where])
         check(code == 78 and where in text, f"{where}: {code} {text}")
 
 

@@ -83,6 +83,28 @@ TEST_CASE("library: the streams of a container are ready before it runs", "[root
   });
 }
 
+TEST_CASE("library: with a terminal there is one stream of output", "[root][runc][uring]") {
+  both_ways([](rig& r, supervisor& s) {
+    auto req = r.run("a", {"/bin/sh", "-c", "read x; echo out $x; echo err >&2"});
+    req.spec.with_stdin = true;
+    req.spec.terminal = true;
+    req.stdio.in = true;
+    std::promise<io_bundle> ready;
+    req.on_stdio = [&](io_bundle x) { ready.set_value(std::move(x)); };
+    const auto made = got(s.create(req));
+    INFO((made ? "" : made.why().text()));
+    REQUIRE(made.ok());
+    auto io = ready.get_future().get();
+    CHECK(io.terminal());
+    CHECK(io.err() == -1);
+    REQUIRE(::write(io.in(), "it\n", 3) == 3);
+    const auto out = text_of(io.out());
+    CHECK(out.find("out it\r\n") != std::string::npos);
+    CHECK(out.find("err\r\n") != std::string::npos);
+    CHECK(got(s.inspect("a"))->processes.at(0).terminal);
+  });
+}
+
 TEST_CASE("library: a bundle tells the first error of its closing", "[root][runc][uring]") {
   rig r;
   auto& s = r.start();
