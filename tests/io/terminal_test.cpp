@@ -211,7 +211,7 @@ TEST_CASE_METHOD(pump_rig, "terminal: its master is taken from whoever brings on
 }
 
 TEST_CASE_METHOD(pump_rig, "fifo: only a client's own one is opened", "[uring][root]") {
-  const fd at(*kernel, kernel->open(dir.path(), O_PATH | O_DIRECTORY));
+  const fd at(*kernel, kernel->open(dir.path(), O_PATH | O_DIRECTORY, 0));
   const auto path = [&](const char* name) { return dir.path() + "/" + name; };
   const auto try_open = [&](const char* name, uint32_t owner) {
     const int n = kernel->open_fifo(at.get(), name, owner);
