@@ -158,27 +158,29 @@ void container_state::on_settled(const std::string& process_id, const v1::Exit& 
       continue_remove();
     return;
   }
-  happen(event::exited, [this, x] {
-    host->stuck.erase(who);
-    // A container is over when its cgroup is empty, not when init is gone.
-    if (auto g = group(); g.populated())
-      if (auto killed = g.kill_all(); !killed)
-        io::log_warn("container={}: {}", who.id, killed.why().text());
-    if (at_ == phase::pausing) { // Whoever asked may have done so in an earlier life.
-      const auto why = refusal("it ended before it was paused");
-      host->fail_request(pause_request_, "Pause", why);
-      if (auto p = std::exchange(pause_, std::nullopt))
-        p->deliver(to_caf(why));
-    }
-    answer_stops(x);
-    if (at_ == phase::deleting) {
-      continue_remove();
-      return;
-    }
-    enter(phase::stopped);
-    if (remove_on_exit_ && at_ == phase::stopped)
-      begin_remove({}, {}, false, x.seq());
-  });
+  happen(event::exited, [this, x] { end_of_run(x); });
+}
+
+void container_state::end_of_run(const v1::Exit& x) {
+  host->stuck.erase(who);
+  // A container is over when its cgroup is empty, not when init is gone.
+  if (auto g = group(); g.populated())
+    if (auto killed = g.kill_all(); !killed)
+      io::log_warn("container={}: {}", who.id, killed.why().text());
+  if (at_ == phase::pausing) { // Whoever asked may have done so in an earlier life.
+    const auto why = refusal("it ended before it was paused");
+    host->fail_request(pause_request_, "Pause", why);
+    if (auto p = std::exchange(pause_, std::nullopt))
+      p->deliver(to_caf(why));
+  }
+  answer_stops(x);
+  if (at_ == phase::deleting) {
+    continue_remove();
+    return;
+  }
+  enter(phase::stopped);
+  if (remove_on_exit_ && at_ == phase::stopped)
+    begin_remove({}, {}, false, x.seq());
 }
 
 void container_state::on_unstarted(const std::string& process_id, const ended& e) {
@@ -280,6 +282,10 @@ container_actor::behavior_type container(container_actor::stateful_pointer<conta
     [st](const v1::By& by, const v1::ResumeRequest& r) { return st->resume(by, r); },
     [st](const v1::By& by, const v1::UpdateRequest& r) { return st->update(by, r); },
     [st](const v1::By& by, const v1::RemoveRequest& r) { return st->remove(by, r); },
+    [st](const v1::By& by, const v1::CheckpointRequest& r) { return st->checkpoint(by, r); },
+    [st](const v1::By& by, const v1::RemoveCheckpointRequest& r) {
+      return st->remove_checkpoint(by, r);
+    },
     [st](const v1::By& by, const v1::ExecRequest& r) { return st->exec(by, r); },
     [st](const v1::By&, const v1::WriteStdinRequest& r) { return st->write_stdin(r); },
     [st](const v1::By& by, const v1::CloseStdinRequest& r) { return st->close_stdin(by, r); },
@@ -303,6 +309,7 @@ container_actor::behavior_type container(container_actor::stateful_pointer<conta
     [st](atom::released, const string& p) { st->hear(&container_state::on_released, p); },
     [st](atom::deleted, const outcome& x) { st->hear(&container_state::on_deleted, x); },
     [st](atom::updated, const outcome& x) { st->hear(&container_state::on_updated, x); },
+    [st](atom::images, const outcome& x) { st->hear(&container_state::on_checkpointed, x); },
     [st](atom::frozen) { st->hear(&container_state::on_frozen_tick); },
     [st](atom::grace, uint64_t n) { st->hear(&container_state::on_grace, n); },
     [st](atom::stuck, uint64_t n) { st->hear(&container_state::on_stuck, n); },

@@ -54,6 +54,9 @@ public:
   caf::result<v1::ResumeReply> resume(const v1::By& by, const v1::ResumeRequest& req);
   caf::result<v1::UpdateReply> update(const v1::By& by, const v1::UpdateRequest& req);
   caf::result<v1::RemoveReply> remove(const v1::By& by, const v1::RemoveRequest& req);
+  caf::result<v1::CheckpointReply> checkpoint(const v1::By& by, const v1::CheckpointRequest& req);
+  caf::result<v1::RemoveCheckpointReply> remove_checkpoint(const v1::By& by,
+                                                           const v1::RemoveCheckpointRequest& req);
   caf::result<v1::WriteStdinReply> write_stdin(const v1::WriteStdinRequest& req);
   caf::result<v1::CloseStdinReply> close_stdin(const v1::By& by, const v1::CloseStdinRequest& req);
   caf::result<v1::ResizeReply> resize(const v1::By& by, const v1::ResizeRequest& req);
@@ -71,6 +74,7 @@ public:
   void on_released(const std::string& process);
   void on_deleted(const outcome& x);
   void on_updated(const outcome& x);
+  void on_checkpointed(const outcome& x);
   void on_frozen_tick();
   void on_grace(uint64_t stop_number);
   void on_stuck(uint64_t stop_number);
@@ -102,6 +106,17 @@ private:
     bool durable = false;
     std::function<void()> when_durable;
     std::optional<error> failed;
+    std::optional<journal::Restore> restore; ///< It goes on from these images.
+  };
+  /// A checkpoint under way.
+  struct dumping {
+    v1::Checkpoint what;
+    v1::By by;
+    std::string request_id;
+    uint64_t op = 0;
+    uint64_t cause = 0; ///< Of its intent.
+    io::nanoseconds timeout{0};
+    std::optional<pending<v1::CheckpointReply>> promise;
   };
   /// An exec under way.
   struct exec_making {
@@ -176,12 +191,28 @@ private:
   void arm_grace(io::nanoseconds after);
   void arm_stuck();
   void answer_stops(const v1::Exit& x);
+  void end_of_run(const v1::Exit& x);
   void thaw_for_end(const v1::By* by, uint64_t cause);
 
   // -- pause --
   void try_pause(const v1::By& by, const v1::PauseRequest& req, pending<v1::PauseReply> p);
   void begin_pause(const v1::By& by, const v1::PauseRequest& req, pending<v1::PauseReply> p);
   void fail_pause(error why);
+
+  // -- checkpoints (container_checkpoint.cpp) --
+  [[nodiscard]] result<v1::Checkpoint> wanted_checkpoint(const v1::CheckpointRequest& req) const;
+  [[nodiscard]] std::optional<v1::Checkpoint> known_checkpoint(const std::string& name) const;
+  /// Nothing where the start is to begin anew.
+  [[nodiscard]] result<std::optional<journal::Restore>> restore_of(const v1::StartRequest& r) const;
+  static journal::Restore images_in(const std::string& dir);
+  void undo_log(std::function<void()> f);
+  void begin_checkpoint(const v1::By& by, const v1::CheckpointRequest& req,
+                        pending<v1::CheckpointReply> promise);
+  void make_images();
+  void fail_checkpoint(error why);
+  void leave_checkpointing(event how);
+  void adopt_checkpoint(const runtime::container_view& v);
+  void orphan_checkpoint_ended();
 
   // -- removal --
   void begin_remove(const v1::By& by, const std::string& request_id, bool force, uint64_t cause);
@@ -190,6 +221,7 @@ private:
   void fail_remove(error why);
   void remove_next_log();
   void remove_cgroup();
+  void remove_checkpoints();
   void finish_remove();
   void go_away();
 
@@ -226,6 +258,7 @@ private:
   std::shared_ptr<making> making_; ///< Shared with the wait for the disk.
   std::map<std::string, std::unique_ptr<exec_making>> execs_;
   std::unique_ptr<removing> removing_;
+  std::unique_ptr<dumping> dumping_;
   std::vector<pending<v1::StopReply>> stops_;
   std::optional<pending<v1::PauseReply>> pause_;
   io::nanoseconds pause_deadline_{0};

@@ -79,6 +79,8 @@ void container_state::finish_run(const runtime::container_view& v) {
   r.set_pid(v.init()->pid);
   r.set_cause(v.intent_seq);
   r.mutable_started()->set_start_ticks(v.init()->start_ticks);
+  if (journal::Restore from; from.ParseFromString(v.restore) && !from.dir().empty())
+    r.mutable_started()->set_checkpoint(from.name().empty() ? from.dir() : from.name());
   host->ledger.record(r);
   at_ = phase_of(view()->state);
   if (run_ > 1) { // A new run of a stopped container.
@@ -183,6 +185,8 @@ void container_state::on_orphan(const std::string& process_id) {
     orphan_exec_ended(process_id);
     return;
   }
+  if (at_ == phase::checkpointing)
+    return orphan_checkpoint_ended();
   if (at_ == phase::starting) {
     const auto dir = host->options.state_dir + "/runtime/" + runtime::runtime_id(who);
     auto& sys = host->loop.sys();
@@ -232,8 +236,7 @@ void container_state::orphan_create_ended() {
                           return;
                         }
                         // What the half one wrote is nobody's, and may end in a torn record.
-                        remove_logs(*host, processes_[init].serial,
-                                    while_here([this] { begin_making(); }));
+                        undo_log(while_here([this] { begin_making(); }));
                       }));
 }
 
@@ -319,6 +322,8 @@ void container_state::adopt_phase(const runtime::container_view& v) {
       making_->op = v.op;
       making_->durable = true;
       making_->in_steps = making_->run && !making_->fresh && making_->spec.terminal();
+      if (journal::Restore from; from.ParseFromString(v.restore) && !from.dir().empty())
+        making_->restore = std::move(from);
       await_orphan(v.op, init);
       return;
     case phase::starting:
@@ -341,12 +346,12 @@ void container_state::adopt_phase(const runtime::container_view& v) {
         host->finish_request(v.intent_request, "Resume", v1::ResumeReply{});
       }
       return;
+    case phase::checkpointing:
+      return adopt_checkpoint(v);
     case phase::stopping:
-      adopt_stop(v);
-      return;
+      return adopt_stop(v);
     case phase::deleting:
-      adopt_removal(v);
-      return;
+      return adopt_removal(v);
     case phase::stopped:
       // What the last run left behind is killed behind the record of its end: it may not
       // have come to that.

@@ -33,6 +33,8 @@ caf::result<v1::CreateReply> container_state::create(const v1::By& by,
   making_->creates.push_back(promise);
   making_->op = host->next_op++;
   making_->in_steps = req.start() && req.spec().terminal();
+  if (!req.checkpoint_dir().empty())
+    making_->restore = images_in(req.checkpoint_dir());
   runtime_ = req.spec().runtime();
   remove_on_exit_ = req.spec().remove_on_exit();
 
@@ -45,6 +47,8 @@ caf::result<v1::CreateReply> container_state::create(const v1::By& by,
   c->set_process_serial(entry.serial);
   c->set_runtime(runtime_);
   c->set_op(making_->op);
+  if (making_->restore)
+    *c->mutable_restore() = *making_->restore;
   instance_ = host->ledger.record(r);
   oom_ = std::make_shared<oom_account>(*host, who, instance_, 0);
   begin_making();
@@ -134,6 +138,12 @@ void container_state::make_with_runtime() {
   // without one hangs up.
   c.run = making_->run && !making_->spec.terminal();
   c.op = making_->op;
+  if (const auto& from = making_->restore) {
+    c.images = from->dir();
+    c.tcp_established = from->tcp_established();
+    c.file_locks = from->file_locks();
+    c.external_unix = from->external_unix();
+  }
   host->engine.create(std::move(c),
                       [me = container_actor{self}](result<runtime::made_process> x) {
                         caf::anon_send(me, atom::made::value, outcome_of(x));
@@ -168,6 +178,8 @@ void container_state::on_made(const outcome& x) {
     s.set_pid(x.pid);
     s.set_cause(seq);
     s.mutable_started()->set_start_ticks(x.start_ticks);
+    if (const auto& from = making_->restore)
+      s.mutable_started()->set_checkpoint(from->name().empty() ? from->dir() : from->name());
     host->ledger.record(s);
   }
   self->send(entry.actor, atom::made::value, x.pid, x.start_ticks, making_->run && !terminal);
@@ -285,9 +297,7 @@ void container_state::undo_making() {
     for (auto& p : done->creates)
       p.deliver(to_caf(why));
   });
-  auto bundle_gone = while_here([this, serial, files_gone] {
-    remove_logs(*host, serial, files_gone);
-  });
+  auto bundle_gone = while_here([this, files_gone] { undo_log(files_gone); });
   host->engine.remove(runtime_, runtime::runtime_id(who), true, making_->op,
                       while_here([this, dir, bundle_gone](result<void> x) {
                         if (!x)

@@ -159,7 +159,7 @@ void container_state::remove_cgroup() {
   removing_->at = removing::step::bundle;
   auto rest = while_here([this] {
     runtime::remove_bundle(host->loop, host->bundle_dir(instance_),
-                           while_here([this] { finish_remove(); }));
+                           while_here([this] { remove_checkpoints(); }));
   });
   if (!oom_watch_) {
     rest();
@@ -169,6 +169,21 @@ void container_state::remove_cgroup() {
     oom_watch_.reset();
     rest();
   }));
+}
+
+/// Those that gantry keeps: where a client chose the directory it stays.
+void container_state::remove_checkpoints() {
+  std::vector<std::string> names;
+  if (const auto* v = view())
+    for (const auto& text : v->checkpoints)
+      if (v1::Checkpoint x; x.ParseFromString(text) && !x.foreign_dir())
+        names.push_back(x.name());
+  if (names.empty() && host->loop.sys().exists(host->checkpoint_dir(instance_)) != 1) {
+    finish_remove();
+    return;
+  }
+  remove_images(*host, host->checkpoint_dir(instance_), std::move(names), true,
+                while_here([this] { finish_remove(); }));
 }
 
 void container_state::finish_remove() {
@@ -181,6 +196,10 @@ void container_state::finish_remove() {
     for (const auto& p : v->processes)
       logs.push_back(p.serial);
   v1::RemoveReply reply;
+  reply.set_instance(instance_);
+  reply.set_run(run_);
+  if (const auto* v = view(); v != nullptr && v->init() != nullptr && v->init()->exit)
+    *reply.mutable_exit() = *v->init()->exit;
   reply.set_seq(host->ledger.record(r));
   if (auto update = std::exchange(updating_, nullptr))
     update->promise->deliver(to_caf(refusal("it has been removed")));

@@ -25,6 +25,11 @@ void container_state::try_start(const v1::By& by, const v1::StartRequest& req,
       pending<v1::StartReply>{promise}.deliver(to_caf(room.why()));
       return;
     }
+    if (at_ != phase::stopped && !(req.checkpoint() + req.checkpoint_dir()).empty()) {
+      pending<v1::StartReply>{promise}.deliver(
+        to_caf(refusal("it is created: only a stopped one goes on from a checkpoint")));
+      return;
+    }
     if (at_ == phase::stopped) {
       if (const auto& last = processes_[init].actor) {
         // Somebody still holds the last run's streams open: `released` asks again.
@@ -112,7 +117,13 @@ void container_state::on_started(const outcome& x) {
 
 void container_state::begin_fresh_run(const v1::By& by, const v1::StartRequest& req,
                                       pending<v1::StartReply> p) {
+  auto restore = restore_of(req);
+  if (!restore) {
+    p.deliver(to_caf(restore.why()));
+    return;
+  }
   auto keep = std::make_shared<making>();
+  keep->restore = std::move(*restore);
   keep->spec.ParseFromString(view()->spec);
   keep->by = by;
   keep->request_id = req.request_id();
@@ -126,11 +137,15 @@ void container_state::begin_fresh_run(const v1::By& by, const v1::StartRequest& 
   keep->op = host->next_op++;
   making_ = std::move(keep);
   ++run_;
-  remove_logs(*host, processes_[init].serial, [] {}); // A log belongs to one run.
+  const auto last = processes_[init].serial;
+  if (!making_->restore)
+    remove_logs(*host, last, [] {}); // A log belongs to one run, but for one that goes on.
   oom_ = std::make_shared<oom_account>(*host, who, instance_, 0); // A new cgroup counts anew.
   processes_.erase(init);
-  processes_[init].serial = host->ledger.now().take_serial();
+  processes_[init].serial = making_->restore ? last : host->ledger.now().take_serial();
   auto r = record(by, req.request_id());
+  if (making_->restore)
+    *r.mutable_starting()->mutable_restore() = *making_->restore;
   r.mutable_starting()->set_op(making_->op);
   r.mutable_starting()->set_fresh(true);
   r.mutable_starting()->set_process_serial(processes_[init].serial);

@@ -26,6 +26,9 @@ constexpr std::array rules{
   rule{p::creating, e::freeze_failed, ignore, p::creating, "the freeze was overtaken by an end or a resume"},
   rule{p::creating, e::resume, later, p::creating},
   rule{p::creating, e::update, later, p::creating},
+  rule{p::creating, e::checkpoint, later, p::creating},
+  rule{p::creating, e::checkpointed, bug, p::creating},
+  rule{p::creating, e::checkpoint_failed, bug, p::creating},
   rule{p::creating, e::exited, later, p::creating},
   rule{p::creating, e::unstarted, later, p::creating},
   rule{p::creating, e::remove, later, p::creating},
@@ -48,6 +51,9 @@ constexpr std::array rules{
   rule{p::created, e::freeze_failed, ignore, p::created, "the freeze was overtaken by an end or a resume"},
   rule{p::created, e::resume, refuse, p::created, "it is not paused"},
   rule{p::created, e::update, go, p::created},
+  rule{p::created, e::checkpoint, refuse, p::created, "it is created, not started: nothing to checkpoint"},
+  rule{p::created, e::checkpointed, bug, p::created},
+  rule{p::created, e::checkpoint_failed, bug, p::created},
   rule{p::created, e::exited, bug, p::created},
   rule{p::created, e::unstarted, go, p::stopped},
   rule{p::created, e::remove, go, p::deleting},
@@ -70,6 +76,9 @@ constexpr std::array rules{
   rule{p::starting, e::freeze_failed, ignore, p::starting, "the freeze was overtaken by an end or a resume"},
   rule{p::starting, e::resume, later, p::starting},
   rule{p::starting, e::update, later, p::starting},
+  rule{p::starting, e::checkpoint, later, p::starting},
+  rule{p::starting, e::checkpointed, bug, p::starting},
+  rule{p::starting, e::checkpoint_failed, bug, p::starting},
   rule{p::starting, e::exited, later, p::starting},
   rule{p::starting, e::unstarted, later, p::starting},
   rule{p::starting, e::remove, later, p::starting},
@@ -92,6 +101,9 @@ constexpr std::array rules{
   rule{p::running, e::freeze_failed, ignore, p::running, "the freeze was overtaken by an end or a resume"},
   rule{p::running, e::resume, refuse, p::running, "it is not paused"},
   rule{p::running, e::update, go, p::running},
+  rule{p::running, e::checkpoint, go, p::checkpointing},
+  rule{p::running, e::checkpointed, bug, p::running},
+  rule{p::running, e::checkpoint_failed, bug, p::running},
   rule{p::running, e::exited, go, p::stopped},
   rule{p::running, e::unstarted, ignore, p::running, "it was started meanwhile: its exit is on the way"},
   rule{p::running, e::remove, refuse, p::running, "it is running: stop it first, or remove it with force"},
@@ -114,6 +126,9 @@ constexpr std::array rules{
   rule{p::pausing, e::freeze_failed, go, p::running},
   rule{p::pausing, e::resume, later, p::pausing},
   rule{p::pausing, e::update, later, p::pausing},
+  rule{p::pausing, e::checkpoint, later, p::pausing},
+  rule{p::pausing, e::checkpointed, bug, p::pausing},
+  rule{p::pausing, e::checkpoint_failed, bug, p::pausing},
   rule{p::pausing, e::exited, go, p::stopped},
   rule{p::pausing, e::unstarted, ignore, p::pausing, "it was started meanwhile: its exit is on the way"},
   rule{p::pausing, e::remove, refuse, p::pausing, "it is being paused: stop it first, or remove it with force"},
@@ -136,12 +151,40 @@ constexpr std::array rules{
   rule{p::paused, e::freeze_failed, ignore, p::paused, "the freeze was overtaken by an end or a resume"},
   rule{p::paused, e::resume, go, p::running},
   rule{p::paused, e::update, go, p::paused},
+  rule{p::paused, e::checkpoint, refuse, p::paused, "it is paused: resume it first"},
+  rule{p::paused, e::checkpointed, bug, p::paused},
+  rule{p::paused, e::checkpoint_failed, bug, p::paused},
   rule{p::paused, e::exited, go, p::stopped},
   rule{p::paused, e::unstarted, ignore, p::paused, "it was started meanwhile: its exit is on the way"},
   rule{p::paused, e::remove, refuse, p::paused, "it is paused: stop it first, or remove it with force"},
   rule{p::paused, e::remove_force, go, p::deleting},
   rule{p::paused, e::deleted, bug, p::paused},
   rule{p::paused, e::delete_failed, bug, p::paused},
+  // checkpointing
+  rule{p::checkpointing, e::made, bug, p::checkpointing},
+  rule{p::checkpointing, e::made_running, bug, p::checkpointing},
+  rule{p::checkpointing, e::made_to_start, bug, p::checkpointing},
+  rule{p::checkpointing, e::make_failed, bug, p::checkpointing},
+  rule{p::checkpointing, e::start, refuse, p::checkpointing, "it is running already"},
+  rule{p::checkpointing, e::started, bug, p::checkpointing},
+  rule{p::checkpointing, e::start_failed, bug, p::checkpointing},
+  rule{p::checkpointing, e::exec, later, p::checkpointing},
+  rule{p::checkpointing, e::kill, go, p::checkpointing},
+  rule{p::checkpointing, e::stop, later, p::checkpointing},
+  rule{p::checkpointing, e::pause, later, p::checkpointing},
+  rule{p::checkpointing, e::frozen, ignore, p::checkpointing, "the freeze was overtaken by an end or a resume"},
+  rule{p::checkpointing, e::freeze_failed, ignore, p::checkpointing, "the freeze was overtaken by an end or a resume"},
+  rule{p::checkpointing, e::resume, refuse, p::checkpointing, "it is not paused"},
+  rule{p::checkpointing, e::update, later, p::checkpointing},
+  rule{p::checkpointing, e::checkpoint, later, p::checkpointing},
+  rule{p::checkpointing, e::checkpointed, go, p::running},
+  rule{p::checkpointing, e::checkpoint_failed, go, p::running},
+  rule{p::checkpointing, e::exited, later, p::checkpointing},
+  rule{p::checkpointing, e::unstarted, ignore, p::checkpointing, "it was started meanwhile: its exit is on the way"},
+  rule{p::checkpointing, e::remove, refuse, p::checkpointing, "it is being checkpointed: stop it first, or remove it with force"},
+  rule{p::checkpointing, e::remove_force, later, p::checkpointing},
+  rule{p::checkpointing, e::deleted, bug, p::checkpointing},
+  rule{p::checkpointing, e::delete_failed, bug, p::checkpointing},
   // stopping
   rule{p::stopping, e::made, bug, p::stopping},
   rule{p::stopping, e::made_running, bug, p::stopping},
@@ -158,6 +201,9 @@ constexpr std::array rules{
   rule{p::stopping, e::freeze_failed, ignore, p::stopping, "the freeze was overtaken by an end or a resume"},
   rule{p::stopping, e::resume, refuse, p::stopping, "it is being stopped"},
   rule{p::stopping, e::update, refuse, p::stopping, "it is being stopped"},
+  rule{p::stopping, e::checkpoint, refuse, p::stopping, "it is being stopped"},
+  rule{p::stopping, e::checkpointed, bug, p::stopping},
+  rule{p::stopping, e::checkpoint_failed, bug, p::stopping},
   rule{p::stopping, e::exited, go, p::stopped},
   rule{p::stopping, e::unstarted, go, p::stopped},
   rule{p::stopping, e::remove, later, p::stopping},
@@ -180,6 +226,9 @@ constexpr std::array rules{
   rule{p::stopped, e::freeze_failed, ignore, p::stopped, "the freeze was overtaken by an end or a resume"},
   rule{p::stopped, e::resume, refuse, p::stopped, "it has stopped"},
   rule{p::stopped, e::update, refuse, p::stopped, "it has stopped"},
+  rule{p::stopped, e::checkpoint, refuse, p::stopped, "it has stopped"},
+  rule{p::stopped, e::checkpointed, bug, p::stopped},
+  rule{p::stopped, e::checkpoint_failed, bug, p::stopped},
   rule{p::stopped, e::exited, bug, p::stopped},
   rule{p::stopped, e::unstarted, go, p::stopped},
   rule{p::stopped, e::remove, go, p::deleting},
@@ -202,6 +251,9 @@ constexpr std::array rules{
   rule{p::deleting, e::freeze_failed, ignore, p::deleting, "the freeze was overtaken by an end or a resume"},
   rule{p::deleting, e::resume, refuse, p::deleting, "it is being removed"},
   rule{p::deleting, e::update, refuse, p::deleting, "it is being removed"},
+  rule{p::deleting, e::checkpoint, refuse, p::deleting, "it is being removed"},
+  rule{p::deleting, e::checkpointed, bug, p::deleting},
+  rule{p::deleting, e::checkpoint_failed, bug, p::deleting},
   rule{p::deleting, e::exited, go, p::deleting},
   rule{p::deleting, e::unstarted, go, p::deleting},
   rule{p::deleting, e::remove, go, p::deleting},
@@ -224,6 +276,9 @@ constexpr std::array rules{
   rule{p::gone, e::freeze_failed, ignore, p::gone, "the freeze was overtaken by an end or a resume"},
   rule{p::gone, e::resume, refuse, p::gone, "it has been removed"},
   rule{p::gone, e::update, refuse, p::gone, "it has been removed"},
+  rule{p::gone, e::checkpoint, refuse, p::gone, "it has been removed"},
+  rule{p::gone, e::checkpointed, bug, p::gone},
+  rule{p::gone, e::checkpoint_failed, bug, p::gone},
   rule{p::gone, e::exited, ignore, p::gone, "its end was told with its removal"},
   rule{p::gone, e::unstarted, ignore, p::gone, "its end was told with its removal"},
   rule{p::gone, e::remove, refuse, p::gone, "it has been removed"},
@@ -252,13 +307,13 @@ consteval bool decides_every_pair() {
 static_assert(decides_every_pair(), "a (phase, event) pair is missing, doubled or unexplained");
 
 constexpr std::array<std::string_view, size_t(phase::count_)> phase_names{
-  "creating", "created",  "starting", "running",  "pausing",
-  "paused",   "stopping", "stopped",  "deleting", "gone"};
+  "creating",      "created",  "starting", "running",  "pausing", "paused",
+  "checkpointing", "stopping", "stopped",  "deleting", "gone"};
 
 constexpr std::array<std::string_view, size_t(event::count_)> event_names{
   "made", "made_running", "made_to_start", "make_failed", "start", "started", "start_failed",
-  "exec", "kill", "stop", "pause", "frozen", "freeze_failed", "resume", "update", "exited",
-  "unstarted",
+  "exec", "kill", "stop", "pause", "frozen", "freeze_failed", "resume", "update", "checkpoint",
+  "checkpointed", "checkpoint_failed", "exited", "unstarted",
   "remove", "remove_force", "deleted", "delete_failed"};
 
 } // namespace
@@ -279,6 +334,7 @@ phase phase_of(v1::State state) noexcept {
     case v1::RUNNING: return phase::running;
     case v1::PAUSING: return phase::pausing;
     case v1::PAUSED: return phase::paused;
+    case v1::CHECKPOINTING: return phase::checkpointing;
     case v1::STOPPING: return phase::stopping;
     case v1::DELETING: return phase::deleting;
     default: return phase::stopped;

@@ -20,6 +20,7 @@ enum class phase : uint8_t {
   running,
   pausing,  ///< The freeze is asked for, not complete.
   paused,
+  checkpointing, ///< The runtime's checkpoint is under way.
   stopping, ///< A signal was sent; grace, then SIGKILL.
   stopped,  ///< Init has exited, and its exit is settled.
   deleting, ///< On the way out: kill, runtime delete, files.
@@ -44,6 +45,9 @@ enum class event : uint8_t {
   freeze_failed,
   resume,       ///< A client wants it thawed.
   update,       ///< A client changes limits.
+  checkpoint,   ///< A client wants its state on disk.
+  checkpointed, ///< The runtime's checkpoint succeeded.
+  checkpoint_failed,
   exited,       ///< Init's exit is settled.
   unstarted,    ///< Init ended before it was started.
   remove,       ///< A client wants it gone.

@@ -2,8 +2,10 @@
 
 #include <functional>
 #include <memory>
+#include <string_view>
 #include <vector>
 
+#include "io/kernel.hpp"
 #include "io/log_reader.hpp"
 #include "messages/gantry.pb.h"
 #include "messages/result.hpp"
@@ -65,6 +67,11 @@ public:
   virtual void call(const v1::By& by, v1::ResumeRequest req, answer<v1::ResumeReply> f) = 0;
   virtual void call(const v1::By& by, v1::UpdateRequest req, answer<v1::UpdateReply> f) = 0;
   virtual void call(const v1::By& by, v1::RemoveRequest req, answer<v1::RemoveReply> f) = 0;
+  virtual void call(const v1::By& by, v1::CheckpointRequest req, answer<v1::CheckpointReply> f) = 0;
+  virtual void call(const v1::By& by, v1::ListCheckpointsRequest req,
+                    answer<v1::ListCheckpointsReply> f) = 0;
+  virtual void call(const v1::By& by, v1::RemoveCheckpointRequest req,
+                    answer<v1::RemoveCheckpointReply> f) = 0;
   virtual void call(const v1::By& by, v1::WaitRequest req, answer<v1::WaitReply> f) = 0;
   virtual void call(const v1::By& by, v1::ListRequest req, answer<v1::ListReply> f) = 0;
   virtual void call(const v1::By& by, v1::InspectRequest req, answer<v1::ContainerDetail> f) = 0;
@@ -74,6 +81,11 @@ public:
   virtual void call(const v1::By& by, v1::WriteStdinRequest req, answer<v1::WriteStdinReply> f) = 0;
   virtual void call(const v1::By& by, v1::CloseStdinRequest req, answer<v1::CloseStdinReply> f) = 0;
   virtual void call(const v1::By& by, v1::ResizeRequest req, answer<v1::ResizeReply> f) = 0;
+  virtual void call(const v1::By& by, v1::GetProcessFdRequest req,
+                    answer<v1::GetProcessFdReply> f) = 0;
+
+  /// What a ticket of `GetProcessFd` stands for, when the process presents it that asked.
+  virtual result<io::fd> redeem(const v1::By& by, std::string_view ticket) = 0;
 
   /// Begins to follow the events.
   virtual result<std::unique_ptr<event_source>> follow(v1::FollowRequest req) = 0;

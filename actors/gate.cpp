@@ -43,7 +43,8 @@ struct gate::waiter {
 };
 
 gate::gate(caf::actor_system& sys, services& host, supervisor_actor to)
-  : sys_(sys), host_(host), to_(std::move(to)), errands_(sys.spawn(errands)) {
+  : sys_(sys), host_(host), to_(std::move(to)), errands_(sys.spawn(errands)),
+    tickets_(host.loop) {
   host_.on_request = [this](const std::string& id, result<std::string> outcome) {
     if (auto at = requests_.find(id); at != requests_.end() && at->second.earlier_life)
       settle(id, outcome);
@@ -163,6 +164,13 @@ void gate::call(const v1::By& by, v1::UpdateRequest req, answer<v1::UpdateReply>
 }
 void gate::call(const v1::By& by, v1::RemoveRequest req, answer<v1::RemoveReply> f) {
   change<v1::RemoveReply>("Remove", by, std::move(req), std::move(f));
+}
+void gate::call(const v1::By& by, v1::CheckpointRequest req, answer<v1::CheckpointReply> f) {
+  change<v1::CheckpointReply>("Checkpoint", by, std::move(req), std::move(f));
+}
+void gate::call(const v1::By& by, v1::RemoveCheckpointRequest req,
+                answer<v1::RemoveCheckpointReply> f) {
+  change<v1::RemoveCheckpointReply>("RemoveCheckpoint", by, std::move(req), std::move(f));
 }
 void gate::call(const v1::By& by, v1::ExecRequest req, answer<v1::ExecReply> f) {
   change<v1::ExecReply>("Exec", by, std::move(req), std::move(f));

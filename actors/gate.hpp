@@ -9,6 +9,7 @@
 
 #include "actors/front.hpp"
 #include "actors/services.hpp"
+#include "io/fd_tickets.hpp"
 #include "messages/actors.hpp"
 
 namespace gantry::actors {
@@ -37,6 +38,11 @@ public:
   void call(const v1::By& by, v1::ResumeRequest req, answer<v1::ResumeReply> f) override;
   void call(const v1::By& by, v1::UpdateRequest req, answer<v1::UpdateReply> f) override;
   void call(const v1::By& by, v1::RemoveRequest req, answer<v1::RemoveReply> f) override;
+  void call(const v1::By& by, v1::CheckpointRequest req, answer<v1::CheckpointReply> f) override;
+  void call(const v1::By& by, v1::ListCheckpointsRequest req,
+            answer<v1::ListCheckpointsReply> f) override;
+  void call(const v1::By& by, v1::RemoveCheckpointRequest req,
+            answer<v1::RemoveCheckpointReply> f) override;
   void call(const v1::By& by, v1::WaitRequest req, answer<v1::WaitReply> f) override;
   void call(const v1::By& by, v1::ListRequest req, answer<v1::ListReply> f) override;
   void call(const v1::By& by, v1::InspectRequest req, answer<v1::ContainerDetail> f) override;
@@ -46,6 +52,9 @@ public:
   void call(const v1::By& by, v1::WriteStdinRequest req, answer<v1::WriteStdinReply> f) override;
   void call(const v1::By& by, v1::CloseStdinRequest req, answer<v1::CloseStdinReply> f) override;
   void call(const v1::By& by, v1::ResizeRequest req, answer<v1::ResizeReply> f) override;
+  void call(const v1::By& by, v1::GetProcessFdRequest req,
+            answer<v1::GetProcessFdReply> f) override;
+  result<io::fd> redeem(const v1::By& by, std::string_view ticket) override;
 
   result<std::unique_ptr<event_source>> follow(v1::FollowRequest req) override;
   result<std::unique_ptr<attachment>> attach(const v1::By& by,
@@ -75,6 +84,7 @@ private:
   /// A container that was asked for, or why there is none.
   [[nodiscard]] result<const runtime::container_view*> look_up(const v1::Ref& ref) const;
   static std::string named_namespace(const std::string& asked);
+  result<v1::GetProcessFdReply> ticket_for(const v1::By& by, const v1::GetProcessFdRequest& req);
 
   caf::actor_system& sys_;
   services& host_;
@@ -85,6 +95,7 @@ private:
   std::map<uint64_t, std::shared_ptr<waiter>> waiters_;
   std::unique_ptr<runtime::ledger::watch> exits_;
   uint64_t next_waiter_ = 1;
+  io::fd_tickets tickets_;
 };
 
 template <class T>

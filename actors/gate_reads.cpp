@@ -129,6 +129,8 @@ void gate::call(const v1::By&, v1::InfoRequest, answer<v1::InfoReply> f) {
   out.set_root_dir(host_.options.root_dir);
   out.set_rss_bytes(status_kib(sys, "VmRSS:") * 1024);
   out.set_events_gaps(host_.ledger.gaps());
+  out.set_fd_tickets_waiting(uint32_t(tickets_.waiting()));
+  out.set_fd_tickets_refused(tickets_.refused());
   later<v1::InfoReply>(std::move(f), std::move(out));
 }
 
@@ -158,6 +160,19 @@ void gate::call(const v1::By&, v1::ListRequest req, answer<v1::ListReply> f) {
   out.mutable_cursor()->set_epoch(host_.ledger.file().epoch());
   out.mutable_cursor()->set_seq(host_.ledger.file().last_seq());
   later<v1::ListReply>(std::move(f), std::move(out));
+}
+
+void gate::call(const v1::By&, v1::ListCheckpointsRequest req,
+                answer<v1::ListCheckpointsReply> f) {
+  auto found = look_up(req.ref());
+  if (!found) {
+    later<v1::ListCheckpointsReply>(std::move(f), found.why());
+    return;
+  }
+  v1::ListCheckpointsReply out;
+  for (const auto& text : (*found)->checkpoints)
+    (void)out.add_checkpoints()->ParseFromString(text);
+  later<v1::ListCheckpointsReply>(std::move(f), std::move(out));
 }
 
 void gate::call(const v1::By&, v1::InspectRequest req, answer<v1::ContainerDetail> f) {

@@ -24,6 +24,7 @@ std::string_view method_of(v1::State state) {
     case v1::CREATING: return "Create";
     case v1::STARTING: return "Start";
     case v1::PAUSING: return "Pause";
+    case v1::CHECKPOINTING: return "Checkpoint";
     case v1::STOPPING: return "Stop";
     case v1::DELETING: return "Remove";
     default: return {};
@@ -53,7 +54,8 @@ supervisor_host::make(io::loop& l, io::shelf& keeper, const runtime::cgroup_host
 result<void> supervisor_host::make_directories(const supervisor_options& o) {
   auto& sys = loop_.sys();
   for (const auto& dir : {o.state_dir, o.state_dir + "/bundles", o.state_dir + "/runtime",
-                          o.root_dir, o.root_dir + "/journal", o.root_dir + "/logs"})
+                          o.root_dir, o.root_dir + "/journal", o.root_dir + "/logs",
+                          o.root_dir + "/checkpoints"})
     if (const auto rc = sys.mkdir(dir, 0700); rc < 0 && rc != -EEXIST)
       return from_errno(-rc, "make the directory", dir);
   return {};
@@ -114,6 +116,7 @@ result<void> supervisor_host::recover(supervisor_options options, runtime::engin
                                .had_keeper = keeper_.news_fd() >= 0,
                                .started_at_ns = sys.realtime().count(),
                                .own_log_dropped = {},
+                               .fds_socket = {},
                                .on_request = {},
                                .actors = {},
                                .supervisor = {},
@@ -127,6 +130,7 @@ result<void> supervisor_host::recover(supervisor_options options, runtime::engin
     services_->orphans.emplace(o.op, o);
   end_idle_orphans();
   clear_leftovers();
+  clear_images();
   look_for_strangers();
   reaper_->start();
   say_started();
@@ -233,6 +237,33 @@ void supervisor_host::clear_leftovers() {
       if (const auto serial = std::strtoull(n.c_str(), nullptr, 16);
           hex16(serial) == n && !serials.contains(serial))
         remove_logs(*services_, serial, [] {});
+}
+
+/// Images of containers that are gone, and of checkpoints that never became whole.
+void supervisor_host::clear_images() {
+  const auto all = services_->options.root_dir + "/checkpoints";
+  std::map<std::string, std::set<std::string>> known;
+  for (const auto& [name, c] : ledger_->now().all()) {
+    auto& mine = known[hex16(c->instance)];
+    for (const auto& text : c->checkpoints)
+      if (v1::Checkpoint x; x.ParseFromString(text))
+        mine.insert(x.name());
+    if (journal::Checkpointing x; x.ParseFromString(c->checkpointing))
+      mine.insert(x.what().name()); // Its actor decides.
+  }
+  auto& sys = loop_.sys();
+  std::vector<std::string> instances;
+  if (sys.list(all, instances) < 0)
+    return;
+  for (const auto& instance : instances) {
+    std::vector<std::string> names;
+    if (sys.list(all + "/" + instance, names) < 0)
+      continue;
+    const auto dir = all + "/" + instance;
+    const bool whole = !known.contains(instance);
+    std::erase_if(names, [&](const auto& n) { return !whole && known[instance].contains(n); });
+    remove_images(*services_, dir, std::move(names), whole, [] {});
+  }
 }
 
 void supervisor_host::look_for_strangers() {

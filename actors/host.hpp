@@ -44,6 +44,7 @@ private:
   void end_idle_orphans();
   void say_started();
   void clear_leftovers();
+  void clear_images();
   void look_for_strangers();
   void spawn_actors();
   void expect_intents();

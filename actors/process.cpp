@@ -131,6 +131,16 @@ void process_state::tell_parent(Ts... xs) {
   });
 }
 
+/// The checkpoint that was being taken and was to end it; empty where it ended otherwise.
+std::string process_state::ended_by_checkpoint() const {
+  const auto* c = setup.host->ledger.now().find(setup.who.container);
+  if (c == nullptr || c->state != v1::CHECKPOINTING || c->init() == nullptr
+      || c->init()->cause != c->intent_seq)
+    return {};
+  journal::Checkpointing intent;
+  return intent.ParseFromString(c->checkpointing) ? intent.what().name() : std::string();
+}
+
 v1::Exit process_state::make_exit(bool io_open) {
   v1::Exit x;
   x.set_signal(death_->signal);
@@ -140,6 +150,8 @@ v1::Exit process_state::make_exit(bool io_open) {
   x.set_io_open(io_open);
   if (death_->known && death_->signal == 0)
     x.set_exit_code(death_->code);
+  if (setup.is_init && death_->signal == SIGKILL)
+    x.set_checkpoint(ended_by_checkpoint());
   if (death_->signal == SIGKILL) {
     setup.oom->check(setup.who.run);
     if (auto level = setup.oom->claim(setup.who.process); !level.empty()) {

@@ -88,6 +88,7 @@ private:
   template <class... Ts>
   void tell_parent(Ts... xs);
   [[nodiscard]] v1::Exit make_exit(bool io_open);
+  [[nodiscard]] std::string ended_by_checkpoint() const;
   void end_stdin();
   [[nodiscard]] error no_stdin() const;
 

@@ -2,6 +2,8 @@
 
 #include <cstdio>
 
+#include "runtime/bundle.hpp"
+
 namespace gantry::actors {
 
 namespace {
@@ -61,6 +63,10 @@ std::string services::log_dir(uint64_t serial) const {
   return options.root_dir + "/logs/" + hex16(serial);
 }
 
+std::string services::checkpoint_dir(uint64_t instance) const {
+  return options.root_dir + "/checkpoints/" + hex16(instance);
+}
+
 result<void> services::room_for_process(const runtime::container_name& name) const {
   const auto what = "container \"" + name.id + "\": no room for another process: ";
   if (auto room = ledger.file().room(); !room)
@@ -99,6 +105,23 @@ void services::settle_request(const std::string& request_id, std::string_view me
   }
   if (on_request)
     on_request(request_id, outcome);
+}
+
+void remove_images(services& host, std::string dir, std::vector<std::string> names, bool whole,
+                   std::function<void()> f) {
+  if (names.empty() && whole) // Of itself it is empty by now.
+    return runtime::remove_bundle(host.loop, std::move(dir), std::move(f));
+  if (names.empty())
+    return host.loop.post(std::move(f));
+  const auto one = dir + "/" + names.back();
+  names.pop_back();
+  runtime::remove_bundle(
+    host.loop, one,
+    [&host, life = std::weak_ptr<int>(host.life), dir = std::move(dir), names = std::move(names),
+     whole, f = std::move(f)] {
+      if (!life.expired())
+        remove_images(host, dir, names, whole, f);
+    });
 }
 
 std::string hex16(uint64_t x) {

@@ -85,6 +85,7 @@ struct services {
   bool had_keeper = false;      ///< This life began under a keeper.
   int64_t started_at_ns = 0;    ///< When this life began.
   std::function<uint64_t()> own_log_dropped; ///< Lines that gantryd's own log dropped.
+  std::string fds_socket; ///< Where tickets of descriptors are presented; empty: nowhere.
   /// Told the outcome of every request that was made by an earlier life (see gate).
   std::function<void(const std::string& request_id, result<std::string> reply)> on_request;
   /// Living container and process actors: for an end without goodbye (simulation).
@@ -121,9 +122,15 @@ struct services {
   [[nodiscard]] runtime::cgroup cgroup_of(const runtime::container_name& name) const;
   [[nodiscard]] std::string bundle_dir(uint64_t instance) const;
   [[nodiscard]] std::string log_dir(uint64_t serial) const;
+  /// Where a container's checkpoints are kept; a directory for each below it.
+  [[nodiscard]] std::string checkpoint_dir(uint64_t instance) const;
   /// Refuses new processes when fds, log slots or the journal run short.
   [[nodiscard]] result<void> room_for_process(const runtime::container_name& name) const;
 };
+
+/// Removes directories of images beneath `dir`, one after the other, then `dir` if `whole`.
+void remove_images(services& host, std::string dir, std::vector<std::string> names, bool whole,
+                   std::function<void()> f);
 
 /// A number as 16 hex digits: directory names that sort.
 std::string hex16(uint64_t x);

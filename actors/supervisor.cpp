@@ -16,6 +16,11 @@ caf::result<v1::CreateReply> supervisor_state::create(const v1::By& by, v1::Crea
                    "remove it (gantry rm " + name->id + ") or choose another name"});
   if (auto checked = runtime::check_spec(req.spec()); !checked)
     return to_caf(checked.why());
+  if (!req.checkpoint_dir().empty()) {
+    if (auto checked = runtime::check_images(req.checkpoint_dir()); !checked)
+      return to_caf(checked.why());
+    req.set_start(true); // What is restored runs.
+  }
   if (auto room = host->room_for_process(*name); !room)
     return to_caf(room.why());
   auto runtime = req.spec().runtime().empty() && !host->options.runtime.empty()
@@ -94,6 +99,12 @@ supervisor(supervisor_actor::stateful_pointer<supervisor_state> self, services* 
     [st](const By& by, const v1::ResumeRequest& r) { return st->forward<v1::ResumeReply>(by, r); },
     [st](const By& by, const v1::UpdateRequest& r) { return st->forward<v1::UpdateReply>(by, r); },
     [st](const By& by, const v1::RemoveRequest& r) { return st->forward<v1::RemoveReply>(by, r); },
+    [st](const By& by, const v1::CheckpointRequest& r) {
+      return st->forward<v1::CheckpointReply>(by, r);
+    },
+    [st](const By& by, const v1::RemoveCheckpointRequest& r) {
+      return st->forward<v1::RemoveCheckpointReply>(by, r);
+    },
     [st](const By& by, const v1::ExecRequest& r) { return st->forward<v1::ExecReply>(by, r); },
     [st](const By& by, const v1::WriteStdinRequest& r) {
       return st->forward<v1::WriteStdinReply>(by, r);

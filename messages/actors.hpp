@@ -47,6 +47,7 @@ using release = caf::atom_constant<caf::atom("release")>;
 using released = caf::atom_constant<caf::atom("released")>;
 using deleted = caf::atom_constant<caf::atom("deleted")>;
 using updated = caf::atom_constant<caf::atom("updated")>;
+using images = caf::atom_constant<caf::atom("images")>;
 using frozen = caf::atom_constant<caf::atom("frozen")>;
 using grace = caf::atom_constant<caf::atom("grace")>;
 using stuck = caf::atom_constant<caf::atom("stuck")>;
@@ -70,6 +71,8 @@ using supervisor_actor = caf::typed_actor<
   caf::replies_to<v1::By, v1::ResumeRequest>::with<v1::ResumeReply>,
   caf::replies_to<v1::By, v1::UpdateRequest>::with<v1::UpdateReply>,
   caf::replies_to<v1::By, v1::RemoveRequest>::with<v1::RemoveReply>,
+  caf::replies_to<v1::By, v1::CheckpointRequest>::with<v1::CheckpointReply>,
+  caf::replies_to<v1::By, v1::RemoveCheckpointRequest>::with<v1::RemoveCheckpointReply>,
   caf::replies_to<v1::By, v1::ExecRequest>::with<v1::ExecReply>,
   caf::replies_to<v1::By, v1::WriteStdinRequest>::with<v1::WriteStdinReply>,
   caf::replies_to<v1::By, v1::CloseStdinRequest>::with<v1::CloseStdinReply>,
@@ -98,6 +101,9 @@ using container_actor = caf::typed_actor<
   caf::replies_to<v1::By, v1::UpdateRequest>::with<v1::UpdateReply>,
   // Removes it with everything that belongs to it.
   caf::replies_to<v1::By, v1::RemoveRequest>::with<v1::RemoveReply>,
+  // Writes its processes' state to disk; forgets what was written.
+  caf::replies_to<v1::By, v1::CheckpointRequest>::with<v1::CheckpointReply>,
+  caf::replies_to<v1::By, v1::RemoveCheckpointRequest>::with<v1::RemoveCheckpointReply>,
   // Runs another process in it.
   caf::replies_to<v1::By, v1::ExecRequest>::with<v1::ExecReply>,
   // For a process's stdin: handed to the process's actor.
@@ -127,6 +133,8 @@ using container_actor = caf::typed_actor<
   caf::reacts_to<atom::deleted, outcome>,
   // INTERNAL: the runtime's update ended.
   caf::reacts_to<atom::updated, outcome>,
+  // INTERNAL: the runtime's checkpoint ended.
+  caf::reacts_to<atom::images, outcome>,
   // INTERNAL: look whether the freeze is complete.
   caf::reacts_to<atom::frozen>,
   // INTERNAL: the grace of a stop ran out; the number tells which stop.
@@ -206,6 +214,10 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::UpdateRequest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::UpdateReply)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::RemoveRequest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::RemoveReply)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::CheckpointRequest)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::CheckpointReply)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::RemoveCheckpointRequest)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::RemoveCheckpointReply)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::ExecRequest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::ExecReply)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::WriteStdinRequest)

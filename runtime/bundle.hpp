@@ -41,6 +41,8 @@ result<void> check_spec(const v1::ContainerSpec& spec);
 result<void> check_process(const v1::ProcessSpec& spec);
 result<void> check_resources(const v1::Resources& r);
 result<void> check_terminal_size(const v1::TerminalSize& size);
+/// A directory of checkpoint images that a client names: absolute, without "..".
+result<void> check_images(const std::string& dir);
 
 /// The whole config.json for a root filesystem and options: namespaces, masked and
 /// read-only paths, Docker-like capabilities and seccomp allow list, no new privileges; and

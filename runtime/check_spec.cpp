@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <climits>
 
 #include "runtime/bundle.hpp"
 #include "runtime/check_words.hpp"
@@ -265,6 +266,16 @@ result<void> check_process(const v1::ProcessSpec& spec) {
   if (auto done = check_fifos(spec); !done)
     return done;
   return check_terminal(spec);
+}
+
+result<void> check_images(const std::string& dir) {
+  const std::string cure = "name an absolute path without \"..\"";
+  const bool climbs = (dir + "/").find("/../") != std::string::npos;
+  if (dir.empty() || dir.front() != '/' || climbs || dir.find('\0') != std::string::npos)
+    return error{ec::invalid_argument, "\"" + dir + "\" cannot be a directory of images", cure};
+  if (dir.size() >= PATH_MAX - 64) // Files have names, too.
+    return error{ec::invalid_argument, "the path of the images is too long", cure};
+  return {};
 }
 
 } // namespace gantry::runtime

@@ -26,10 +26,12 @@ struct engine_policy {
   io::nanoseconds exec_deadline = std::chrono::seconds(60);
   io::nanoseconds delete_deadline = std::chrono::seconds(30);
   io::nanoseconds update_deadline = std::chrono::seconds(30);
+  io::nanoseconds checkpoint_deadline = std::chrono::seconds(120); ///< A restore's, too.
 
   /// One deadline for every command.
   void set_deadlines(io::nanoseconds d) noexcept {
     create_deadline = start_deadline = exec_deadline = delete_deadline = update_deadline = d;
+    checkpoint_deadline = d;
   }
 };
 
@@ -48,6 +50,23 @@ struct create_command {
   std::string console;         ///< Instead: the socket that is sent the terminal's master.
   bool run = false;            ///< `run -d`: create and start in one call.
   uint64_t op = 0;             ///< GANTRY_OP.
+  std::string images;          ///< `restore`: from these images, running at once.
+  bool tcp_established = false; ///< Of the images.
+  bool file_locks = false;
+  bool external_unix = false;
+};
+
+/// A checkpoint for the runtime.
+struct checkpoint_command {
+  std::string runtime;
+  std::string id;
+  std::string images; ///< Made by the runtime; its parent is there.
+  bool leave_running = false;
+  bool tcp_established = false;
+  bool file_locks = false;
+  bool external_unix = false;
+  io::nanoseconds deadline{0}; ///< 0: the policy's.
+  uint64_t op = 0;
 };
 
 /// An exec for the runtime.
@@ -91,6 +110,9 @@ public:
                       std::function<void(result<void>)> f) = 0;
   virtual void update(std::string runtime, std::string id, std::string resources_json, uint64_t op,
                       std::function<void(result<void>)> f) = 0;
+  /// Writes the processes of a running container to disk. Where that fails the container may
+  /// be left frozen: the caller thaws it.
+  virtual void checkpoint(checkpoint_command c, std::function<void(result<void>)> f) = 0;
   /// First line of `RUNTIME --version`, cached.
   virtual void version(std::string runtime, std::function<void(result<std::string>)> f) = 0;
 

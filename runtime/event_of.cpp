@@ -39,6 +39,12 @@ std::string_view type_of(const Record& r) {
     return "delete";
   case Record::kRestored:
     return "restored";
+  case Record::kCheckpointed:
+    return "checkpointed";
+  case Record::kCheckpointFailed:
+    return "checkpoint-failed";
+  case Record::kCheckpointRemoved:
+    return "checkpoint-removed";
   case Record::kLogBlocked:
     return r.log_blocked().blocked() ? "log-blocked" : "log-unblocked";
   case Record::kOutputGap:
@@ -142,6 +148,20 @@ void put_body(v1::Event& e, const Record& r) {
     put(e, "adopted", r.restored().adopted() ? "true" : "false");
     put(e, "what", r.restored().what());
     put(e, "state", v1::State_Name(r.restored().state()));
+    break;
+  case Record::kStarted:
+    put(e, "checkpoint", r.started().checkpoint());
+    break;
+  case Record::kCheckpointed:
+    put(e, "name", r.checkpointed().what().name());
+    put(e, "dir", r.checkpointed().what().dir());
+    put(e, "left_running", r.checkpointed().what().left_running() ? "true" : "false");
+    break;
+  case Record::kCheckpointFailed:
+    put(e, "name", r.checkpoint_failed().name());
+    return put_failure(e, r.checkpoint_failed());
+  case Record::kCheckpointRemoved:
+    put(e, "name", r.checkpoint_removed().name());
     break;
   case Record::kLogBlocked:
     e.set_message(r.log_blocked().message());

@@ -34,6 +34,7 @@ public:
               std::function<void(result<void>)> f);
   void update(const std::string& runtime, const std::string& id, const std::string& resources,
               uint64_t op, std::function<void(result<void>)> f);
+  void checkpoint(checkpoint_command c, std::function<void(result<void>)> f);
   void version(const std::string& runtime, std::function<void(result<std::string>)> f);
   [[nodiscard]] engine_stats stats() const { return commands_.stats(); }
 
@@ -56,6 +57,7 @@ private:
   template <class Answer>
   void run(oci_call c, std::shared_ptr<Answer> f, std::function<void(oci_end)> done);
   std::optional<error> failure(const oci_call& c, const oci_end& end);
+  void explain_images(const std::string& log, error why, std::function<void(error)> f);
   void take_made(const std::string& pid_file, int tries, const oci_end& end, made_answer f);
   void clean_up(const oci_call& c, std::function<void()> f);
   void empty_cgroup(const std::string& id);

@@ -82,15 +82,37 @@ void oci_driver::keep_parent(const std::string& id) {
     kept = {place, std::make_unique<cgroup_pin>(path)};
 }
 
+namespace {
+
+/// The flags of `restore` beyond those of `run`. runc would be a sub-reaper otherwise, and
+/// the restored init its child.
+void add_images(oci_call& x, const create_command& c) {
+  for (const auto& word : {std::string("--no-subreaper"), std::string("--image-path"), c.images,
+                           std::string("--work-path"), c.images})
+    x.argv.push_back(word);
+  if (c.tcp_established)
+    x.argv.emplace_back("--tcp-established");
+  if (c.file_locks)
+    x.argv.emplace_back("--file-locks");
+  if (c.external_unix)
+    x.argv.emplace_back("--ext-unix-sk");
+}
+
+} // namespace
+
 void oci_driver::create(create_command c, made_answer answer) {
   auto f = std::make_shared<made_answer>(std::move(answer));
   auto pid_file = create_pid_file(c.bundle);
-  auto x = call(c.run ? "run" : "create", c.runtime, c.id, c.bundle + "/create.log",
-                policy_.create_deadline, c.op);
-  x.step = "create";
-  if (c.run)
+  const bool restore = !c.images.empty();
+  auto x = call(restore ? "restore" : c.run ? "run" : "create", c.runtime, c.id,
+                c.bundle + "/create.log",
+                restore ? policy_.checkpoint_deadline : policy_.create_deadline, c.op);
+  x.step = restore ? "restore" : "create";
+  if (c.run || restore)
     x.argv.emplace_back("--detach");
   set_streams(x, c.stdio, c.console);
+  if (restore)
+    add_images(x, c);
   for (const auto& word : {std::string("--bundle"), c.bundle, std::string("--pid-file"), pid_file,
                            c.id})
     x.argv.push_back(word);
@@ -100,7 +122,7 @@ void oci_driver::create(create_command c, made_answer answer) {
       self->empty_cgroup(id);
   };
   keep_parent(c.id);
-  run(x, f, [weak, x, f, pid_file](oci_end end) {
+  run(x, f, [weak, x, f, pid_file, images = c.images](oci_end end) {
     auto self = weak.lock();
     if (!self)
       return;
@@ -111,8 +133,11 @@ void oci_driver::create(create_command c, made_answer answer) {
     self->unlink(pid_file);
     self->commands_.settled(end);
     bool torn = end.overdue || end.status.signal != 0;
+    auto refuse = [f](error e) { (*f)(std::move(e)); };
+    if (!torn && images.empty())
+      return refuse(*std::move(why));
     if (!torn)
-      return (*f)(*std::move(why));
+      return self->explain_images(images + "/restore.log", *std::move(why), refuse);
     self->clean_up(x, [f, why = *why] { (*f)(why); });
   });
 }
@@ -245,6 +270,9 @@ public:
   void update(std::string runtime, std::string id, std::string resources_json, uint64_t op,
               std::function<void(result<void>)> f) override {
     driver_->update(runtime, id, resources_json, op, std::move(f));
+  }
+  void checkpoint(checkpoint_command c, std::function<void(result<void>)> f) override {
+    driver_->checkpoint(std::move(c), std::move(f));
   }
   void version(std::string runtime, std::function<void(result<std::string>)> f) override {
     driver_->version(runtime, std::move(f));

@@ -34,11 +34,21 @@ constexpr std::string_view cure_crun =
 constexpr std::string_view cure_controller =
   "this host lacks the cgroup controller of a limit that was asked for: see cgroup.controllers";
 
+constexpr std::string_view cure_criu = "install CRIU: apt-get install criu";
+constexpr std::string_view cure_no_checkpoints =
+  "this runtime takes no checkpoints: make the container with --runtime runc";
+constexpr std::string_view cure_criu_check = "criu check tells what this kernel lacks";
+
 constexpr std::array wordings{
   wording{{"cgroups in hybrid mode not supported", ""}, ec::unsupported, cure_crun},
   wording{{"the requested cgroup controller", "not available"}, ec::unsupported, cure_controller},
   wording{{"setting cgroup config", "no such file"}, ec::unsupported, cure_controller},
   wording{{"opening file `", "for writing: no such file"}, ec::unsupported, cure_controller},
+  wording{{"exec: \"criu\"", "not found"}, ec::unsupported, cure_criu},
+  wording{{"unknown command", "checkpoint"}, ec::unsupported, cure_no_checkpoints},
+  wording{{"unknown command", "restore"}, ec::unsupported, cure_no_checkpoints},
+  wording{{"no help topic for", "checkpoint"}, ec::unsupported, cure_no_checkpoints},
+  wording{{"criu failed", ""}, ec::runtime_failed, cure_criu_check},
   wording{{"not found in $path", ""}, ec::command_not_found, cure_command},
   wording{{"exec: \"", "no such file or directory"}, ec::command_not_found, cure_command},
   wording{{"executable file", "no such file or directory"}, ec::command_not_found, cure_command},

@@ -71,6 +71,10 @@ struct container_view {
   int64_t stop_timeout_ns = 0;
   uint64_t oom_kills = 0;
   std::vector<process_view> processes; ///< init first
+  // Rare, so kept as text:
+  std::vector<std::string> checkpoints; ///< Serialized v1::Checkpoint, the oldest first.
+  std::string checkpointing;            ///< Serialized journal::Checkpointing, under way.
+  std::string restore;                  ///< Serialized journal::Restore of the run being made.
 
   [[nodiscard]] const process_view* init() const noexcept;
   [[nodiscard]] const process_view* process(std::string_view id) const noexcept;

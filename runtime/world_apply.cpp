@@ -119,6 +119,8 @@ void world::impl::create(const Record& r) {
   c->remove_on_exit = body.spec().remove_on_exit();
   c->cgroup_parent = body.spec().cgroup_parent();
   c->start_wanted = body.start();
+  if (body.has_restore())
+    c->restore = body.restore().SerializeAsString();
   c->runtime = body.runtime();
   c->created_at_ns = r.time_ns();
   begin_intent(*c, r, body.op());
@@ -174,7 +176,7 @@ bool world::impl::apply_intent(container_view& c, const Record& r) {
 }
 
 void world::impl::apply_to(container_view& c, const Record& r) {
-  if (apply_intent(c, r))
+  if (apply_intent(c, r) || apply_checkpoint(c, r))
     return;
   switch (r.body_case()) {
   case Record::kCreated:
@@ -190,6 +192,7 @@ void world::impl::apply_to(container_view& c, const Record& r) {
       end_intent(c);
     }
     c.start_wanted = false;
+    c.restore.clear();
     if (auto* p = find_process(c, {}); p != nullptr) {
       p->phase = phase::exited; // Dead or not: it has no exit that could still be settled.
       p->died.clear();
@@ -278,6 +281,7 @@ void world::impl::started(container_view& c, const Record& r) {
   c.run = r.run() != 0 ? r.run() : c.run + 1;
   c.started_at_ns = r.time_ns();
   c.start_wanted = false;
+  c.restore.clear();
   if (auto* p = find_process(c, {}); p != nullptr) {
     if (p->phase == phase::exited && p->exit) { // A new run: the last one's end is kept apart.
       keep_exit(c, *p, r.time_ns());
@@ -306,6 +310,9 @@ bool world::impl::begin_fresh_run(container_view& c, const Record& r) {
   c.state = v1::CREATING;
   c.start_wanted = true;
   c.started_at_ns = 0;
+  c.restore.clear();
+  if (r.starting().has_restore())
+    c.restore = r.starting().restore().SerializeAsString();
   c.oom_kills = 0; // Its cgroup is a new one.
   auto* init = find_process(c, {});
   if (init == nullptr)
@@ -360,7 +367,7 @@ void world::impl::exited(container_view& c, const Record& r) {
   if (p->id != init_id)
     return;
   c.paused = false;
-  if (c.state == v1::DELETING) {
+  if (c.state == v1::DELETING || c.state == v1::CHECKPOINTING) { // They have their own end.
     c.before = v1::STOPPED;
     return;
   }

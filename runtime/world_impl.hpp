@@ -44,6 +44,7 @@ struct world::impl {
   void exited(container_view& c, const journal::Record& r);
   void updated(container_view& c, const v1::Resources& changed);
   void restored(container_view& c, const journal::Record& r);
+  bool apply_checkpoint(container_view& c, const journal::Record& r);
   void remember_answer(const std::string& request_id, const journal::Answered& a);
 
   /// Takes a container away and keeps its exits and labels for a while.

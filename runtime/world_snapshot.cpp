@@ -96,6 +96,12 @@ void save_container(const container_view& c, journal::ContainerState& out) {
   out.set_intent_seq(c.intent_seq);
   out.set_oom_kills(c.oom_kills);
   out.set_paused(c.paused);
+  for (const auto& x : c.checkpoints)
+    (void)out.add_checkpoints()->ParseFromString(x);
+  if (!c.checkpointing.empty())
+    (void)out.mutable_checkpointing()->ParseFromString(c.checkpointing);
+  if (!c.restore.empty())
+    (void)out.mutable_restore()->ParseFromString(c.restore);
 }
 
 std::unique_ptr<container_view> load_container(const journal::ContainerState& s) {
@@ -124,6 +130,12 @@ std::unique_ptr<container_view> load_container(const journal::ContainerState& s)
   c->stop_signal = s.stop_signal();
   c->stop_timeout_ns = s.stop_timeout_ns();
   c->oom_kills = s.oom_kills();
+  for (const auto& x : s.checkpoints())
+    c->checkpoints.push_back(x.SerializeAsString());
+  if (s.has_checkpointing())
+    c->checkpointing = s.checkpointing().SerializeAsString();
+  if (s.has_restore())
+    c->restore = s.restore().SerializeAsString();
   for (const auto& p : s.processes())
     c->processes.push_back(load_process(p));
   return c;

@@ -139,6 +139,20 @@ void take_words(reader& in, options& to) {
   }
 }
 
+void take_checkpoint(reader& in, options& out) {
+  const auto& line = in.line;
+  out.from_checkpoint = line.text("--checkpoint");
+  out.from_images = line.text("--checkpoint-dir");
+  auto& c = out.checkpoint;
+  c.set_leave_running(line.flag("--leave-running"));
+  c.set_tcp_established(line.flag("--tcp-established"));
+  c.set_file_locks(line.flag("--file-locks"));
+  c.set_external_unix(line.flag("--external-unix"));
+  c.set_dir(line.text("--dir"));
+  if (out.timeout_ns)
+    c.set_timeout_ns(*out.timeout_ns);
+}
+
 } // namespace
 
 result<options> convert(const raw_line& line) {
@@ -174,6 +188,7 @@ result<options> convert(const raw_line& line) {
   if (out.verb == "update" && !in.fault() && out.resources.ByteSizeLong() == 0)
     in.fail("LIMITS", {ec::invalid_argument, "no limit is given", "such as --memory 64m"});
   take_looks(in, out);
+  take_checkpoint(in, out);
   if (in.fault())
     return *in.fault();
   return out;

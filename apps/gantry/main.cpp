@@ -24,6 +24,7 @@ constexpr std::array commands{
   row{"pause", gantry::cli::pause_command},
   row{"resume", gantry::cli::resume_command},
   row{"update", gantry::cli::update_command},
+  row{"checkpoint", gantry::cli::checkpoint_command},
   row{"rm", gantry::cli::remove_command},
   row{"wait", gantry::cli::wait_command},
   row{"ps", gantry::cli::list_command},

@@ -80,6 +80,7 @@ int run_command(session& s) {
   *r.mutable_ref() = s.ref(id);
   *r.mutable_spec() = s.opt.spec;
   r.set_start(s.opt.verb == "run");
+  r.set_checkpoint_dir(s.opt.from_images);
   r.set_request_id(fresh_request_id());
   if (s.opt.detach || !r.start()) {
     auto reply = s.way.ask<v1::CreateReply>(method, r);

@@ -27,6 +27,8 @@ void add_exit(json_object& o, const v1::Exit& x) {
     .flag("io_open", x.io_open())
     .flag("status_unknown", x.status_unknown())
     .time("exited_at", x.exited_at_ns());
+  if (!x.checkpoint().empty())
+    o.text("checkpoint", x.checkpoint());
 }
 
 void add_container(json_object& o, const v1::Container& c) {
@@ -78,7 +80,7 @@ std::string process_json(const v1::Process& p) {
 std::string state_text(v1::State s) {
   constexpr std::array names{"unspecified", "creating", "created",  "starting", "running",
                              "pausing",     "paused",   "stopping", "stopped",  "restarting",
-                             "deleting",    "dead",     "unknown"};
+                             "deleting",    "dead",     "unknown",  "checkpointing"};
   const auto i = static_cast<size_t>(s);
   return i < names.size() ? names[i] : "state " + std::to_string(i);
 }

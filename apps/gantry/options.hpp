@@ -60,6 +60,10 @@ struct options {
   std::optional<int64_t> until_ns;
   v1::EventFilter filter;
 
+  v1::CheckpointRequest checkpoint; ///< Of `checkpoint create`.
+  std::string from_checkpoint;      ///< Of `start`: a name.
+  std::string from_images;          ///< Of `start` and `run`: a directory.
+
   uint64_t after = 0;   ///< Of `journal`: a sequence number.
   bool repair = false;  ///< Of `journal`.
   std::string argument; ///< Of `journal` (a directory) and `completion` (a shell).

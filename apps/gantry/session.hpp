@@ -82,6 +82,7 @@ int stop_command(session& s);
 int pause_command(session& s);
 int resume_command(session& s);
 int update_command(session& s);
+int checkpoint_command(session& s); ///< create, ls, rm
 int remove_command(session& s);
 int wait_command(session& s);
 int list_command(session& s);

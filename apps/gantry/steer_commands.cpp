@@ -27,7 +27,12 @@ auto show_seq(session& s) {
 int start_command(session& s) {
   return ask_each<v1::StartReply>(
     s, "/gantry.v1.Containers/Start",
-    [&s](const std::string& id) { return named<v1::StartRequest>(s, id); },
+    [&s](const std::string& id) {
+      auto r = named<v1::StartRequest>(s, id);
+      r.set_checkpoint(s.opt.from_checkpoint);
+      r.set_checkpoint_dir(s.opt.from_images);
+      return r;
+    },
     [&s](const std::string& id, const v1::StartReply& r) {
       print((s.opt.json ? s.about(id).number("pid", r.pid()).number("seq", r.seq()).done() : id) +
             "\n");

@@ -34,7 +34,9 @@ are wrong; 126 the command cannot be executed; 127 it was not found.)"},
 
 Example:
   gantry create --name job --rootfs /srv/busybox sh -c 'echo done' && gantry start job)"},
-  verb_row{"start", make, "Start created or stopped containers", "ID...", words::ids, ""},
+  verb_row{"start", make, "Start created or stopped containers", "[OPTIONS] ID...", words::ids,
+           R"(With --checkpoint a stopped container goes on where that checkpoint was taken, and so
+does its log.)"},
   verb_row{
     "exec", make, "Run another process in a container", "[OPTIONS] ID [--] CMD...",
     words::id_command,
@@ -78,6 +80,16 @@ Example:
   verb_row{"update", steer, "Change the limits of a running container", "LIMITS ID...", words::ids,
            R"(Example:
   gantry update --memory 128m --pids-limit 200 web)"},
+  verb_row{"checkpoint", steer, "Write a container's processes to disk, to go on from there",
+           "create|ls|rm [OPTIONS] ID [NAME]", words::ids,
+           R"(Needs CRIU (apt-get install criu) and runc. The container ends, unless --leave-running
+is given. Execs must have ended, and a terminal cannot be written.
+
+Examples:
+  gantry checkpoint create web before-upgrade
+  gantry checkpoint ls web
+  gantry start --checkpoint before-upgrade web
+  gantry checkpoint rm web before-upgrade)"},
   verb_row{"rm", steer, "Remove containers and what belongs to them", "[OPTIONS] ID...", words::ids,
            R"(A living container is refused without -f.)"},
   verb_row{"ps", look, "List containers", "[OPTIONS]", words::none,

@@ -22,6 +22,7 @@ namespace gantry::daemon {
 namespace {
 
 constexpr io::shelf_key bus_listener{io::shelf_kind::listener, 1};
+constexpr io::shelf_key fds_listener{io::shelf_kind::listener, 2};
 constexpr auto bus_grace = std::chrono::seconds(2);
 constexpr auto longest_turn = std::chrono::seconds(10);
 
@@ -83,7 +84,12 @@ result<void> daemon::open_sockets() {
                            {bus_listener, options_.socket, SOCK_STREAM, groups});
   if (!bus)
     return std::move(bus).why();
+  auto fds = open_listener(*kernel_, *shelf_, *shelved,
+                           {fds_listener, options_.fds_socket, SOCK_SEQPACKET, groups});
+  if (!fds)
+    return std::move(fds).why();
   bus_listener_ = std::move(*bus);
+  fds_listener_ = std::move(*fds);
   return {};
 }
 
@@ -92,6 +98,11 @@ void daemon::serve() {
   policy.roles = options_.roles;
   bus_ = std::make_unique<bus::server>(*loop_, host_->door(), policy);
   bus_->listen(bus_listener_.get());
+  bus::fd_server_policy fds_policy;
+  fds_policy.roles = options_.roles;
+  fds_ = std::make_unique<bus::fd_server>(*loop_, host_->door(), fds_policy);
+  fds_->listen(fds_listener_.get());
+  host_->shared().fds_socket = options_.fds_socket;
 }
 
 result<void> daemon::listen_to_signals() {
@@ -184,9 +195,13 @@ void daemon::stop(int sig) {
                 : "STOPPING=1\nSTATUS=Going away, the containers stay");
   const auto cause = "signal " + std::to_string(sig);
   if (stops_) // The bus goes last: whoever follows the events sees the exits.
-    host_->shutdown(true, cause, [this] { bus_->stop(bus_grace, [this] { rest(); }); });
+    host_->shutdown(true, cause, [this] { stop_serving([this] { rest(); }); });
   else
-    bus_->stop(bus_grace, [this, cause] { host_->shutdown(false, cause, [this] { rest(); }); });
+    stop_serving([this, cause] { host_->shutdown(false, cause, [this] { rest(); }); });
+}
+
+void daemon::stop_serving(std::function<void()> f) {
+  bus_->stop(bus_grace, [this, f = std::move(f)] { fds_->stop(f); });
 }
 
 void daemon::rest() {
@@ -204,6 +219,7 @@ int daemon::run() {
   io::end_actors(host_->system(), *loop_, std::chrono::seconds(5));
   bus_.reset();
   metrics_.reset();
+  fds_.reset();
   host_.reset();
   shelf_.reset();
   if (!loop_->drain(std::chrono::seconds(2)))

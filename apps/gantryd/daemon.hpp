@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "actors/host.hpp"
+#include "gateways/bus/fd_server.hpp"
 #include "gateways/bus/server.hpp"
 #include "io/launch.hpp"
 #include "io/linux_kernel.hpp"
@@ -30,6 +31,7 @@ private:
   result<void> open_shelf(const io::launched& how);
   result<void> open_sockets();
   void serve();
+  void stop_serving(std::function<void()> f);
   result<void> listen_to_signals();
   void on_signal(int32_t ready);
   void stop(int sig);
@@ -46,11 +48,13 @@ private:
   std::unique_ptr<actors::supervisor_host> host_;
   std::unique_ptr<bus::server> bus_;
   std::unique_ptr<metrics_door> metrics_;
+  std::unique_ptr<bus::fd_server> fds_;
   std::unique_ptr<io::poll_op> signals_;
   std::unique_ptr<io::timer> settled_; ///< The start is over: its memory goes back.
   std::unique_ptr<io::timer> alive_;   ///< The service manager's watchdog is fed.
   io::fd lock_;
   io::fd bus_listener_;
+  io::fd fds_listener_;
   io::fd signal_fd_;
   bool supervised_ = false;
   bool stopping_ = false;

@@ -23,7 +23,7 @@ constexpr const char* footer =
   "\nSignals: SIGTERM and SIGINT end it in order (see --on-stop); SIGQUIT, too, and stops the\n"
   "containers in any case.\n"
   "Exit codes: 0 ended in order, 64 wrong usage, 69 cannot serve here, 78 wrong configuration.\n"
-  "Files: STATE/gantry.sock (the bus), ROOT/journal, ROOT/logs.\n"
+  "Files: STATE/gantry.sock (the bus), STATE/fds.sock (descriptors), ROOT/journal, ROOT/logs.\n"
   "Example: gantryd --state /run/gantry --root /var/lib/gantry &\n"
   "         gantry run --rootfs /srv/web -- /bin/httpd -f";
 
@@ -147,11 +147,21 @@ std::string wrong_paths(const daemon_options& o) {
   if (!o.metrics.listen.empty() && !io::is_loopback(o.metrics.listen))
     return "--metrics-listen \"" + o.metrics.listen
            + "\" must be 127.0.0.1:PORT or [::1]:PORT: the metrics tell names";
+  if (o.fds_socket.size() > 107)
+    return "\"" + o.fds_socket + "\", beside the socket, is longer than 107 bytes, the limit of a "
+           "unix socket";
   if (o.supervisor.cgroup_parent.empty()
       || o.supervisor.cgroup_parent.find("..") != std::string::npos
       || o.supervisor.cgroup_parent.front() == '/')
     return "--cgroup-parent \"" + o.supervisor.cgroup_parent + "\" must be a relative path";
   return {};
+}
+
+/// The socket for descriptors stands beside the bus's, and two daemons may share a directory.
+std::string fds_socket_of(const std::string& socket) {
+  const auto slash = socket.rfind('/') + 1;
+  return socket.substr(slash) == "gantry.sock" ? socket.substr(0, slash) + "fds.sock"
+                                               : socket + ".fds";
 }
 
 /// What the command line says in words of its own.
@@ -226,6 +236,7 @@ void complete(daemon_options& o) {
   if (o.socket.empty())
     o.socket = o.supervisor.state_dir + "/gantry.sock";
   o.metrics.socket = o.supervisor.state_dir + "/metrics.sock";
+  o.fds_socket = fds_socket_of(o.socket);
   o.supervisor.version = GANTRY_VERSION;
   if (o.runtime_deadline <= 0)
     return;

@@ -18,7 +18,8 @@ inline constexpr int exit_config = 78;
 struct daemon_options {
   actors::supervisor_options supervisor;
   runtime::engine_policy engine;
-  std::string socket; ///< Default: STATE/gantry.sock.
+  std::string socket;     ///< Default: STATE/gantry.sock.
+  std::string fds_socket; ///< Beside it: fds.sock, or NAME.fds where it has another name.
   bus::role_policy roles;
   metrics_options metrics;
   std::string config;

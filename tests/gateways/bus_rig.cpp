@@ -18,8 +18,8 @@ std::unique_ptr<io::linux_kernel> make_kernel() {
 
 } // namespace
 
-int listen_at(const std::string& path) {
-  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+int listen_at(const std::string& path, int type) {
+  const int fd = ::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   sockaddr_un at{};
   at.sun_family = AF_UNIX;
   if (fd < 0 || path.size() >= sizeof at.sun_path)

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <sys/socket.h>
 #include <vector>
 
 #include "gateways/bus/server.hpp"
@@ -31,7 +32,7 @@ private:
 };
 
 /// Listens at `path`; -1 with errno where that fails.
-int listen_at(const std::string& path);
+int listen_at(const std::string& path, int type = SOCK_STREAM);
 
 /// Server and clients on one thread: they take turns until something is true.
 class bus_rig {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <unistd.h>
 
 namespace gantry::test {
 
@@ -167,6 +168,38 @@ void fake_front::call(const v1::By&, v1::CloseStdinRequest r,
 
 void fake_front::call(const v1::By&, v1::ResizeRequest r, actors::answer<v1::ResizeReply> f) {
   respond(r.ref(), v1::ResizeReply(), std::move(f));
+}
+
+void fake_front::call(const v1::By&, v1::CheckpointRequest r,
+                      actors::answer<v1::CheckpointReply> f) {
+  respond(r.ref(), v1::CheckpointReply(), std::move(f));
+}
+
+void fake_front::call(const v1::By&, v1::ListCheckpointsRequest r,
+                      actors::answer<v1::ListCheckpointsReply> f) {
+  respond(r.ref(), v1::ListCheckpointsReply(), std::move(f));
+}
+
+void fake_front::call(const v1::By&, v1::RemoveCheckpointRequest r,
+                      actors::answer<v1::RemoveCheckpointReply> f) {
+  respond(r.ref(), v1::RemoveCheckpointReply(), std::move(f));
+}
+
+void fake_front::call(const v1::By& by, v1::GetProcessFdRequest r,
+                      actors::answer<v1::GetProcessFdReply> f) {
+  v1::GetProcessFdReply out;
+  out.set_pid(r.process().empty() ? ::getpid() : int32_t(number_in(r.process())));
+  auto ticket = tickets_.issue({loop_.sys(), loop_.sys().pidfd_open(out.pid())},
+                               {by.uid(), by.pid()});
+  if (!ticket)
+    return later<v1::GetProcessFdReply>(ticket.why(), std::move(f));
+  out.set_ticket(*ticket);
+  out.set_socket(fds_socket);
+  respond(r.ref(), std::move(out), std::move(f));
+}
+
+result<io::fd> fake_front::redeem(const v1::By& by, std::string_view ticket) {
+  return tickets_.redeem(ticket, {by.uid(), by.pid()});
 }
 
 /// So many events, then those that are published.

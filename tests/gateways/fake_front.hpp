@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "actors/front.hpp"
+#include "io/fd_tickets.hpp"
 
 namespace gantry::test {
 
@@ -19,9 +20,10 @@ namespace gantry::test {
 ///   Follow, container "N:B"  N events, each with B bytes of message; then the end, or with
 ///                            `follow` those of `publish`
 ///   ReadLog, tail N          N chunks of 1000 bytes
+///   GetProcessFd, "N"        a ticket for the process of that pid, ours for none
 class fake_front final : public actors::front {
 public:
-  explicit fake_front(io::loop& l) : loop_(l) {}
+  explicit fake_front(io::loop& l) : loop_(l), tickets_(l) {}
 
   void call(const v1::By&, v1::VersionRequest, actors::answer<v1::VersionReply> f) override;
   void call(const v1::By&, v1::InfoRequest, actors::answer<v1::InfoReply> f) override;
@@ -34,6 +36,11 @@ public:
   void call(const v1::By&, v1::ResumeRequest r, actors::answer<v1::ResumeReply> f) override;
   void call(const v1::By&, v1::UpdateRequest r, actors::answer<v1::UpdateReply> f) override;
   void call(const v1::By&, v1::RemoveRequest r, actors::answer<v1::RemoveReply> f) override;
+  void call(const v1::By&, v1::CheckpointRequest r, actors::answer<v1::CheckpointReply> f) override;
+  void call(const v1::By&, v1::ListCheckpointsRequest r,
+            actors::answer<v1::ListCheckpointsReply> f) override;
+  void call(const v1::By&, v1::RemoveCheckpointRequest r,
+            actors::answer<v1::RemoveCheckpointReply> f) override;
   void call(const v1::By&, v1::WaitRequest r, actors::answer<v1::WaitReply> f) override;
   void call(const v1::By&, v1::ListRequest r, actors::answer<v1::ListReply> f) override;
   void call(const v1::By& by, v1::InspectRequest r, actors::answer<v1::ContainerDetail> f) override;
@@ -43,6 +50,9 @@ public:
   void call(const v1::By&, v1::WriteStdinRequest r, actors::answer<v1::WriteStdinReply> f) override;
   void call(const v1::By&, v1::CloseStdinRequest r, actors::answer<v1::CloseStdinReply> f) override;
   void call(const v1::By&, v1::ResizeRequest r, actors::answer<v1::ResizeReply> f) override;
+  void call(const v1::By& by, v1::GetProcessFdRequest r,
+            actors::answer<v1::GetProcessFdReply> f) override;
+  result<io::fd> redeem(const v1::By& by, std::string_view ticket) override;
   result<std::unique_ptr<actors::event_source>> follow(v1::FollowRequest req) override;
   /// Says what it is sent, and ends with the requests. Of a container called "slow": wants
   /// no more input until `release`.
@@ -56,6 +66,8 @@ public:
   /// Answers what hangs.
   void release();
 
+  std::string fds_socket; ///< Told with each ticket.
+  io::fd_tickets& tickets() noexcept { return tickets_; }
   size_t calls = 0;       ///< Requests that arrived.
   size_t hanging = 0;     ///< Of them without an answer.
   size_t sources = 0;     ///< Living followers.
@@ -74,6 +86,7 @@ private:
   io::loop& loop_;
   std::vector<std::function<void()>> hung_;
   std::vector<events*> followers_;
+  io::fd_tickets tickets_;
 };
 
 } // namespace gantry::test

@@ -273,7 +273,8 @@ class Rig:
         left = []
         for directory in ("bundles", "runtime"):
             left += glob.glob(os.path.join(self.state, directory, "*"))
-        left += glob.glob(os.path.join(self.root, "logs", "*"))
+        for directory in ("logs", "checkpoints"):
+            left += glob.glob(os.path.join(self.root, directory, "*"))
         left += [d for d in self.cgroup_dirs()
                  if len(d.partition(self.cgroup)[2].strip("/").split("/")) > 1]
         left += [line for line in read_text("/proc/self/mounts").splitlines()

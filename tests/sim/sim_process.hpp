@@ -58,6 +58,7 @@ struct process : source, std::enable_shared_from_this<process> {
   std::shared_ptr<struct group> in;   ///< The group itself.
   std::shared_ptr<pid_namespace> ns; ///< Null: the host's.
   bool ns_init = false;
+  bool goes_on = false; ///< It was restored from images.
   std::unique_ptr<program> body;
   std::array<std::shared_ptr<pipe>, 3> streams; ///< What was its stdio, kept for the checks.
 

@@ -15,7 +15,8 @@ namespace {
 bool takes_value(std::string_view flag) {
   for (auto f : {"--root", "--log", "--log-format", "--bundle", "-b", "--pid-file", "--process",
                  "-p", "--console-socket", "--preserve-fds", "--cwd", "-e", "--env", "-u", "--user",
-                 "-r", "--resources", "--cgroup", "--cgroup-manager", "--memory", "--pids-limit"})
+                 "-r", "--resources", "--cgroup", "--cgroup-manager", "--memory", "--pids-limit",
+                 "--image-path", "--work-path"})
     if (flag == f)
       return true;
   return false;
@@ -71,6 +72,10 @@ void runtime_command::start(process&) {
   const auto& v = line_.verb;
   if (v == "create" || v == "run")
     return begin_create();
+  if (v == "restore")
+    return begin_restore();
+  if (v == "checkpoint")
+    return step(3ms, 9ms, [this] { begin_checkpoint(); });
   if (v == "start")
     return step(2ms, 6ms, [this] { do_start(); });
   if (v == "exec")

@@ -45,6 +45,10 @@ private:
   void begin_exec();
   void make_exec();
   void watch_child();
+  void begin_checkpoint();
+  void dump(int image);
+  void end_dump();
+  void begin_restore();
   void do_delete();
   void poll_until_dead(int tries);
   void destroy();

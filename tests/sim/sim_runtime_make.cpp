@@ -156,6 +156,7 @@ void runtime_command::init_is_ready() {
     auto* c = known();
     if (c && child_->alive()) {
       c->created = false;
+      child_->goes_on = line_.verb == "restore";
       self_.host.files.unlink(dir_ + "/exec.fifo");
       release(*child_);
     }
