@@ -4,6 +4,7 @@
 
 #include "actors/container.hpp"
 #include "actors/fifos.hpp"
+#include "actors/log_forward.hpp"
 #include "actors/terminal.hpp"
 #include "io/log.hpp"
 #include "runtime/bundle.hpp"
@@ -61,6 +62,7 @@ void container_state::adopt() {
         adopt_process(p);
         break;
       case phase_t::exited:
+        log_forward::start(*host, names(p.id, p.serial), log_options_of(v, p));
         if (host->shelved.erase(p.serial) > 0)
           drop_streams(*host, p.serial);
         io::discard_slot(host->keeper.memory(), host->blocks, p.serial);
@@ -97,13 +99,7 @@ void container_state::finish_run(const runtime::container_view& v) {
 }
 
 void container_state::adopt_process(const runtime::process_view& p) {
-  v1::ContainerSpec container_spec;
-  v1::ProcessSpec process_spec;
-  if (p.id == init)
-    container_spec.ParseFromString(view()->spec);
-  else
-    process_spec.ParseFromString(p.spec);
-  const auto& log = p.id == init ? container_spec.log() : process_spec.log();
+  const auto log = log_options_of(*view(), p);
   auto setup = std::make_shared<process_setup>();
   setup->host = host;
   setup->parent = container_actor{self};

@@ -68,24 +68,36 @@ void container_state::begin_making() {
   });
   runtime::bundle_request req{who, making_->spec, host->bundle_dir(instance_),
                               host->cgroup_path(who)};
-  auto logs = std::make_shared<io::path_op>(host->loop);
+  req.on_tmpfs = host->options.state_on_tmpfs;
+  // The bundle and the log directory are made side by side.
+  struct parts {
+    explicit parts(io::loop& l) : logs(l) {}
+    io::path_op logs;
+    int missing = 2;
+    outcome worst;
+  };
+  auto work = std::make_shared<parts>(host->loop);
+  auto part_made = while_here([this, me = container_actor{self}, work](const outcome& x) {
+    if (x.failed && !work->worst.failed)
+      work->worst = x;
+    if (--work->missing != 0)
+      return;
+    if (work->worst.failed)
+      caf::anon_send(me, atom::bundle::value, work->worst);
+    else
+      open_init_fifos();
+  });
   auto dir = host->log_dir(processes_[init].serial);
+  work->logs.mkdir(dir, 0700, [part_made, dir](int32_t n) mutable {
+    const bool ok = n == 0 || n == -EEXIST;
+    part_made(ok ? outcome{} : failure(from_errno(-n, "make the log directory", dir)));
+  });
   runtime::prepare_bundle(
     host->loop, std::move(req),
-    while_here([this, me = container_actor{self}, logs, dir](result<runtime::prepared_bundle> b) {
-      if (!b) {
-        caf::anon_send(me, atom::bundle::value, failure(b.why()));
-        return;
-      }
-      if (making_)
+    while_here([this, part_made](result<runtime::prepared_bundle> b) mutable {
+      if (b && making_)
         making_->args = std::move(b->args);
-      logs->mkdir(dir, 0700, while_here([this, me, logs, dir](int32_t n) {
-        if (n == 0 || n == -EEXIST)
-          open_init_fifos();
-        else
-          caf::anon_send(me, atom::bundle::value,
-                         failure(from_errno(-n, "make the log directory", dir)));
-      }));
+      part_made(b ? outcome{} : failure(b.why()));
     }));
 }
 

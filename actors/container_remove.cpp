@@ -146,8 +146,9 @@ void container_state::remove_next_log() {
 
 void container_state::remove_cgroup() {
   auto g = group();
-  if (g.populated()) {
-    if (auto killed = g.kill_all(); !killed)
+  const bool stray = removing_->cgroup_tries > 0 && !g.populated();
+  if (stray || g.populated()) {
+    if (auto killed = stray ? g.kill_strays() : g.kill_all(); !killed)
       io::log_warn("container={}: {}", who.id, killed.why().text());
   }
   if (!g.remove() && ++removing_->cgroup_tries < cgroup_patience) {

@@ -81,6 +81,7 @@ public:
   virtual void call(const v1::By& by, v1::WriteStdinRequest req, answer<v1::WriteStdinReply> f) = 0;
   virtual void call(const v1::By& by, v1::CloseStdinRequest req, answer<v1::CloseStdinReply> f) = 0;
   virtual void call(const v1::By& by, v1::ResizeRequest req, answer<v1::ResizeReply> f) = 0;
+  virtual void call(const v1::By& by, v1::ReopenLogRequest req, answer<v1::ReopenLogReply> f) = 0;
   virtual void call(const v1::By& by, v1::GetProcessFdRequest req,
                     answer<v1::GetProcessFdReply> f) = 0;
 

@@ -52,6 +52,7 @@ public:
   void call(const v1::By& by, v1::WriteStdinRequest req, answer<v1::WriteStdinReply> f) override;
   void call(const v1::By& by, v1::CloseStdinRequest req, answer<v1::CloseStdinReply> f) override;
   void call(const v1::By& by, v1::ResizeRequest req, answer<v1::ResizeReply> f) override;
+  void call(const v1::By& by, v1::ReopenLogRequest req, answer<v1::ReopenLogReply> f) override;
   void call(const v1::By& by, v1::GetProcessFdRequest req,
             answer<v1::GetProcessFdReply> f) override;
   result<io::fd> redeem(const v1::By& by, std::string_view ticket) override;

@@ -33,10 +33,37 @@ std::string stuck_in(io::kernel& k, const runtime::container_view& c) {
   return "stuck in " + word + " for " + std::to_string(s) + " s";
 }
 
+/// What the arena says of a log while its process lives, and the exit afterwards.
+v1::LogState log_of(services& host, const runtime::process_view& p) {
+  v1::LogState out;
+  io::log_totals now;
+  if (p.exit) {
+    out.set_stdout_bytes(p.exit->stdout_bytes());
+    out.set_stderr_bytes(p.exit->stderr_bytes());
+    out.set_stdout_dropped(p.exit->stdout_dropped());
+    out.set_stderr_dropped(p.exit->stderr_dropped());
+  }
+  if (const auto at = host.pumps.find(p.serial); at != host.pumps.end())
+    now = at->second->totals();
+  else
+    return out;
+  out.set_stdout_bytes(now.bytes[0]);
+  out.set_stderr_bytes(now.bytes[1]);
+  out.set_stdout_dropped(now.dropped[0]);
+  out.set_stderr_dropped(now.dropped[1]);
+  out.set_file(now.file_seq);
+  out.set_limited_ns(now.limited.count());
+  return out;
+}
+
 v1::Container summary_of(services& host, const runtime::container_view& c) {
   auto out = host.ledger.now().summary(c);
   const auto at = host.stuck.find(c.name); // Who knows more about it than the time it takes.
   out.set_stuck(at != host.stuck.end() ? at->second : stuck_in(host.loop.sys(), c));
+  if (const auto* p = c.init()) {
+    const auto log = log_of(host, *p);
+    out.set_log_dropped(log.stdout_dropped() + log.stderr_dropped());
+  }
   return out;
 }
 
@@ -129,6 +156,12 @@ void gate::call(const v1::By&, v1::InfoRequest, answer<v1::InfoReply> f) {
   out.set_root_dir(host_.options.root_dir);
   out.set_rss_bytes(status_kib(sys, "VmRSS:") * 1024);
   out.set_events_gaps(host_.ledger.gaps());
+  uint64_t dropped = 0;
+  for (const auto& [serial, pump] : host_.pumps) {
+    const auto totals = pump->totals();
+    dropped += totals.dropped[0] + totals.dropped[1];
+  }
+  out.set_stream_bytes_dropped(dropped);
   out.set_fd_tickets_waiting(uint32_t(tickets_.waiting()));
   out.set_fd_tickets_refused(tickets_.refused());
   later<v1::InfoReply>(std::move(f), std::move(out));
@@ -205,6 +238,7 @@ void gate::call(const v1::By&, v1::InspectRequest req, answer<v1::ContainerDetai
       x->mutable_terminal_size()->set_width(p.width);
       x->mutable_terminal_size()->set_height(p.height);
     }
+    *x->mutable_log() = log_of(host_, p);
   }
   out.set_bundle(host_.bundle_dir(c.instance));
   out.set_cgroup(host_.cgroup_path(c.name));

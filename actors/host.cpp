@@ -31,6 +31,24 @@ std::string_view method_of(v1::State state) {
   }
 }
 
+std::string read_boot_id(io::kernel& k) {
+  std::string out;
+  k.read_small("/proc/sys/kernel/random/boot_id", out);
+  while (!out.empty() && out.back() == '\n')
+    out.pop_back();
+  return out;
+}
+
+/// The blocks and the stage: it finishes what an earlier life was about to read.
+std::unique_ptr<io::block_pool> make_blocks(io::kernel& k, const io::arena& a,
+                                            std::vector<io::shelf_entry>& shelf) {
+  auto out = std::make_unique<io::block_pool>(a);
+  for (auto& e : shelf)
+    if (e.key.kind == io::shelf_kind::stage && e.fds.size() == 2)
+      out->the_stage().take(k, a, {std::move(e.fds[0]), std::move(e.fds[1])});
+  return out;
+}
+
 } // namespace
 
 supervisor_host::supervisor_host(io::loop& l, io::shelf& keeper,
@@ -39,6 +57,9 @@ supervisor_host::supervisor_host(io::loop& l, io::shelf& keeper,
 
 supervisor_host::~supervisor_host() {
   GANTRY_CHECK(ended_ || !system_);
+  if (services_)
+    for (auto& [serial, stop] : services_->forwards)
+      stop();
   engine_.reset(); // Its waiting commands hold actors, which must not outlive their system.
 }
 
@@ -75,9 +96,7 @@ result<void> supervisor_host::recover(supervisor_options options, runtime::engin
     return made;
   if (auto taken = take_shelf(); !taken)
     return taken;
-  sys.read_small("/proc/sys/kernel/random/boot_id", boot_id_);
-  while (!boot_id_.empty() && boot_id_.back() == '\n')
-    boot_id_.pop_back();
+  boot_id_ = read_boot_id(sys);
   auto world = std::make_unique<runtime::world>();
   auto* w = world.get();
   auto file = runtime::journal_file::open(
@@ -89,7 +108,7 @@ result<void> supervisor_host::recover(supervisor_options options, runtime::engin
   first_start_ = (*file)->last_seq() == 0;
   ledger_ = std::make_unique<runtime::ledger>(loop_, std::move(*file), std::move(world));
   ledger_->file().on_snapshot([l = ledger_.get()] { return l->now().save(); });
-  blocks_ = std::make_unique<io::block_pool>(keeper_.memory());
+  blocks_ = make_blocks(sys, keeper_.memory(), shelf_);
   reaper_ = std::make_unique<io::reaper>(loop_, keeper_);
   engine_ = runtime::make_oci_engine(
     loop_, *reaper_, options.state_dir + "/runtime", policy, [this](const std::string& id) {
@@ -103,10 +122,13 @@ result<void> supervisor_host::recover(supervisor_options options, runtime::engin
                                .ledger = *ledger_,
                                .engine = *engine_,
                                .cgroups = cgroups_,
+                               .packer = {loop_, options.packer},
                                .options = std::move(options),
                                .logs = {},
                                .outputs = {},
                                .lingering = {},
+                               .pumps = {},
+                               .forwards = {},
                                .shelved = {},
                                .shelved_stdin = {},
                                .shelved_consoles = {},

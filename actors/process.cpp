@@ -17,11 +17,19 @@ process_state::~process_state() {
   setup.host->actors.erase(self->id());
   if (setup.streams.pump)
     setup.host->outputs.remove_pump(setup.who.serial);
+  forget_pump();
+}
+
+void process_state::forget_pump() {
+  const auto at = setup.host->pumps.find(setup.who.serial);
+  if (at != setup.host->pumps.end() && at->second == setup.streams.pump.get())
+    setup.host->pumps.erase(at);
 }
 
 void process_state::take_up() {
   setup.host->actors.emplace(self->id(), self->address());
   if (setup.streams.pump) {
+    setup.host->pumps[setup.who.serial] = setup.streams.pump.get();
     setup.host->outputs.add_pump(setup.who.serial, *setup.streams.pump);
     join_fifos();
     setup.host->logs.notify(setup.who.serial); // Whoever waits for its streams.
@@ -163,6 +171,8 @@ v1::Exit process_state::make_exit(bool io_open) {
     const auto totals = setup.streams.pump->totals();
     x.set_stdout_bytes(totals.bytes[0]);
     x.set_stderr_bytes(totals.bytes[1]);
+    x.set_stdout_dropped(totals.dropped[0]);
+    x.set_stderr_dropped(totals.dropped[1]);
   }
   return x;
 }
@@ -207,6 +217,7 @@ void process_state::on_released() {
     drop_kind(*setup.host, shelf_fifos, setup.who.serial);
   }
   setup.host->outputs.remove_pump(setup.who.serial);
+  forget_pump();
   setup.streams.pump.reset();
   setup.streams.terminal.reset();
   drop_streams(*setup.host, setup.who.serial);

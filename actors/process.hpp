@@ -90,6 +90,7 @@ private:
   [[nodiscard]] v1::Exit make_exit(bool io_open);
   [[nodiscard]] std::string ended_by_checkpoint() const;
   void end_stdin();
+  void forget_pump();
   [[nodiscard]] error no_stdin() const;
 
   io::process_key key_;

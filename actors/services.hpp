@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 
+#include "actors/log_packer.hpp"
 #include "actors/output_hub.hpp"
 #include "io/loop.hpp"
 #include "io/pump.hpp"
@@ -24,6 +25,7 @@ namespace gantry::actors {
 struct supervisor_options {
   std::string state_dir = "/run/gantry";    ///< Sockets, bundles, the runtime's root; lost at boot.
   std::string root_dir = "/var/lib/gantry"; ///< Journal and logs.
+  bool state_on_tmpfs = false; ///< `state_dir` lies in memory: its files are written at once.
   std::string runtime;                      ///< Default runtime, absolute.
   std::string cgroup_parent = "gantry";     ///< Containers live in /PARENT/NS/ID.
   std::string version = "0.1.0";
@@ -34,6 +36,9 @@ struct supervisor_options {
   uint32_t fd_limit = 1024; ///< RLIMIT_NOFILE: create is refused at 90 % of it.
   /// How long the log files of what is gone wait for their readers.
   io::nanoseconds reader_patience = std::chrono::seconds(10);
+  /// A program that packs the log file that is its last argument: see `log_packer`. Empty: logs
+  /// stay as they are.
+  std::vector<std::string> packer;
 };
 
 /// Tells the readers of a log that it has grown or is complete.
@@ -68,11 +73,14 @@ struct services {
   runtime::ledger& ledger;
   runtime::engine& engine;
   const runtime::cgroup_host& cgroups;
+  log_packer packer;
   supervisor_options options;
   log_hub logs;
   output_hub outputs;
   /// Relays of processes that have ended, whose readers have not caught up.
   std::set<std::shared_ptr<output_tap>> lingering;
+  std::map<uint64_t, io::pump*> pumps; ///< Of living process actors, by process serial.
+  std::map<uint64_t, std::function<void()>> forwards; ///< Ends a `log_forward`; by process serial.
   /// What was on the shelf when this life began: stdio by process serial.
   std::map<uint64_t, io::shelf_entry> shelved;
   std::map<uint64_t, io::shelf_entry> shelved_stdin;

@@ -1,14 +1,26 @@
 #include "actors/stdio.hpp"
 
+#include <cerrno>
 #include <fcntl.h>
 
+#include "actors/log_forward.hpp"
 #include "actors/terminal.hpp"
 #include "io/file_ops.hpp"
 #include "io/log.hpp"
+#include "io/log_records.hpp"
+#include "io/log_state.hpp"
 
 namespace gantry::actors {
 
-io::pump::events log_events(services& host, const process_names& who) {
+namespace {
+
+/// How often a log that gives bytes up says so in an event.
+constexpr io::nanoseconds drops_pause = std::chrono::seconds(10);
+
+} // namespace
+
+io::pump::events log_events(services& host, const process_names& who,
+                            const v1::LogOptions& options) {
   auto blocked = [&host, who](bool is_blocked, std::string why) {
     auto r = record_for(who);
     r.mutable_log_blocked()->set_blocked(is_blocked);
@@ -23,6 +35,23 @@ io::pump::events log_events(services& host, const process_names& who) {
           .came =
             [&host, serial](int stream, uint64_t offset, std::span<const char> bytes) {
               host.outputs.offer(serial, stream, offset, bytes);
+            },
+          .rotated =
+            [&host, serial, pack = options.compress()](uint64_t file) {
+              host.logs.notify(serial);
+              if (pack)
+                host.packer.pack(host.log_dir(serial), file);
+            },
+          .dropped =
+            [&host, who, said = io::nanoseconds{-drops_pause}](const io::log_totals& now) mutable {
+              host.logs.notify(who.serial);
+              if (host.loop.now() - said < drops_pause)
+                return; // The exit has the number in the end.
+              said = host.loop.now();
+              auto r = record_for(who);
+              r.mutable_log_dropped()->set_stdout_bytes(now.dropped[0]);
+              r.mutable_log_dropped()->set_stderr_bytes(now.dropped[1]);
+              host.ledger.record(r);
             }};
 }
 
@@ -48,6 +77,20 @@ result<std::array<io::fd, 2>> make_pipe(services& host, int ours) {
 
 } // namespace
 
+io::log_format format_of(const v1::LogOptions& options) {
+  return io::log_format_named(options.format()).value_or(io::log_format::json_file);
+}
+
+v1::LogOptions log_options_of(const runtime::container_view& c, const runtime::process_view& p) {
+  v1::ContainerSpec container_spec;
+  v1::ProcessSpec process_spec;
+  if (p.id == runtime::init_id)
+    container_spec.ParseFromString(c.spec);
+  else
+    process_spec.ParseFromString(p.spec);
+  return p.id == runtime::init_id ? container_spec.log() : process_spec.log();
+}
+
 io::log_policy policy_of(const v1::LogOptions& options) {
   io::log_policy out;
   if (options.max_file_bytes() > 0)
@@ -56,7 +99,12 @@ io::log_policy policy_of(const v1::LogOptions& options) {
     out.max_files = options.max_files();
   if (options.max_line_bytes() > 0)
     out.max_line_bytes = std::min(options.max_line_bytes(), out.max_line_bytes);
-  out.drop_when_full = options.drop_when_full();
+  out.format = format_of(options);
+  out.when_full = io::log_full_named(options.when_full()).value_or(io::log_full::block);
+  out.max_age = io::nanoseconds{options.max_age_ns()};
+  out.pack = options.compress();
+  out.rate_bytes = options.rate_bytes();
+  out.burst_bytes = options.burst_bytes();
   return out;
 }
 
@@ -101,13 +149,50 @@ result<new_streams> make_streams(services& host, const process_names& who, bool 
     return std::move(put).why();
   out.ours.pump = std::make_unique<io::pump>(host.loop, host.keeper, host.blocks, policy_of(log));
   auto begun = out.ours.pump->begin(who.serial, host.log_dir(who.serial), std::move(reads),
-                                    log_events(host, who));
+                                    log_events(host, who, log));
   if (!begun) {
     drop_streams(host, who.serial);
     return std::move(begun).why();
   }
+  log_forward::start(host, who, log);
   return out;
 }
+
+namespace {
+
+/// The log goes on where the arena says that it stood; where the arena does not know, in a new
+/// file, and what is missing is said.
+std::unique_ptr<io::pump> go_on_with_log(services& host, const process_names& who,
+                                         const v1::LogOptions& log, std::array<io::fd, 2> reads) {
+  const auto memory = host.keeper.memory();
+  auto pump = std::make_unique<io::pump>(host.loop, host.keeper, host.blocks, policy_of(log));
+  const auto dir = host.log_dir(who.serial);
+  log_forward::start(host, who, log);
+  const auto found = io::look_at_slot(memory, who.serial);
+  io::log_totals at; // What a crash kept from being packed is packed now.
+  if (log.compress() && io::totals_in_arena(memory, who.serial, at))
+    host.packer.pack(dir, at.file_seq);
+  if (found == io::slot_state::sound) {
+    auto resumed = pump->resume(who.serial, dir, std::move(reads),
+                                log_events(host, who, log));
+    GANTRY_CHECK(resumed.ok()); // It needs nothing but the slot.
+    return pump;
+  }
+  io::forget_slot(memory, who.serial);
+  auto begun = pump->begin(who.serial, dir, std::move(reads), log_events(host, who, log));
+  auto r = record_for(who);
+  r.mutable_log_gap()->set_message(
+    std::string{"where the log stood "} +
+    (found == io::slot_state::damaged ? "is damaged" : "is not known any more") +
+    ": an unfinished line and the newest records may be missing, or be there twice; " +
+    (begun ? "it goes on in a new file" : "it cannot go on: " + begun.why().text()));
+  host.ledger.record(r);
+  io::log_error("container={} process={}: {}", who.container.id, who.process,
+                r.log_gap().message());
+  return begun ? std::move(pump) : nullptr;
+}
+
+} // namespace
 
 process_streams adopt_streams(services& host, const process_names& who,
                               const v1::LogOptions& log) {
@@ -120,14 +205,7 @@ process_streams adopt_streams(services& host, const process_names& who,
     std::array<io::fd, 2> reads;
     for (size_t i = 0; i < reads.size() && i < entry.fds.size(); ++i)
       reads[i] = std::move(entry.fds[i]);
-    auto pump = std::make_unique<io::pump>(host.loop, host.keeper, host.blocks, policy_of(log));
-    auto resumed = pump->resume(who.serial, host.log_dir(who.serial), std::move(reads),
-                                log_events(host, who));
-    if (resumed)
-      out.pump = std::move(pump);
-    else
-      io::log_error("container={} process={}: its log cannot go on: {}", who.container.id,
-                    who.process, resumed.why().text());
+    out.pump = go_on_with_log(host, who, log, std::move(reads));
   }
   if (auto at = host.shelved_stdin.find(who.serial); at != host.shelved_stdin.end()) {
     if (!at->second.fds.empty())
@@ -170,13 +248,22 @@ public:
       wait_.start(std::chrono::milliseconds(20), [self = shared_from_this()] { self->run(); });
       return;
     }
+    host_.packer.forget(dir_);
+    if (const auto at = host_.forwards.find(serial_); at != host_.forwards.end()) {
+      at->second(); // Its sink took too long.
+      host_.forwards.erase(at);
+    }
+    look();
+  }
+
+private:
+  void look() {
     // One cached directory block: the ring has no operation for it.
     if (host_.loop.sys().list(dir_, names_) < 0)
       names_.clear();
     step();
   }
 
-private:
   void step() {
     auto next = [self = shared_from_this()](int32_t) { self->step(); };
     if (!names_.empty()) {
@@ -185,7 +272,11 @@ private:
       op_.unlink(std::move(path), std::move(next));
       return;
     }
-    op_.rmdir(dir_, [self = shared_from_this()](int32_t) { self->done_(); });
+    op_.rmdir(dir_, [self = shared_from_this()](int32_t res) {
+      if (res == -ENOTEMPTY && self->again_-- > 0) // Something came meanwhile.
+        return self->look();
+      self->done_();
+    });
   }
 
   services& host_;
@@ -198,6 +289,7 @@ private:
   io::nanoseconds deadline_;
   io::path_op op_;
   io::timer wait_;
+  int again_ = 3;
 };
 
 } // namespace

@@ -49,7 +49,8 @@ result<new_streams> make_streams(services& host, const process_names& who, bool 
 
 /// What the owner of a log does not decide: followers hear of growth, the journal of a disk
 /// that refuses.
-io::pump::events log_events(services& host, const process_names& who);
+io::pump::events log_events(services& host, const process_names& who,
+                            const v1::LogOptions& options);
 
 /// A put that failed although there is a keeper. Without one the containers still run; that
 /// they would not survive us was said when it went.
@@ -73,6 +74,10 @@ void remove_logs(services& host, uint64_t serial, std::function<void()> f,
                  io::nanoseconds not_before = {});
 
 io::log_policy policy_of(const v1::LogOptions& options);
+io::log_format format_of(const v1::LogOptions& options);
+
+/// How the log of a known process was asked for.
+v1::LogOptions log_options_of(const runtime::container_view& c, const runtime::process_view& p);
 
 /// A record with the names of a process filled in.
 journal::Record record_for(const process_names& who);

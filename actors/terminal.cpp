@@ -2,6 +2,7 @@
 
 #include <cerrno>
 
+#include "actors/log_forward.hpp"
 #include "io/log.hpp"
 #include "io/log_state.hpp"
 
@@ -72,10 +73,13 @@ result<process_streams> streams_of(services& host, const process_names& who, io:
   // A crash between the shelf and the beginning of the log leaves no slot.
   const bool known = bool(io::log_state::find(host.keeper.memory(), who.serial));
   auto begun = known
-                 ? out.pump->resume(who.serial, dir, std::move(reads), log_events(host, who))
-                 : out.pump->begin(who.serial, dir, std::move(reads), log_events(host, who));
+                 ? out.pump->resume(who.serial, dir, std::move(reads),
+                                    log_events(host, who, log))
+                 : out.pump->begin(who.serial, dir, std::move(reads),
+                                   log_events(host, who, log));
   if (!begun)
     return std::move(begun).why();
+  log_forward::start(host, who, log);
   if (const auto lost = out.pump->maybe_lost(); lost > 0)
     tell_gap(host, who, lost);
   return out;

@@ -107,6 +107,7 @@ int log_rate(const words& w) {
   c.args = {"/bin/log_writer", std::to_string(bytes), w.text("block")};
   c.log_file_bytes = 256u << 20;
   c.log_files = 64;
+  c.log_format = w.text("format", "");
   const auto watched = static_cast<int>(w.number("followers", 0));
   c.start = false; // Whoever follows is there before the first byte.
   create(s, c);

@@ -1,6 +1,6 @@
 // What the way of a byte costs: a writer process, a pipe, the pump, a log on a disk.
 //
-//   pump_bench DIR [MiB]
+//   pump_bench DIR [MiB] [FORMAT]
 //
 // Writes lines of 100 bytes, in blocks of 64 KiB and then one write for each line, and
 // prints MB/s and CPU seconds for a GB (this process with its workers; the writer apart).
@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "io/linux_kernel.hpp"
+#include "io/log_records.hpp"
 #include "io/pump.hpp"
 
 namespace {
@@ -83,7 +84,7 @@ double cpu_seconds() {
 }
 
 int run(world& w, const std::string& dir, const char* name, uint64_t total, size_t piece,
-        uint64_t serial) {
+        uint64_t serial, log_format format) {
   const std::string logs = dir + "/" + name;
   std::filesystem::create_directories(logs);
   int ends[2];
@@ -94,7 +95,9 @@ int run(world& w, const std::string& dir, const char* name, uint64_t total, size
   if (writer == 0)
     write_lines(ends[1], total, piece);
   w.kernel->close(ends[1]);
-  pump p(w.the_loop, w.keeper, w.pool, {});
+  log_policy policy;
+  policy.format = format;
+  pump p(w.the_loop, w.keeper, w.pool, policy);
   bool closed = false;
   uint64_t batches = 0;
   pump::events on;
@@ -125,7 +128,7 @@ int run(world& w, const std::string& dir, const char* name, uint64_t total, size
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::fprintf(stderr, "usage: pump_bench DIR [MiB]\n");
+    std::fprintf(stderr, "usage: pump_bench DIR [MiB] [json-file|cri|raw]\n");
     return 2;
   }
   const uint64_t total = (argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1024) << 20;
@@ -141,5 +144,11 @@ int main(int argc, char** argv) {
   }
   world w({static_cast<std::byte*>(memory), size}, std::move(*made));
   const uint64_t lines = total / 100 * 100;
-  return run(w, argv[1], "blocks", lines, 65'500, 1) | run(w, argv[1], "lines", lines, 100, 2);
+  const auto format = log_format_named(argc > 3 ? argv[3] : "json-file");
+  if (!format) {
+    std::fprintf(stderr, "formats are json-file, cri and raw\n");
+    return 2;
+  }
+  return run(w, argv[1], "blocks", lines, 65'500, 1, *format) |
+         run(w, argv[1], "lines", lines, 100, 2, *format);
 }

@@ -89,6 +89,7 @@ v1::CreateRequest create_request(const container& c) {
   spec->set_remove_on_exit(c.remove_on_exit);
   if (c.log_file_bytes > 0)
     spec->mutable_log()->set_max_file_bytes(c.log_file_bytes);
+  spec->mutable_log()->set_format(c.log_format);
   if (c.log_files > 0)
     spec->mutable_log()->set_max_files(c.log_files);
   r.set_start(c.start);

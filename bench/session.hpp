@@ -76,6 +76,7 @@ struct container {
   bool remove_on_exit = false;
   uint64_t log_file_bytes = 0; ///< 0: the default.
   uint32_t log_files = 0;
+  std::string log_format{}; ///< Empty: the default.
 };
 
 v1::CreateRequest create_request(const container& c);

@@ -8,14 +8,14 @@
 namespace gantry::io {
 
 // The arena: a memfd that the keeper holds and gantryd maps. What must outlive gantryd at
-// any instruction lies here. Layout version 1; every struct is fixed in size and checked.
+// any instruction lies here. Layout version 2; every struct is fixed in size and checked.
 //
 //   header | dead table | log slots | journal ring | small blocks | large blocks
 //
 // Only the pages that were touched take memory. All numbers are native-endian: the arena
 // never leaves the machine and never outlives the boot.
 
-inline constexpr uint32_t arena_version = 1;
+inline constexpr uint32_t arena_version = 2;
 inline constexpr uint64_t arena_magic = 0x616e657261746e67; // "gntarena"
 
 /// One dead child of the keeper. The keeper fills a free entry and sets `full`; gantryd
@@ -34,17 +34,24 @@ static_assert(sizeof(dead_entry) == 32);
 struct log_position {
   uint64_t file_seq;     ///< Number of the file being written.
   uint64_t file_offset;  ///< Its size: where the next record goes.
+  uint64_t index_offset; ///< Size of its index (raw format).
+  int64_t born_ns;       ///< Time of its first record.
   uint64_t bytes[2];     ///< Stream bytes that the log holds, [0] stdout, [1] stderr.
   uint64_t dropped[2];   ///< Stream bytes given up by a policy, counted.
   uint32_t head[2];      ///< Unfinished line in the stream's block: where it begins …
   uint32_t tail[2];      ///< … and how long it is.
   int32_t block[2];      ///< Block index, -1 none; large blocks are numbered behind the small.
   int64_t time_ns;       ///< Arrival time of the batch.
-  uint64_t nonce[2];     ///< Lies where the batch will be read to; still there = not read.
-  uint32_t batch_bytes;  ///< 0: no batch. Else read exactly so many …
-  uint8_t batch_stream;  ///< … from this stream.
+  uint64_t nonce[2];     ///< Of a terminal: lies where the batch comes to; still there = not read.
+  uint32_t batch_bytes;  ///< 0: no batch. Else at most so many are taken from …
+  uint32_t staged;       ///< 0: not known yet. Else so many were, and came into the stage.
+  uint8_t batch_stream;  ///< … this stream.
   uint8_t closed[2];     ///< The stream has come to its end.
   uint8_t flush;         ///< The batch also ends an unfinished line (end of file, or too long).
+  uint8_t discard_stream;
+  uint8_t skip[2];       ///< 1: the next batch begins within a line that is given up; 2: this one.
+  uint8_t by_nonce;      ///< The batch is a terminal's, which has no way through the stage.
+  uint32_t discard_bytes; ///< 0: none. Else at most so many are being thrown away.
 };
 
 /// One log: the two output streams of one process.
@@ -57,7 +64,7 @@ struct alignas(64) log_slot {
   std::atomic<uint64_t> relayed[2]; ///< Stream bytes that were, or may have been, written to the
                                     ///< client's FIFO.
 };
-static_assert(sizeof(log_slot) == 256); // `relayed` lies where padding was.
+static_assert(sizeof(log_slot) == 320);
 
 /// The journal ring: records that are not on disk yet. Positions only grow; the place in
 /// the ring is position modulo size.

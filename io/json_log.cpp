@@ -1,6 +1,5 @@
 #include "io/json_log.hpp"
 
-#include <chrono>
 #include <cstring>
 
 #if defined(__SSE2__)
@@ -52,7 +51,7 @@ size_t copy_plain(const char* from, size_t size, char* to) noexcept {
   return i;
 }
 
-char* put(char* to, std::string_view bytes) noexcept {
+char* copy(char* to, std::string_view bytes) noexcept {
   std::memcpy(to, bytes.data(), bytes.size());
   return to + bytes.size();
 }
@@ -75,7 +74,7 @@ char* put_escape(char* to, char c) noexcept {
     *to++ = 't';
     return to;
   default:
-    to = put(to, "u00"sv);
+    to = copy(to, "u00"sv);
     *to++ = hex[byte_of(c) >> 4];
     *to++ = hex[byte_of(c) & 15];
     return to;
@@ -98,13 +97,13 @@ char* put_text(char* to, std::string_view text, bool& broken) noexcept {
       const size_t length = utf8_length(text);
       if (length == 0) {
         broken = true;
-        to = put(to, "\\ufffd"sv);
+        to = copy(to, "\\ufffd"sv);
         text.remove_prefix(1);
       } else if (text.starts_with("\xe2\x80\xa8"sv) || text.starts_with("\xe2\x80\xa9"sv)) {
-        to = put(to, text[2] == '\xa8' ? "\\u2028"sv : "\\u2029"sv);
+        to = copy(to, text[2] == '\xa8' ? "\\u2028"sv : "\\u2029"sv);
         text.remove_prefix(3);
       } else {
-        to = put(to, text.substr(0, length));
+        to = copy(to, text.substr(0, length));
         text.remove_prefix(length);
       }
     }
@@ -134,43 +133,6 @@ char* put_base64(char* to, std::string_view bytes) noexcept {
   return to;
 }
 
-/// What stands behind the text of every record of a batch.
-class record_end {
-public:
-  explicit record_end(const record_style& style) noexcept {
-    char* to = put(text_.data(), style.stream == 0 ? "\",\"stream\":\"stdout\",\"time\":\""sv
-                                                   : "\",\"stream\":\"stderr\",\"time\":\""sv);
-    const auto time = time_text(style.time_ns);
-    to = put(to, {time.data(), time.size()});
-    to = put(to, "\"}\n"sv);
-    size_ = static_cast<size_t>(to - text_.data());
-  }
-
-  /// As it is, in the usual record.
-  char* put_usual(char* to) const noexcept { return put(to, {text_.data(), size_}); }
-
-  /// With the exact bytes, in a record that has bytes that are no UTF-8.
-  char* put_raw(char* to, std::string_view bytes) const noexcept {
-    to = put(to, {text_.data(), size_ - 2});
-    to = put(to, ",\"raw\":\""sv);
-    to = put_base64(to, bytes);
-    return put(to, "\"}\n"sv);
-  }
-
-private:
-  std::array<char, 96> text_;
-  size_t size_ = 0;
-};
-
-void append_record(std::string_view text, const record_end& end, page_buffer& out) {
-  // The worst: each byte is no UTF-8, six bytes for it and 4/3 in base64.
-  char* const begin = out.room(text.size() * 8 + 256);
-  bool broken = false;
-  char* to = put_text(put(begin, record_begin), text, broken);
-  to = broken ? end.put_raw(to, text) : end.put_usual(to);
-  out.grew(static_cast<size_t>(to - begin));
-}
-
 } // namespace
 
 size_t utf8_length(std::string_view text) noexcept {
@@ -193,66 +155,34 @@ size_t utf8_length(std::string_view text) noexcept {
   return 0;
 }
 
-size_t cut_before(std::string_view text, size_t most) noexcept {
-  if (most >= text.size())
-    return text.size();
-  for (size_t back = 1; back <= 3 && back < most; ++back) {
-    const uint8_t c = byte_of(text[most - back]);
-    if (c >= 0xc0) { // The lead byte of the last sequence: does it end in time?
-      const size_t length = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-      return length > back ? most - back : most;
-    }
-    if (c < 0x80)
-      return most;
-  }
-  return most;
+json_writer::json_writer(const record_style& style) noexcept {
+  char* to = copy(end_.data(), style.stream == 0 ? "\",\"stream\":\"stdout\",\"time\":\""sv
+                                                : "\",\"stream\":\"stderr\",\"time\":\""sv);
+  const auto time = time_text(style.time_ns);
+  to = copy(to, {time.data(), time.size()});
+  to = copy(to, "\"}\n"sv);
+  end_size_ = static_cast<size_t>(to - end_.data());
 }
 
-std::array<char, 30> time_text(int64_t time_ns) noexcept {
-  using namespace std::chrono;
-  const sys_time<nanoseconds> when{nanoseconds(time_ns)};
-  const auto day = floor<days>(when);
-  const year_month_day date{day};
-  const hh_mm_ss<nanoseconds> clock{when - day};
-  std::array<char, 30> out;
-  const auto number = [&out](size_t at, size_t digits, uint64_t value) {
-    for (size_t i = digits; i-- > 0; value /= 10)
-      out[at + i] = static_cast<char>('0' + value % 10);
-  };
-  std::memcpy(out.data(), "0000-00-00T00:00:00.000000000Z", out.size());
-  number(0, 4, static_cast<uint64_t>(int(date.year())));
-  number(5, 2, unsigned(date.month()));
-  number(8, 2, unsigned(date.day()));
-  number(11, 2, static_cast<uint64_t>(clock.hours().count()));
-  number(14, 2, static_cast<uint64_t>(clock.minutes().count()));
-  number(17, 2, static_cast<uint64_t>(clock.seconds().count()));
-  number(20, 9, static_cast<uint64_t>(clock.subseconds().count()));
-  return out;
+char* json_writer::put_usual_end(char* to) const noexcept {
+  return copy(to, {end_.data(), end_size_});
 }
 
-size_t append_records(std::string_view pending, size_t known, const record_style& style,
-                      page_buffer& out) {
-  const record_end end(style);
-  size_t done = 0;
-  while (done < pending.size() && out.size() < style.enough) {
-    const std::string_view rest = pending.substr(done);
-    const size_t skip = known > done ? known - done : 0;
-    const void* newline =
-      skip < rest.size() ? std::memchr(rest.data() + skip, '\n', rest.size() - skip) : nullptr;
-    size_t length = rest.size(); // Of the line, its newline left out.
-    if (newline != nullptr)
-      length = static_cast<size_t>(static_cast<const char*>(newline) - rest.data());
-    size_t take = length + (newline != nullptr ? 1 : 0);
-    if (length > style.max_line)
-      take = cut_before(rest, style.max_line);
-    else if (newline == nullptr && !style.to_end)
-      break;
-    append_record(rest.substr(0, take), end, out);
-    done += take;
-    if (length > style.max_line) // What is left of this line holds no newline, as we know.
-      known = done + (length - take);
-  }
-  return done;
+/// With the exact bytes, in a record that has bytes that are no UTF-8.
+char* json_writer::put_raw_end(char* to, std::string_view bytes) const noexcept {
+  to = copy(to, {end_.data(), end_size_ - 2});
+  to = copy(to, ",\"raw\":\""sv);
+  to = put_base64(to, bytes);
+  return copy(to, "\"}\n"sv);
+}
+
+void json_writer::put(std::string_view text, page_buffer& out) const {
+  // The worst: each byte is no UTF-8, six bytes for it and 4/3 in base64.
+  char* const begin = out.room(text.size() * 8 + 256);
+  bool broken = false;
+  char* to = put_text(copy(begin, record_begin), text, broken);
+  to = broken ? put_raw_end(to, text) : put_usual_end(to);
+  out.grew(static_cast<size_t>(to - begin));
 }
 
 } // namespace gantry::io

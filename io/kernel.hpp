@@ -94,6 +94,8 @@ public:
   virtual ssize_t read(int fd, std::span<char> into) = 0;         ///< On a pipe or socket.
   virtual ssize_t write(int fd, std::span<const char> from) = 0;  ///< On a pipe or socket.
   virtual ssize_t tee(int from, int to, size_t bytes) = 0;        ///< tee(2), SPLICE_F_NONBLOCK.
+  /// splice(2) from pipe to pipe, SPLICE_F_NONBLOCK: the bytes leave the one and are in the other.
+  virtual ssize_t splice(int from, int to, size_t bytes) = 0;
   virtual int eventfd() = 0;                                      ///< Non-blocking, counter 0.
 
   // -- terminals and clients' FIFOs (-ENOSYS where the kernel has none) ----------------

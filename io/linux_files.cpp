@@ -82,6 +82,11 @@ ssize_t linux_kernel::tee(int from, int to, size_t bytes) {
   return again_on_eintr([&] { return ::tee(from, to, bytes, SPLICE_F_NONBLOCK); });
 }
 
+ssize_t linux_kernel::splice(int from, int to, size_t bytes) {
+  return again_on_eintr(
+    [&] { return ::splice(from, nullptr, to, nullptr, bytes, SPLICE_F_NONBLOCK); });
+}
+
 int linux_kernel::eventfd() { return or_errno(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
 
 // -- small files -----------------------------------------------------------------

@@ -3,6 +3,7 @@
 #include <deque>
 #include <liburing.h>
 #include <memory>
+#include <sys/resource.h>
 
 #include "io/kernel.hpp"
 #include "io/probe.hpp"
@@ -36,6 +37,9 @@ public:
   linux_kernel(const linux_kernel&) = delete;
   linux_kernel& operator=(const linux_kernel&) = delete;
 
+  /// RLIMIT_NOFILE of every child from now on; without this call, our own.
+  void limit_children(const rlimit& files);
+
   [[nodiscard]] kernel_version version() const noexcept { return version_; }
 
   // kernel: requests
@@ -56,6 +60,7 @@ public:
   ssize_t read(int fd, std::span<char> into) override;
   ssize_t write(int fd, std::span<const char> from) override;
   ssize_t tee(int from, int to, size_t bytes) override;
+  ssize_t splice(int from, int to, size_t bytes) override;
   int eventfd() override;
 
   // kernel: terminals

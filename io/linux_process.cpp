@@ -61,6 +61,8 @@ exit_status exit_status::from_wait(int status) noexcept {
   return out;
 }
 
+void linux_kernel::limit_children(const rlimit& files) { spawner_->limit_files(files); }
+
 int linux_kernel::spawn(const spawn_request& what, child& out) {
   return spawner_->spawn(what, out);
 }

@@ -45,6 +45,7 @@ struct child_plan {
   size_t move_count;
   const fd_range* unwanted; ///< Ranges of descriptors to close.
   size_t unwanted_count;
+  const rlimit* files; ///< RLIMIT_NOFILE, null: ours.
   int above; ///< Higher than every descriptor that the program gets.
 };
 
@@ -110,6 +111,8 @@ GANTRY_IN_CHILD int child_main(void* arg) {
   raw(SYS_umask, 022);
   if (raw(SYS_chdir, long(plan.workdir)) < 0 || !move_fds(plan))
     leave(126);
+  if (plan.files != nullptr)
+    raw(SYS_setrlimit, RLIMIT_NOFILE, long(plan.files));
   long empty = 0;
   raw(SYS_rt_sigprocmask, SIG_SETMASK, long(&empty), 0, sizeof(long long));
   long res = raw(SYS_execve, long(plan.path), long(plan.argv), long(plan.envp));
@@ -139,7 +142,7 @@ struct spawner::block {
   block(const block&) = delete;
   block& operator=(const block&) = delete;
 
-  void prepare(const spawn_request& from);
+  void prepare(const spawn_request& from, const std::optional<rlimit>& limit);
   bool left() const noexcept { return in_our_memory.load(std::memory_order_acquire) == 0; }
 
   std::atomic<int> in_our_memory{0}; ///< Cleared by the kernel.
@@ -148,11 +151,13 @@ struct spawner::block {
   std::vector<char*> argv, envp;
   std::vector<fd_move> moves;
   std::vector<fd_range> unwanted;
+  std::optional<rlimit> files;
   child_plan plan{};
 };
 
-void spawner::block::prepare(const spawn_request& from) {
+void spawner::block::prepare(const spawn_request& from, const std::optional<rlimit>& limit) {
   what = from;
+  files = limit;
   argv = pointers_of(what.argv);
   envp = pointers_of(what.env);
   moves.clear();
@@ -174,7 +179,8 @@ void spawner::block::prepare(const spawn_request& from) {
   }
   unwanted.push_back({next, ~0u});
   plan = {what.path.c_str(), argv.data(),     envp.data(),     what.workdir.c_str(), moves.data(),
-          moves.size(),      unwanted.data(), unwanted.size(), int(next)};
+          moves.size(),      unwanted.data(), unwanted.size(), files ? &*files : nullptr,
+          int(next)};
 }
 
 spawner::spawner() = default;
@@ -195,7 +201,7 @@ int spawner::spawn(const spawn_request& what, child& out) {
   auto b = take_block();
   if (b->stack == MAP_FAILED)
     return -ENOMEM;
-  b->prepare(what);
+  b->prepare(what, files_);
   b->in_our_memory.store(1, std::memory_order_release);
 
   // Everything, 32 and 33 too: no handler of ours may run in the child.

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <sys/resource.h>
 #include <vector>
 
 #include "io/kernel.hpp"
@@ -26,6 +28,9 @@ public:
   /// the kernel's clone; not a function of our size.
   int spawn(const spawn_request& what, child& out);
 
+  /// RLIMIT_NOFILE of every child from now on; without this call, our own.
+  void limit_files(const rlimit& files) noexcept { files_ = files; }
+
   /// Children that have not come to their exec yet.
   [[nodiscard]] size_t before_exec() noexcept;
 
@@ -34,6 +39,7 @@ private:
   std::unique_ptr<block> take_block();
   void sweep() noexcept;
 
+  std::optional<rlimit> files_;
   std::vector<std::unique_ptr<block>> busy_;
   std::vector<std::unique_ptr<block>> idle_; ///< A few, to be used again.
 };

@@ -10,6 +10,7 @@ namespace gantry::io {
 namespace {
 
 constexpr std::string_view name_begin = "log.";
+constexpr std::string_view packed_end = ".zst";
 constexpr size_t least_digits = 6;
 
 } // namespace
@@ -25,7 +26,17 @@ std::string log_file_path(const std::string& dir, uint64_t seq) {
   return path;
 }
 
-uint64_t log_file_seq(const std::string& name) noexcept {
+std::string log_packed_path(const std::string& dir, uint64_t seq) {
+  return log_file_path(dir, seq).append(packed_end);
+}
+
+std::string log_index_path(const std::string& dir, uint64_t seq) {
+  return log_file_path(dir, seq) + ".idx";
+}
+
+uint64_t log_file_seq(std::string_view name) noexcept {
+  if (name.ends_with(packed_end))
+    name.remove_suffix(packed_end.size());
   if (!name.starts_with(name_begin) || name.size() < name_begin.size() + least_digits)
     return 0;
   uint64_t seq = 0;
@@ -46,6 +57,7 @@ int list_log_files(kernel& k, const std::string& dir, std::vector<uint64_t>& out
     if (const uint64_t seq = log_file_seq(name); seq != 0)
       out.push_back(seq);
   std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end()); // While it is being packed.
   return 0;
 }
 

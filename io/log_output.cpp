@@ -16,41 +16,60 @@ constexpr mode_t file_mode = 0600;
 
 log_output::~log_output() {
   GANTRY_CHECK(!done_);
-  GANTRY_CHECK(!unlink_ || !unlink_->in_flight());
+  GANTRY_CHECK(!removing());
 }
 
 void log_output::write(uint64_t seq, uint64_t offset, std::span<const char> from, op_done f) {
   GANTRY_CHECK(!done_);
-  if (!ops_)
-    ops_ = std::make_unique<ops>(loop_);
-  seq_ = seq;
-  offset_ = offset;
-  from_ = from;
   done_ = std::move(f);
-  if (file_ && open_seq_ == seq)
-    return start_write();
-  file_.reset();
-  ops_->open.start(AT_FDCWD, log_file_path(dir_, seq), O_WRONLY | O_CREAT | O_NOFOLLOW, file_mode,
-                   false, [this](int32_t res) { opened(res); });
+  parts_ = 1;
+  res_ = static_cast<int32_t>(from.size());
+  begin(data_, log_file_path(dir_, seq), seq, offset, from);
 }
 
-void log_output::opened(int32_t res) {
-  if (res < 0)
-    return wrote(res);
-  file_ = fd(loop_.sys(), res);
-  open_seq_ = seq_;
-  start_write();
+void log_output::write(uint64_t seq, uint64_t offset, std::span<const char> from,
+                       uint64_t entry_offset, std::span<const char> entry, op_done f) {
+  GANTRY_CHECK(!done_);
+  done_ = std::move(f);
+  parts_ = 2;
+  res_ = static_cast<int32_t>(from.size());
+  begin(data_, log_file_path(dir_, seq), seq, offset, from);
+  begin(index_, log_index_path(dir_, seq), seq, entry_offset, entry);
 }
 
-void log_output::start_write() {
-  ops_->write.start(file_.get(), from_, offset_, [this](int32_t res) { wrote(res); });
+void log_output::begin(std::unique_ptr<part>& which, std::string path, uint64_t seq,
+                       uint64_t offset, std::span<const char> from) {
+  if (!which)
+    which = std::make_unique<part>(loop_);
+  part& x = *which;
+  x.offset = offset;
+  x.from = from;
+  if (x.file && x.seq == seq)
+    return put(x);
+  x.file.reset();
+  x.seq = seq;
+  x.open.start(AT_FDCWD, std::move(path), O_WRONLY | O_CREAT | O_NOFOLLOW, file_mode, false,
+               [this, &x](int32_t res) {
+                 if (res < 0)
+                   return wrote(x, res);
+                 x.file = fd(loop_.sys(), res);
+                 put(x);
+               });
 }
 
-void log_output::wrote(int32_t res) {
-  if (res < 0)
-    file_.reset(); // The next try finds the path anew.
+void log_output::put(part& x) {
+  x.write.start(x.file.get(), x.from, x.offset, [this, &x](int32_t res) { wrote(x, res); });
+}
+
+void log_output::wrote(part& x, int32_t res) {
+  if (res < 0) {
+    x.file.reset(); // The next try finds the path anew.
+    res_ = res;
+  }
+  if (--parts_ != 0)
+    return;
   const op_done f = std::exchange(done_, nullptr);
-  f(res);
+  f(res_);
   tell_rest();
 }
 
@@ -62,12 +81,20 @@ void log_output::remove_through(uint64_t seq) {
   last_removed_ = seq;
   if (!unlink_)
     unlink_ = std::make_unique<path_op>(loop_);
-  if (!unlink_->in_flight())
+  if (!removing())
     remove_next();
 }
 
 void log_output::remove_next() {
-  unlink_->unlink(log_file_path(dir_, next_removed_), [this](int32_t) {
+  const std::string path = removal_ == 0   ? log_file_path(dir_, next_removed_)
+                           : removal_ == 1 ? log_packed_path(dir_, next_removed_)
+                                           : log_index_path(dir_, next_removed_);
+  unlink_->unlink(path, [this](int32_t) {
+    if (more_ && removal_ < 2) {
+      ++removal_;
+      return remove_next();
+    }
+    removal_ = 0;
     if (next_removed_++ < last_removed_)
       return remove_next();
     tell_rest();
@@ -76,21 +103,21 @@ void log_output::remove_next() {
 
 void log_output::close() {
   GANTRY_CHECK(!done_);
-  file_.reset();
-  ops_.reset();
-  if (unlink_ && !unlink_->in_flight())
+  data_.reset();
+  index_.reset();
+  if (unlink_ && !removing())
     unlink_.reset();
 }
 
 bool log_output::rests(std::function<void()> f) {
-  if (!done_ && (!unlink_ || !unlink_->in_flight()))
+  if (!done_ && !removing())
     return true;
   rested_ = std::move(f);
   return false;
 }
 
 void log_output::tell_rest() {
-  if (done_ || (unlink_ && unlink_->in_flight()))
+  if (done_ || removing())
     return;
   if (const auto f = std::exchange(rested_, nullptr))
     f();

@@ -15,17 +15,22 @@ namespace gantry::io {
 /// it has been quiet. One write at a time.
 class log_output {
 public:
-  log_output(loop& l, std::string dir) : loop_(l), dir_(std::move(dir)) {}
+  /// @param more Files may have an index or be packed: these go with them.
+  log_output(loop& l, std::string dir, bool more) : loop_(l), dir_(std::move(dir)), more_(more) {}
   ~log_output(); ///< Only at rest.
 
   /// Writes all of `from` into file `seq` at `offset`, creating the file if need be.
   /// @param f Gets the size or a negated errno, on the loop, never from inside this call.
   void write(uint64_t seq, uint64_t offset, std::span<const char> from, op_done f);
 
+  /// The same, and beside it `entry` at `entry_offset` of the file's index. Both or an error.
+  void write(uint64_t seq, uint64_t offset, std::span<const char> from, uint64_t entry_offset,
+             std::span<const char> entry, op_done f);
+
   /// Removes files up to and with `seq`, in the background; a file that is not there is fine.
   void remove_through(uint64_t seq);
 
-  /// Closes the file and gives the memory of the ops back. Only when no write is under way.
+  /// Closes the files and gives the memory of the ops back. Only when no write is under way.
   void close();
 
   /// @returns whether nothing is under way. If something is, `f` is called when it ends.
@@ -34,30 +39,37 @@ public:
   [[nodiscard]] const std::string& dir() const noexcept { return dir_; }
 
 private:
-  struct ops {
-    explicit ops(loop& l) : open(l), write(l) {}
+  /// One of the files being written.
+  struct part {
+    explicit part(loop& l) : open(l), write(l) {}
     open_op open;
     write_op write;
+    fd file;
+    uint64_t seq = 0; ///< The log file that `file` is, or belongs to.
+    uint64_t offset = 0;
+    std::span<const char> from;
   };
 
-  void opened(int32_t res);
-  void start_write();
-  void wrote(int32_t res);
+  void begin(std::unique_ptr<part>& which, std::string path, uint64_t seq, uint64_t offset,
+             std::span<const char> from);
+  void put(part& x);
+  void wrote(part& x, int32_t res);
   void remove_next();
   void tell_rest();
+  [[nodiscard]] bool removing() const { return unlink_ && unlink_->in_flight(); }
 
   loop& loop_;
   std::string dir_;
-  std::unique_ptr<ops> ops_;
+  bool more_;
+  std::unique_ptr<part> data_;
+  std::unique_ptr<part> index_;
   std::unique_ptr<path_op> unlink_;
-  fd file_;
-  uint64_t open_seq_ = 0; ///< The file that `file_` is.
-  uint64_t seq_ = 0;
-  uint64_t offset_ = 0;
-  std::span<const char> from_;
   op_done done_;              ///< Set while a write is under way.
+  int parts_ = 0;             ///< Of it, that are.
+  int32_t res_ = 0;           ///< Its size, or what went wrong.
   uint64_t next_removed_ = 0; ///< 0: nothing was removed yet.
   uint64_t last_removed_ = 0;
+  int removal_ = 0; ///< Which of the names of `next_removed_`.
   std::function<void()> rested_;
 };
 

@@ -80,7 +80,8 @@ void log_state::free() noexcept {
 
 bool log_state::sound(const arena& a) const noexcept {
   const log_position& p = at();
-  if (p.batch_stream > 1 || p.file_seq == 0)
+  if (p.batch_stream > 1 || p.file_seq == 0 || p.staged > p.batch_bytes ||
+      p.discard_stream > 1)
     return false;
   for (size_t s = 0; s < 2; ++s) {
     const uint64_t batch = p.batch_stream == s ? p.batch_bytes : 0;
@@ -95,16 +96,19 @@ bool log_state::sound(const arena& a) const noexcept {
 
 uint32_t log_state::recover(const arena& a) noexcept {
   log_position p = at();
-  if (p.batch_bytes == 0)
+  if (p.batch_bytes == 0 && p.discard_bytes == 0)
     return 0;
   const size_t s = p.batch_stream;
-  const char* landing = a.block(p.block[s]).data() + p.head[s] + p.tail[s];
-  const bool was_read =
-    std::memcmp(landing, p.nonce, std::min<size_t>(p.batch_bytes, nonce_bytes)) != 0;
-  if (was_read)
-    p.tail[s] += p.batch_bytes;
-  const uint32_t unread = was_read ? 0 : p.batch_bytes;
-  p.batch_bytes = 0;
+  uint32_t unread = 0;
+  if (p.by_nonce != 0 && p.batch_bytes != 0) {
+    const char* landing = a.block(p.block[s]).data() + p.head[s] + p.tail[s];
+    const bool was_read =
+      std::memcmp(landing, p.nonce, std::min<size_t>(p.batch_bytes, nonce_bytes)) != 0;
+    (was_read ? p.tail[s] : unread) += p.batch_bytes;
+  }
+  p.discard_bytes = 0;
+  p.dropped[s] += p.staged;
+  p.batch_bytes = p.staged = p.by_nonce = 0;
   become(p);
   return unread;
 }
@@ -125,6 +129,18 @@ void fill_totals(const log_position& p, log_totals& out) noexcept {
   }
   out.file_seq = p.file_seq;
   out.file_offset = p.file_offset;
+}
+
+slot_state look_at_slot(const arena& a, uint64_t serial) noexcept {
+  const log_state state = log_state::find(a, serial);
+  if (!state)
+    return slot_state::missing;
+  return state.sound(a) ? slot_state::sound : slot_state::damaged;
+}
+
+void forget_slot(const arena& a, uint64_t serial) noexcept {
+  if (log_state state = log_state::find(a, serial))
+    state.free();
 }
 
 void discard_slot(const arena& a, block_pool& pool, uint64_t serial) {

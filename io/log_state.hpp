@@ -37,8 +37,9 @@ public:
   /// False if the position cannot have been written by us: a damaged arena.
   [[nodiscard]] bool sound(const arena& a) const noexcept;
 
-  /// After a crash: decides by the nonce whether the batch under way was read.
-  /// @returns the size of a batch that was not read.
+  /// After a crash: decides by the nonce whether the batch under way of a terminal was read; what
+  /// the stage did not finish of a pipe's is given up and counted.
+  /// @returns the size of a terminal's batch that was not read.
   uint32_t recover(const arena& a) noexcept;
 
 private:
@@ -46,12 +47,19 @@ private:
   log_slot* slot_ = nullptr;
 };
 
+/// What the arena has of a log.
+enum class slot_state : uint8_t { missing, sound, damaged };
+slot_state look_at_slot(const arena& a, uint64_t serial) noexcept;
+
+/// Frees a damaged slot. What its blocks may be is not known: they stay taken in this life.
+void forget_slot(const arena& a, uint64_t serial) noexcept;
+
 struct log_totals;
 
 /// The totals that a position stands for.
 void fill_totals(const log_position& p, log_totals& out) noexcept;
 
-/// Bytes of a nonce; shorter batches are recorded whole.
+/// Bytes of a nonce.
 inline constexpr size_t nonce_bytes = sizeof(log_position::nonce);
 
 } // namespace gantry::io

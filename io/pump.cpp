@@ -14,6 +14,7 @@ namespace {
 constexpr nanoseconds finish_patience = std::chrono::seconds(10);
 constexpr uint32_t least_line = 1024;
 constexpr uint32_t most_line = 1u << 20;
+constexpr uint64_t least_file = 1024;
 
 /// Cuts off what a write without a commit may have left behind the log's end: the records
 /// that come again are the same, but for a policy that was changed meanwhile.
@@ -27,11 +28,21 @@ void cut_tail(const std::string& path, uint64_t size) {
 
 } // namespace
 
+std::optional<log_full> log_full_named(std::string_view name) noexcept {
+  if (name == "block")
+    return log_full::block;
+  if (name == "drop-oldest")
+    return log_full::drop_oldest;
+  return name == "drop-newest" ? std::optional(log_full::drop_newest) : std::nullopt;
+}
+
 pump::impl::impl(loop& l, shelf& keeper, block_pool& pool, log_policy policy)
-  : loop_(l), pool_(pool), arena_(keeper.memory()), policy_(policy), streams_{stream(l), stream(l)},
-    retry_(l), quiet_(l), alive_(std::make_shared<impl*>(this)) {
+  : loop_(l), keeper_(keeper), pool_(pool), arena_(keeper.memory()), policy_(policy),
+    streams_{stream(l), stream(l)}, retry_(l), quiet_(l), relief_(l),
+    alive_(std::make_shared<impl*>(this)) {
   policy_.max_line_bytes = std::clamp(policy_.max_line_bytes, least_line, most_line);
   policy_.max_files = std::max(policy_.max_files, 1u);
+  policy_.max_file_bytes = std::max(policy_.max_file_bytes, least_file);
 }
 
 pump::impl::~impl() {
@@ -39,20 +50,8 @@ pump::impl::~impl() {
   *alive_ = nullptr;
 }
 
-result<void> pump::impl::open_scratch() {
-  if (pool_.scratch_[0])
-    return {};
-  int ends[2] = {-1, -1};
-  if (const int err = loop_.sys().pipe(ends, 2); err < 0)
-    return from_errno(-err, "make a pipe for", "the log pump");
-  pool_.scratch_ = {fd(loop_.sys(), ends[0]), fd(loop_.sys(), ends[1])};
-  return {};
-}
-
 result<void> pump::impl::begin(uint64_t serial, std::string dir, std::array<fd, 2> fds, events on) {
   GANTRY_CHECK(goal_ == goal::rest && !state_);
-  if (auto ok = open_scratch(); !ok)
-    return ok;
   // A directory that held a log before is gone on with, behind its last file.
   std::vector<uint64_t> old;
   if (const int err = list_log_files(loop_.sys(), dir, old); err < 0)
@@ -73,8 +72,6 @@ result<void> pump::impl::begin(uint64_t serial, std::string dir, std::array<fd, 
 result<void> pump::impl::resume(uint64_t serial, std::string dir, std::array<fd, 2> fds,
                                 events on) {
   GANTRY_CHECK(goal_ == goal::rest && !state_);
-  if (auto ok = open_scratch(); !ok)
-    return ok;
   log_state found = log_state::find(arena_, serial);
   if (!found)
     return error{ec::not_found, "the arena has no log of process " + std::to_string(serial), {}};
@@ -88,16 +85,21 @@ result<void> pump::impl::resume(uint64_t serial, std::string dir, std::array<fd,
   maybe_lost_ = terminal_ && unread < nonce_bytes ? unread : 0;
   const log_position& p = state_.at();
   cut_tail(log_file_path(dir, p.file_seq), p.file_offset);
+  if (policy_.format == log_format::raw)
+    cut_tail(log_index_path(dir, p.file_seq), p.index_offset);
   unformatted_ = true;
   const uint64_t removed = p.file_seq > policy_.max_files ? p.file_seq - policy_.max_files : 0;
   adopt(std::move(dir), std::move(fds), std::move(on));
+  for (size_t s = 0; s < 2; ++s)
+    skip_line(s);
   if (removed != 0) // The crash may have come between the new file and this.
     sink_->remove_through(removed);
   return {};
 }
 
 void pump::impl::adopt(std::string dir, std::array<fd, 2> fds, events on) {
-  sink_ = std::make_unique<log_output>(loop_, std::move(dir));
+  sink_ = std::make_unique<log_output>(
+    loop_, std::move(dir), policy_.pack || policy_.format == log_format::raw);
   on_ = std::move(on);
   for (size_t s = 0; s < 2; ++s)
     if (open(s))
@@ -122,6 +124,8 @@ void pump::impl::advance() {
   while (goal_ != goal::rest && work_ == work::none) {
     if (goal_ == goal::stop)
       return come_to_rest();
+    if (!reopened_.empty())
+      begin_file(); // Else the next write does it.
     if (unformatted_ && write_records())
       return;
     if (report()) // The owner heard news, and may have changed the goal.
@@ -151,6 +155,15 @@ bool pump::impl::report() {
     told = true;
     on_.grown();
   }
+  if (std::exchange(rotated_, false) && on_.rotated) {
+    told = true;
+    on_.rotated(state_.at().file_seq);
+  }
+  if (std::exchange(dropped_, false) && on_.dropped) {
+    told = true;
+    fill_totals(state_.at(), totals_);
+    on_.dropped(totals_);
+  }
   for (size_t s = 0; s < 2; ++s)
     if (std::exchange(streams_[s].tell_closed, false) && on_.closed) {
       told = true;
@@ -165,6 +178,7 @@ void pump::impl::drain(std::function<void(bool)> f) {
     return loop_.post([f = std::move(f), io_open] { f(io_open); });
   }
   drained_ = std::move(f);
+  end_limit();
   for (size_t s = 0; s < 2; ++s)
     if (stream& x = streams_[s]; x.in)
       x.drain_left = static_cast<uint32_t>(std::max(readable(s), 0));
@@ -205,9 +219,25 @@ void pump::impl::end(goal how, std::function<void()> f) {
     retry_.cancel();
     work_ = work::none;
   }
+  end_limit();
   if (goal_ != goal::rest)
     return later();
   loop_.post(std::exchange(ended_, nullptr));
+}
+
+/// Last words do not wait for the rate.
+void pump::impl::end_limit() {
+  if (work_ != work::limited)
+    return;
+  retry_.cancel();
+  work_ = work::none;
+}
+
+void pump::impl::reopen(std::function<void(uint64_t)> f) {
+  if (goal_ != goal::run)
+    return loop_.post([f = std::move(f)] { f(0); });
+  reopened_.push_back(std::move(f));
+  later();
 }
 
 /// For a finish: makes the next unfinished line a record. @returns false if there is none.
@@ -225,6 +255,7 @@ bool pump::impl::flush_next() {
 void pump::impl::come_to_rest() {
   retry_.cancel();
   quiet_.cancel();
+  relief_.cancel();
   bool waits = false;
   for (stream& x : streams_)
     if (x.poll.in_flight()) {
@@ -243,6 +274,8 @@ void pump::impl::come_to_rest() {
       release_blocks();
   }
   const goal how = std::exchange(goal_, goal::rest);
+  for (auto& f : std::exchange(reopened_, {}))
+    loop_.post([f = std::move(f)] { f(0); });
   // Posted: the owner may destroy the pump from there.
   const bool io_open = !totals_.closed[0] || !totals_.closed[1];
   if (auto f = std::exchange(drained_, nullptr); f && how == goal::finish)
@@ -285,6 +318,10 @@ void pump::finish(std::function<void()> f) {
 
 void pump::stop(std::function<void()> f) {
   impl_->end(impl::goal::stop, std::move(f));
+}
+
+void pump::reopen(std::function<void(uint64_t)> f) {
+  impl_->reopen(std::move(f));
 }
 
 log_totals pump::totals() const {

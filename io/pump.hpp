@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,19 +12,37 @@
 
 #include "io/arena.hpp"
 #include "io/log_files.hpp"
+#include "io/log_format.hpp"
 #include "io/loop.hpp"
 #include "io/page_buffer.hpp"
 #include "io/shelf.hpp"
+#include "io/stage.hpp"
 #include "messages/result.hpp"
 
 namespace gantry::io {
 
+/// What happens when a log cannot keep up: the disk refuses or hangs, or the rate is over its
+/// limit.
+enum class log_full : uint8_t {
+  block,       ///< The writer waits.
+  drop_oldest, ///< He does not: what waits longest is given up, whole lines, and counted.
+  drop_newest, ///< He does not: what comes is given up, whole lines, and counted.
+};
+
+/// `block`, `drop-oldest`, `drop-newest`.
+std::optional<log_full> log_full_named(std::string_view name) noexcept;
+
 /// How a process's output is kept: policy, plain data.
 struct log_policy {
-  uint64_t max_file_bytes = 64ull << 20; ///< A new file begins above.
+  log_format format = log_format::json_file;
+  uint64_t max_file_bytes = 64ull << 20; ///< No file is larger, but for a single record that is.
   uint32_t max_files = 10;               ///< The oldest is removed above.
   uint32_t max_line_bytes = 1u << 20;    ///< A longer line is cut into several records.
-  bool drop_when_full = false;           ///< On a full disk: drop and count, else block the writer.
+  nanoseconds max_age{0};                ///< A new file begins when one is older; 0: never.
+  bool pack = false;                     ///< Files that are complete get packed by the owner.
+  log_full when_full = log_full::block;
+  uint64_t rate_bytes = 0;  ///< Of the streams together, a second; 0: no limit. Not for last words.
+  uint64_t burst_bytes = 0; ///< That may come at once; 0: those of one second.
 };
 
 /// Totals of a log.
@@ -33,10 +52,11 @@ struct log_totals {
   std::array<bool, 2> closed{};      ///< End of file seen.
   uint64_t file_seq = 0;
   uint64_t file_offset = 0;
+  nanoseconds limited{0}; ///< So long this pump has waited for its rate.
 };
 
-/// Free and used blocks of the arena's pool, and what the pumps share besides: a scratch
-/// pipe, spare output buffers. Made once per arena, before any pump; the blocks that live
+/// Free and used blocks of the arena's pool, and what the pumps share besides: the stage,
+/// spare output buffers. Made once per arena, before any pump; the blocks that live
 /// log slots hold are claimed by that, and what a crash left in the others is given back.
 /// Outlives the pumps, and ends before the kernel object.
 class block_pool {
@@ -48,6 +68,8 @@ public:
   [[nodiscard]] size_t used() const noexcept { return used_; }
   /// Fewer than a quarter of the small ones are free: unfinished lines should leave theirs.
   [[nodiscard]] bool scarce() const noexcept;
+  /// Where every batch goes through. The first pump opens it, if it was not taken before.
+  [[nodiscard]] stage& the_stage() noexcept { return stage_; }
 
 private:
   friend class pump;
@@ -56,19 +78,19 @@ private:
   std::vector<int32_t> free_small_, free_large_;
   std::vector<bool> busy_;
   size_t used_ = 0;
-  std::array<fd, 2> scratch_; ///< A pipe to look into short reads: always empty between uses.
+  stage stage_;
   std::vector<page_buffer> spare_;
   std::array<uint64_t, 64> random_{}; ///< From the kernel, for nonces.
   size_t random_used_ = random_.size();
 };
 
-/// Moves the output of one process into its log, byte-exact across `kill -9`. Reads only
-/// what FIONREAD promises, under a nonce in an arena block; formats as Docker's json-file
-/// records, a pure function of bytes and arrival time; writes with pwrite at the recorded
-/// offset; then changes the position in one store. One batch at a time.
+/// Moves the output of one process into its log, byte-exact across `kill -9`. Takes each batch
+/// through the stage into an arena block; makes records of it, a pure function of bytes and
+/// arrival time; writes with pwrite at the recorded offset; then changes the position in one
+/// store. One batch at a time.
 ///
-/// Cost per batch at rest: poll, FIONREAD, read, one pwrite on a worker; no allocation but
-/// the output buffer, which lives only while a batch is in flight.
+/// Cost per batch at rest: poll, FIONREAD, splice, read, one pwrite on a worker (two in the raw
+/// format); no allocation but the output buffer, which lives only while a batch is in flight.
 class pump {
 public:
   /// What the owner hears of, on the loop, never from inside a call of his own.
@@ -81,6 +103,10 @@ public:
     /// Bytes as they come, before they are logged: `offset` counts the stream's bytes. The
     /// span dies with the call.
     std::function<void(int stream, uint64_t offset, std::span<const char> bytes)> came;
+    /// Files below this number are complete.
+    std::function<void(uint64_t file_seq)> rotated;
+    /// Bytes were given up by the policy: the totals have their number.
+    std::function<void(const log_totals&)> dropped;
   };
 
   pump(loop& l, shelf& keeper, block_pool& pool, log_policy policy);
@@ -95,8 +121,7 @@ public:
   ///            an empty one counts as closed.
   result<void> begin(uint64_t serial, std::string dir, std::array<fd, 2> fds, events on);
 
-  /// Takes over the slot of this serial after a crash: finishes or drops the batch that was
-  /// under way (synchronously: for the start only), then goes on.
+  /// Takes over the slot of this serial after a crash, and goes on where the log stood.
   result<void> resume(uint64_t serial, std::string dir, std::array<fd, 2> fds, events on);
 
   /// Drains what is in the pipes now: calls `f` when both streams gave end of file or
@@ -109,6 +134,10 @@ public:
 
   /// Only waits for the ops in flight and leaves the slot as it is, for a resume.
   void stop(std::function<void()> f);
+
+  /// Goes on in a new file: nothing more is written into the present one, whatever its name is
+  /// now. `f` gets the new file's number, when that is so; 0 when the log is at its end.
+  void reopen(std::function<void(uint64_t file_seq)> f);
 
   [[nodiscard]] log_totals totals() const;
 

@@ -14,6 +14,8 @@ constexpr uint32_t largest_pipe = 1u << 20;
 /// An unfinished line of up to so many bytes is moved to the front of its block before a
 /// read: copying it costs less than touching memory that no cache holds.
 constexpr uint32_t cheap_move = 4096;
+/// A batch has room for so many bytes at least, if it wants them.
+constexpr uint32_t least_room = 16;
 constexpr nanoseconds memory_pause = std::chrono::milliseconds(50);
 
 void batch_step() {
@@ -36,14 +38,14 @@ void touch_pages(char* from, size_t bytes) noexcept {
 
 /// Where `wanted` bytes (or some of them) can go behind the unfinished line. Nothing of
 /// what the position names is overwritten before the position has changed. No block: there
-/// is no memory. Else there is room for `wanted` or for a nonce at least.
+/// is no memory. Else there is room for `wanted`, or for some of it.
 pump::impl::landing pump::impl::find_landing(size_t s, uint32_t wanted) {
   const log_position& p = state_.at();
   const arena_shape& shape = arena_.header().shape;
   const uint32_t tail = p.tail[s];
   const uint32_t head = p.head[s];
   const auto fresh = [this, tail](bool large, uint32_t size) {
-    const bool fits = tail + nonce_bytes <= size;
+    const bool fits = tail + least_room <= size;
     const int32_t block = fits ? pool_.take(large) : -1;
     return block < 0 ? landing{} : landing{block, 0, size - tail};
   };
@@ -59,10 +61,10 @@ pump::impl::landing pump::impl::find_landing(size_t s, uint32_t wanted) {
   }
   const auto size = static_cast<uint32_t>(block_of(p, s).size());
   const uint32_t behind = size - head - tail;
-  const bool movable = tail == 0 || head >= tail + nonce_bytes;
+  const bool movable = tail == 0 || head >= tail;
   if (movable && (tail <= cheap_move || behind < wanted))
     return {p.block[s], 0, size - tail};
-  if (behind >= std::min<uint32_t>(wanted, nonce_bytes))
+  if (behind >= std::min(wanted, least_room))
     return {p.block[s], head, behind};
   if (const landing x = head > 0 ? fresh_small() : landing{}; x.block >= 0)
     return x;
@@ -73,6 +75,8 @@ pump::impl::landing pump::impl::find_landing(size_t s, uint32_t wanted) {
 /// `advance` again; else the stream is being watched.
 bool pump::impl::read_stream(size_t s) {
   stream& x = streams_[s];
+  if (x.in && !is_terminal(s) && !open_stage())
+    return false;
   const int there = x.in ? readable(s) : 0;
   if (there > 0) {
     const auto most = static_cast<uint32_t>(std::min<size_t>(loop_.policy().pump_bytes, INT32_MAX));
@@ -89,19 +93,10 @@ bool pump::impl::read_stream(size_t s) {
   return false;
 }
 
-/// Reads a batch of at most `wanted` bytes, of which the pipe has that many, and begins to
+/// Takes a batch of at most `wanted` bytes, of which the pipe has that many, and begins to
 /// write the records that it completes. The order is the whole point: first the intent is
 /// true, then the bytes move, then it is true that they have.
 bool pump::impl::read_batch(size_t s, uint32_t wanted) {
-  stream& x = streams_[s];
-  char ahead[nonce_bytes] = {};
-  if (wanted < nonce_bytes && !is_terminal(s)) { // There a byte that is no UTF-8 must do.
-    wanted = look_ahead(s, wanted, ahead);
-    if (wanted == 0) { // Somebody else reads this pipe as well.
-      watch(s);
-      return false;
-    }
-  }
   const landing where = find_landing(s, wanted);
   if (where.block < 0) {
     if (state_.at().tail[s] != 0) { // The line cannot grow: what there is becomes a record.
@@ -109,75 +104,102 @@ bool pump::impl::read_batch(size_t s, uint32_t wanted) {
       later();
       return true;
     }
-    if (!retry_.armed())
-      retry_.start(memory_pause, [this] { later(); });
+    try_later();
     return false;
   }
-  const std::span<char> to = intend(s, where, std::min(wanted, where.room), ahead);
-  touch_pages(to.data(), to.size());
-  batch_step();
-  const ssize_t got = loop_.sys().read(x.in.get(), to);
-  batch_step();
-  // Fewer than promised: the container reads its own pipe, or writes packets into it.
-  log_position next = state_.at();
-  const uint32_t before = next.tail[s];
-  next.batch_bytes = 0;
-  next.tail[s] += got > 0 ? static_cast<uint32_t>(got) : 0;
-  state_.become(next);
-  touch();
-  if (got > 0 && on_.came)
-    on_.came(static_cast<int>(s), next.bytes[s] + next.dropped[s] + before,
-             to.first(static_cast<size_t>(got)));
-  x.drain_left -= std::min(x.drain_left, got > 0 ? static_cast<uint32_t>(got) : x.drain_left);
-  unformatted_ = true;
+  take_batch(s, where, wanted);
   if (write_records())
     return true;
   watch(s);
   return false;
 }
 
-/// Makes the intent to read true: where, how many, and what lies there before.
-/// @returns the place to read into.
-std::span<char> pump::impl::intend(size_t s, const landing& where, uint32_t count,
-                                   const char (&ahead)[nonce_bytes]) {
+void pump::impl::take_batch(size_t s, const landing& where, uint32_t wanted) {
+  stream& x = streams_[s];
+  const uint32_t before = state_.at().tail[s];
+  intend(s, where, std::min(wanted, where.room));
+  // Fewer than promised: the container reads its own pipe, or writes packets into it.
+  const uint32_t got =
+    is_terminal(s) ? read_terminal(s) : pool_.stage_.move(arena_, state_, x.in.get());
+  touch();
+  const log_position& p = state_.at();
+  if (got > 0 && on_.came)
+    on_.came(static_cast<int>(s), p.bytes[s] + p.dropped[s] + before,
+             block_of(p, s).subspan(p.head[s] + before, got));
+  x.drain_left -= std::min(x.drain_left, got);
+  unformatted_ = true;
+  skip_line(s);
+}
+
+/// Reads the batch that is intended. The nonce tells afterwards whether that has happened.
+uint32_t pump::impl::read_terminal(size_t s) {
+  log_position next = state_.at();
+  char* const to = block_of(next, s).data() + next.head[s] + next.tail[s];
+  touch_pages(to, next.batch_bytes);
+  batch_step();
+  const ssize_t got = loop_.sys().read(streams_[s].in.get(), {to, next.batch_bytes});
+  batch_step();
+  next.batch_bytes = next.by_nonce = 0;
+  next.tail[s] += got > 0 ? static_cast<uint32_t>(got) : 0;
+  state_.become(next);
+  return got > 0 ? static_cast<uint32_t>(got) : 0;
+}
+
+/// Gives up what a batch begins with, if that is the rest of a line that was given up.
+void pump::impl::skip_line(size_t s) {
+  log_position next = state_.at();
+  if (next.skip[s] != 2)
+    return;
+  size_t gone = 0;
+  if (next.tail[s] != 0) {
+    const std::string_view batch(block_of(next, s).data() + next.head[s], next.tail[s]);
+    const size_t newline = batch.find('\n');
+    gone = newline == std::string_view::npos ? batch.size() : newline + 1;
+    next.skip[s] = newline == std::string_view::npos ? 1 : 0;
+  } else {
+    next.skip[s] = 1;
+  }
+  next.dropped[s] += gone;
+  next.tail[s] -= static_cast<uint32_t>(gone);
+  next.head[s] = next.tail[s] == 0 ? 0 : next.head[s] + static_cast<uint32_t>(gone);
+  state_.become(next);
+  dropped_ |= gone != 0;
+}
+
+/// Makes the intent to take a batch true: where, and how many at most.
+void pump::impl::intend(size_t s, const landing& where, uint32_t count) {
   log_position next = state_.at();
   const int32_t old_block = next.block[s];
   const uint32_t tail = next.tail[s];
   char* const to = arena_.block(where.block).data() + where.head;
   if (tail != 0 && (old_block != where.block || next.head[s] != where.head))
     std::memcpy(to, block_of(next, s).data() + next.head[s], tail);
-  if (count >= nonce_bytes)
-    next_nonce(next.nonce);
-  else // Every byte that will come differs from what lies there.
-    for (size_t i = 0; i < nonce_bytes; ++i)
-      reinterpret_cast<char*>(next.nonce)[i] = static_cast<char>(~ahead[i]);
-  std::memcpy(to + tail, next.nonce, std::min<size_t>(count, nonce_bytes));
   next.block[s] = where.block;
   next.head[s] = where.head;
   next.batch_bytes = count;
+  next.staged = 0;
+  if (next.skip[s] == 1 && tail == 0)
+    next.skip[s] = 2;
   next.batch_stream = static_cast<uint8_t>(s);
   next.time_ns = loop_.sys().realtime().count();
-  batch_step();
+  if (is_terminal(s)) {
+    next.by_nonce = 1;
+    if (count >= nonce_bytes)
+      next_nonce(next.nonce);
+    else // A byte that is no UTF-8 must do.
+      std::memset(next.nonce, 0xff, nonce_bytes);
+    std::memcpy(to + tail, next.nonce, std::min<size_t>(count, nonce_bytes));
+    batch_step();
+  }
   state_.become(next);
   if (old_block >= 0 && old_block != where.block)
     pool_.give(old_block);
-  return {to + tail, count};
 }
 
-/// Looks at the next bytes of a pipe without taking them.
-uint32_t pump::impl::look_ahead(size_t s, uint32_t count, char (&ahead)[nonce_bytes]) {
-  kernel& k = loop_.sys();
-  const ssize_t copied = k.tee(streams_[s].in.get(), pool_.scratch_[1].get(), count);
-  if (copied <= 0)
-    return 0;
-  uint32_t seen = 0;
-  while (seen < static_cast<uint32_t>(copied)) {
-    const size_t left = static_cast<size_t>(copied) - seen;
-    const ssize_t got = k.read(pool_.scratch_[0].get(), {ahead + seen, left});
-    GANTRY_CHECK(got > 0); // They are in a pipe that nobody else has.
-    seen += static_cast<uint32_t>(got);
-  }
-  return seen;
+/// Looks again in a while: something was not to be had.
+void pump::impl::try_later() {
+  if (!retry_.armed())
+    retry_.start(memory_pause, [this] { later(); });
 }
 
 void pump::impl::next_nonce(uint64_t (&nonce)[2]) {
@@ -196,19 +218,19 @@ int pump::impl::readable(size_t s) {
   return is_terminal(s) ? sys.terminal_readable(number) : sys.readable(number);
 }
 
-/// Whether an empty pipe has no writer any more. (A read would tell, too, but could take a
-/// byte that came in this moment.)
+/// Whether an empty pipe has no writer any more.
 bool pump::impl::at_end(size_t s) {
-  if (!streams_[s].in)
-    return true;
-  if (is_terminal(s))
+  if (streams_[s].in && is_terminal(s))
     return readable(s) == -EIO;
-  const ssize_t copied = loop_.sys().tee(streams_[s].in.get(), pool_.scratch_[1].get(), 1);
-  if (copied > 0) {
-    char ignored = 0;
-    GANTRY_CHECK(loop_.sys().read(pool_.scratch_[0].get(), {&ignored, 1}) == 1);
-  }
-  return copied == 0;
+  return !streams_[s].in || (open_stage() && pool_.stage_.at_end(streams_[s].in.get()));
+}
+
+/// The way into the arena. Without it nothing is read, and the writers wait.
+bool pump::impl::open_stage() {
+  if (pool_.stage_.open(loop_.sys(), keeper_))
+    return true;
+  try_later();
+  return false;
 }
 
 /// Makes the unfinished line a record. `write_records` does it next.
@@ -254,11 +276,8 @@ void pump::impl::watch(size_t s) {
     stream& y = streams_[s];
     if (std::exchange(y.shut, false))
       y.in.reset();
-    if (res < 0 && goal_ == goal::run) { // No memory, or the like.
-      if (!retry_.armed())
-        retry_.start(memory_pause, [this] { later(); });
-      return;
-    }
+    if (res < 0 && goal_ == goal::run) // No memory, or the like.
+      return try_later();
     y.hung_up = res > 0 && (res & POLLHUP) != 0;
     advance();
   });

@@ -1,10 +1,11 @@
 #pragma once
 
-#include "io/json_log.hpp"
 #include "io/log_output.hpp"
+#include "io/log_records.hpp"
 #include "io/log_state.hpp"
 #include "io/poll.hpp"
 #include "io/pump.hpp"
+#include "io/raw_log.hpp"
 
 namespace gantry::io {
 
@@ -31,7 +32,7 @@ struct pump::impl {
   };
 
   enum class goal : uint8_t { run, finish, stop, rest };
-  enum class work : uint8_t { none, write, retry };
+  enum class work : uint8_t { none, write, retry, limited };
 
   impl(loop& l, shelf& keeper, block_pool& pool, log_policy policy);
   ~impl();
@@ -39,10 +40,12 @@ struct pump::impl {
   // -- pump.cpp: life ---------------------------------------------------------------
   result<void> begin(uint64_t serial, std::string dir, std::array<fd, 2> fds, events on);
   result<void> resume(uint64_t serial, std::string dir, std::array<fd, 2> fds, events on);
-  result<void> open_scratch();
+  bool open_stage();
   void adopt(std::string dir, std::array<fd, 2> fds, events on);
   void drain(std::function<void(bool)> f);
   void end(goal how, std::function<void()> f);
+  void end_limit();
+  void reopen(std::function<void(uint64_t)> f);
   void later(); ///< `advance` from a turn of the loop.
   void advance();
   bool report();
@@ -60,10 +63,12 @@ struct pump::impl {
   landing find_landing(size_t s, uint32_t wanted);
   bool read_stream(size_t s);
   bool read_batch(size_t s, uint32_t wanted);
-  std::span<char> intend(size_t s, const landing& where, uint32_t count,
-                         const char (&ahead)[nonce_bytes]);
-  uint32_t look_ahead(size_t s, uint32_t count, char (&ahead)[nonce_bytes]);
+  void take_batch(size_t s, const landing& where, uint32_t wanted);
+  void skip_line(size_t s);
+  void intend(size_t s, const landing& where, uint32_t count);
+  void try_later();
   void next_nonce(uint64_t (&nonce)[2]);
+  uint32_t read_terminal(size_t s);
   int readable(size_t s);
   bool at_end(size_t s);
   void flush(size_t s);
@@ -74,15 +79,29 @@ struct pump::impl {
 
   // -- pump_write.cpp: from the arena into the files ----------------------------------------
   bool write_records();
+  bool write_lines();
+  bool write_raw();
+  bool make_records();
+  bool new_file_due() const;
+  bool begin_file();
   void rotate();
   void written(int32_t res);
   void commit(uint64_t file_bytes, bool dropped);
   void refused(int err);
+  void try_again(work why, nanoseconds pause);
   void give_buffer();
   void touch();
   void when_quiet();
   void shrink_stream(size_t s);
   void leave_block(size_t s);
+
+  // -- pump_relief.cpp: when the log cannot keep up -----------------------------------------
+  bool over_rate();
+  void watch_for_relief();
+  void relieve();
+  void relieve_stream(size_t s, uint32_t there);
+  void drop_front(size_t s);
+  void drop_unfinished(size_t s);
 
   [[nodiscard]] std::span<char> block_of(const log_position& p, size_t s) const {
     return arena_.block(p.block[s]);
@@ -91,6 +110,7 @@ struct pump::impl {
   [[nodiscard]] bool open(size_t s) const { return state_.at().closed[s] == 0; }
 
   loop& loop_;
+  shelf& keeper_;
   block_pool& pool_;
   arena arena_;
   log_policy policy_;
@@ -99,15 +119,22 @@ struct pump::impl {
   events on_;
   stream streams_[2];
   page_buffer out_;          ///< Records under way to the file.
-  uint32_t taken_ = 0;       ///< Stream bytes that they hold.
+  uint32_t taken_ = 0;       ///< Stream bytes that they hold …
+  size_t writing_ = 0;       ///< … of this stream.
+  std::array<char, raw_entry_bytes> entry_{}; ///< For the index.
   uint64_t garbage_end_ = 0; ///< A refused write may have left bytes up to here.
   timer retry_;              ///< After a refused write, or without memory.
   timer quiet_;
+  timer relief_;
+  double tokens_ = 0;        ///< Bytes that the rate allows now; below 0: a debt.
+  nanoseconds filled_{0};    ///< When that was reckoned.
+  nanoseconds write_from_{0}; ///< When the write under way began.
   nanoseconds active_{0};    ///< When something was last read or written.
   nanoseconds finish_by_{0}; ///< After it, a finish no longer waits for the disk.
   log_totals totals_;        ///< Kept when the slot is gone.
   std::function<void(bool)> drained_;
   std::function<void()> ended_;
+  std::vector<std::function<void(uint64_t)>> reopened_; ///< Wait for a new file.
   std::shared_ptr<impl*> alive_; ///< What is posted looks here whether we still are.
   uint8_t refusals_ = 0;
   uint8_t turn_ = 0; ///< Which stream is asked first.
@@ -120,6 +147,8 @@ struct pump::impl {
   bool posted_ = false;
   bool blocked_ = false; ///< The owner was told so.
   bool grown_ = false;   ///< The owner has not heard of it yet.
+  bool rotated_ = false; ///< Nor of this,
+  bool dropped_ = false; ///< nor of this.
 };
 
 } // namespace gantry::io

@@ -23,6 +23,7 @@ struct shelf_key {
 namespace shelf_kind {
 inline constexpr uint64_t listener = 1; ///< serial: 1 the bus, 2 fds.sock, …; one fd.
 inline constexpr uint64_t stdio = 2;    ///< serial: process serial; fds as `stdio_note` says.
+inline constexpr uint64_t stage = 16;   ///< serial 1: see io/stage.hpp; read end, write end.
 } // namespace shelf_kind
 
 /// 64 bytes that travel beside the fds and mean nothing to the keeper.

@@ -23,7 +23,13 @@ void put(const log_limits& x, v1::LogOptions* to) {
   to->set_max_file_bytes(x.max_file_bytes);
   to->set_max_files(x.max_files);
   to->set_max_line_bytes(x.max_line_bytes);
-  to->set_drop_when_full(x.drop_when_full);
+  to->set_format(x.format);
+  to->set_when_full(x.when_full);
+  to->set_rate_bytes(x.rate_bytes);
+  to->set_burst_bytes(x.burst_bytes);
+  to->set_max_age_ns(x.max_age_ns);
+  to->set_compress(x.compress);
+  to->set_forward(x.forward);
 }
 
 } // namespace

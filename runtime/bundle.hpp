@@ -24,6 +24,7 @@ struct bundle_request {
   /// without CAP_SYS_RESOURCE cannot raise.
   uint64_t max_open_files = 65536;
   host_things host{}; ///< What the spec names on the host; `prepare_bundle` looks it up.
+  bool on_tmpfs = false; ///< `dir` lies in memory: it is written at once, not through the ring.
 };
 
 /// A bundle that is ready for the runtime.
@@ -63,7 +64,8 @@ nlohmann::json resources_json(const v1::Resources& r);
 result<nlohmann::json> exec_process(const nlohmann::json& config, const v1::ProcessSpec& spec);
 
 /// Reads a client's bundle beneath its directory (openat2), or starts from options; writes
-/// config.json into `req.dir`. Everything through the ring; `f` on the loop.
+/// config.json into `req.dir`. Everything through the ring, but for a `dir` on a tmpfs; `f` on
+/// the loop.
 void prepare_bundle(io::loop& l, bundle_request req,
                     std::function<void(result<prepared_bundle>)> f);
 

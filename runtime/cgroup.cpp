@@ -120,16 +120,26 @@ bool cgroup::populated() const {
   std::string text;
   if (auto unified = unified_dir(); !unified.empty()) {
     int rc = kernel_.read_small(unified + "/cgroup.events", text);
-    if (rc >= 0 && value_of(text, "populated") != 0)
-      return true;
+    if (rc >= 0)
+      return value_of(text, "populated") != 0;
     if (host_.mode == cgroup_mode::v2)
       return false;
   }
-  // A hybrid host has each process in every hierarchy; somebody may have moved it in one.
+  return !strays().empty();
+}
+
+/// A hybrid host has each process in every hierarchy; somebody may have moved it in one.
+std::vector<int32_t> cgroup::strays() const {
+  std::vector<int32_t> out;
+  if (host_.mode == cgroup_mode::v2)
+    return out;
   for (std::string_view controller : {"freezer", "pids", "memory"})
-    if (auto at = dir(controller); !at.empty() && !pids_below(at).empty())
-      return true;
-  return false;
+    if (auto at = dir(controller); !at.empty())
+      for (int32_t pid : pids_below(at))
+        out.push_back(pid);
+  std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
 }
 
 result<void> cgroup::freeze() {
@@ -223,6 +233,13 @@ bool cgroup::remove_in(const std::string& mount) {
     clean = clean && (rc >= 0 || is_gone(rc));
   }
   return clean;
+}
+
+result<void> cgroup::kill_strays() {
+  int worst = 0;
+  for (int32_t pid : strays())
+    worst = std::min(worst, signal_one(pid));
+  return worst == 0 ? result<void>{} : from_errno(-worst, "kill the processes of", path_);
 }
 
 bool cgroup::remove() {

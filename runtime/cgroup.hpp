@@ -86,7 +86,9 @@ public:
 
   [[nodiscard]] result<v1::Stats> stats(bool raw) const;
   [[nodiscard]] std::vector<int32_t> pids() const; ///< Of the whole subtree.
-  [[nodiscard]] bool populated() const;            ///< Any process in the subtree.
+  /// Any process in the subtree, as the unified directory says; where there is none, the
+  /// others are walked. Who was moved by hand into one hierarchy only is a stray: see below.
+  [[nodiscard]] bool populated() const;
   /// @param known Kills that are known: where there are no more, nothing else is looked at.
   [[nodiscard]] oom_counters oom(std::optional<uint64_t> known = {}) const;
 
@@ -99,6 +101,10 @@ public:
   /// freeze, signal each by pidfd, thaw. A frozen v1 group is thawed so that it dies.
   result<void> kill_all();
 
+  /// SIGKILL to whoever is in a v1 directory of it, wherever else it was moved. For a group that
+  /// is not populated and cannot be removed.
+  result<void> kill_strays();
+
   /// Removes the empty directories in every hierarchy, deepest first, and the parents below
   /// the hierarchy's root when they are empty (and not pinned: see `cgroup_pin`). What is
   /// populated stays (EBUSY); if that is the container's own, false: try again later.
@@ -109,6 +115,7 @@ private:
   [[nodiscard]] std::string unified_dir() const;
   [[nodiscard]] std::string home() const; ///< A directory that holds the processes, or empty.
   [[nodiscard]] std::vector<int32_t> pids_below(const std::string& top) const;
+  [[nodiscard]] std::vector<int32_t> strays() const;
   result<void> set_frozen(bool wanted);
   void thaw_if_needed();
   int signal_one(int32_t pid);

@@ -3,6 +3,8 @@
 #include <charconv>
 #include <climits>
 
+#include "io/log_records.hpp"
+#include "io/pump.hpp"
 #include "runtime/bundle.hpp"
 #include "runtime/check_words.hpp"
 #include "runtime/foreign_text.hpp"
@@ -65,6 +67,24 @@ result<void> check_log(const v1::LogOptions& log) {
   uint32_t line = log.max_line_bytes();
   if (line != 0 && (line < 64 || line > (1u << 20)))
     return bad("log.max_line_bytes", std::to_string(line), "use 64 to 1048576 (1 MiB)");
+  if (!log.format().empty() && !io::log_format_named(log.format()))
+    return bad("log.format", shown(log.format()), "use json-file, cri or raw");
+  if (!log.when_full().empty() && !io::log_full_named(log.when_full()))
+    return bad("log.when_full", shown(log.when_full()), "use block, drop-oldest or drop-newest");
+  if (log.max_age_ns() < 0 || (log.max_age_ns() != 0 && log.max_age_ns() < 1'000'000'000))
+    return bad("log.max_age_ns", std::to_string(log.max_age_ns()), "use one second or more");
+  if (log.rate_bytes() != 0 && (log.rate_bytes() < 1024 || log.rate_bytes() > (1ull << 40)))
+    return bad("log.rate_bytes", std::to_string(log.rate_bytes()), "use 1024 to 1099511627776");
+  if (const auto& to = log.forward(); !to.empty()) {
+    const auto name = to.substr(0, to.find(':'));
+    const auto path = name.size() == to.size() ? "/" : to.substr(name.size() + 1);
+    if ((name != "journald" && name != "syslog") || !path.starts_with('/') || path.size() > 107 ||
+        !is_clean_text(path))
+      return bad("log.forward", shown(to),
+                 "use journald or syslog, with :/PATH behind it for a socket elsewhere");
+  }
+  if (log.burst_bytes() != 0 && log.rate_bytes() == 0)
+    return bad("log.burst_bytes", std::to_string(log.burst_bytes()), "give log.rate_bytes, too");
   return {};
 }
 

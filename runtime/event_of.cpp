@@ -49,6 +49,12 @@ std::string_view type_of(const Record& r) {
     return r.log_blocked().blocked() ? "log-blocked" : "log-unblocked";
   case Record::kOutputGap:
     return "output-gap";
+  case Record::kLogGap:
+    return "log-gap";
+  case Record::kLogDropped:
+    return "log-dropped";
+  case Record::kLogReopened:
+    return "log-reopened";
   case Record::kSupervisorStarted:
     return "supervisor-started";
   case Record::kSupervisorStopping:
@@ -116,6 +122,21 @@ void put_gap(v1::Event& e, const journal::Gap& g) {
   put(e, "reason", g.reason());
 }
 
+/// What happened to a log.
+void put_log(v1::Event& e, const Record& r) {
+  if (r.has_log_blocked())
+    e.set_message(r.log_blocked().message());
+  if (r.has_log_gap())
+    e.set_message(r.log_gap().message());
+  if (r.has_log_dropped()) {
+    e.set_message("the log could not keep up and gave bytes up, as its options say");
+    put_number(e, "stdout_dropped", r.log_dropped().stdout_bytes());
+    put_number(e, "stderr_dropped", r.log_dropped().stderr_bytes());
+  }
+  if (r.has_log_reopened())
+    put_number(e, "file", r.log_reopened().file());
+}
+
 /// What a type has beyond the common fields.
 void put_body(v1::Event& e, const Record& r) {
   switch (r.body_case()) {
@@ -164,8 +185,10 @@ void put_body(v1::Event& e, const Record& r) {
     put(e, "name", r.checkpoint_removed().name());
     break;
   case Record::kLogBlocked:
-    e.set_message(r.log_blocked().message());
-    break;
+  case Record::kLogGap:
+  case Record::kLogDropped:
+  case Record::kLogReopened:
+    return put_log(e, r);
   case Record::kOutputGap:
     e.set_message(r.output_gap().reason());
     put_number(e, "at_most_bytes", r.output_gap().at_most_bytes());

@@ -122,7 +122,33 @@ private:
     look_for(config_["root"]["path"].get<std::string>(), "rootfs", &preparation::make_dir);
   }
 
-  void make_dir() { make_dir_at(req_.dir); }
+  void make_dir() { req_.on_tmpfs ? finish(write_at_once()) : make_dir_at(req_.dir); }
+
+  result<prepared_bundle> write_at_once() {
+    auto& sys = loop_.sys();
+    std::vector<std::string> missing{req_.dir};
+    while (!missing.empty()) {
+      const auto dir = missing.back();
+      const int rc = sys.mkdir(dir, 0700);
+      const size_t slash = dir.rfind('/');
+      if (rc == -ENOENT && slash != std::string::npos && slash > 0 && ++steps_ < max_steps) {
+        missing.push_back(dir.substr(0, slash));
+        continue;
+      }
+      if (rc < 0 && rc != -EEXIST)
+        return from_errno(-rc, "make the directory", dir);
+      missing.pop_back();
+    }
+    // As with write_file: what a crash leaves is the whole file, or none of that name.
+    const auto path = req_.dir + "/config.json";
+    const auto temp = path + ".tmp";
+    const auto text = config_text(config_, req_.spec.bundle().empty());
+    if (const int rc = sys.create_small(temp, text, 0600); rc < 0)
+      return from_errno(-rc, "write", temp);
+    if (const int rc = sys.rename(temp, path); rc < 0)
+      return from_errno(-rc, "rename", temp);
+    return prepared();
+  }
 
   /// mkdir -p, from the end: the parents are there but for the first container.
   void make_dir_at(const std::string& dir) {

@@ -1,8 +1,15 @@
+#include <algorithm>
+#include <initializer_list>
+
 #include "apps/gantry/reader.hpp"
 
 namespace gantry::cli {
 
 namespace {
+
+bool one_of(std::string_view text, std::initializer_list<std::string_view> words) {
+  return std::find(words.begin(), words.end(), text) != words.end();
+}
 
 void take_log_option(reader& in, const std::string& key, const std::string& value,
                      v1::LogOptions& to) {
@@ -17,12 +24,36 @@ void take_log_option(reader& in, const std::string& key, const std::string& valu
     in.take("--log-opt max-line", value, parse_size, [&to](int64_t n) {
       to.set_max_line_bytes(static_cast<uint32_t>(std::min<int64_t>(n, UINT32_MAX)));
     });
-  else if (key == "when-full" && (value == "drop" || value == "block"))
-    to.set_drop_when_full(value == "drop");
+  else if (key == "max-age")
+    in.take("--log-opt max-age", value, parse_duration,
+            [&to](int64_t n) { to.set_max_age_ns(n); });
+  else if (key == "rate")
+    in.take("--log-opt rate", value, parse_size,
+            [&to](int64_t n) { to.set_rate_bytes(static_cast<uint64_t>(n)); });
+  else if (key == "burst")
+    in.take("--log-opt burst", value, parse_size,
+            [&to](int64_t n) { to.set_burst_bytes(static_cast<uint64_t>(n)); });
+  else if (key == "when-full" && one_of(value, {"block", "drop-oldest", "drop-newest"}))
+    to.set_when_full(value);
+  else if (key == "mode" && one_of(value, {"blocking", "non-blocking"})) // Docker's word for it.
+    to.set_when_full(value == "blocking" ? "block" : "drop-newest");
+  else if (key == "forward")
+    to.set_forward(value);
+  else if (key == "compress" && one_of(value, {"true", "false"}))
+    to.set_compress(value == "true");
   else
     in.fail("--log-opt",
             {ec::invalid_argument, "\"" + printable(key + "=" + value) + "\" is unknown",
-             "max-size=64m, max-file=10, max-line=1m, when-full=block|drop"});
+             "max-size=64m, max-file=10, max-line=1m, max-age=24h, compress=true, rate=1m, "
+             "burst=4m, when-full=block|drop-oldest|drop-newest, forward=journald|syslog[:/PATH]"});
+}
+
+void take_log_driver(reader& in, const std::string& name, v1::LogOptions& to) {
+  if (name.empty() || one_of(name, {"json-file", "cri", "raw"}))
+    to.set_format(name);
+  else
+    in.fail("--log-driver", {ec::invalid_argument, "\"" + printable(name) + "\" is unknown",
+                             "use json-file, cri or raw"});
 }
 
 void take_log_options(reader& in, const std::vector<std::string>& texts, v1::LogOptions& to) {
@@ -80,6 +111,7 @@ void take_spec(reader& in, options& to) {
   in.take("--stop-timeout", parse_duration, [&spec](int64_t ns) { spec.set_stop_timeout_ns(ns); });
   take_limits(in, *spec.mutable_resources());
   take_isolation(in, spec);
+  take_log_driver(in, line.text("--log-driver"), *spec.mutable_log());
   take_log_options(in, line.list("--log-opt"), *spec.mutable_log());
 }
 
@@ -95,6 +127,7 @@ void take_process(reader& in, options& to) {
   spec.set_user(line.text("--user"));
   spec.set_with_stdin(line.flag("--interactive"));
   spec.set_terminal(line.flag("--tty"));
+  take_log_driver(in, line.text("--log-driver"), *spec.mutable_log());
   take_log_options(in, line.list("--log-opt"), *spec.mutable_log());
 }
 

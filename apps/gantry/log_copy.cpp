@@ -35,6 +35,8 @@ void log_copy::message(std::string_view bytes) {
   }
   if (chunk.missing_files() > 0)
     put_gap(chunk.missing_files());
+  if (!chunk.notice().empty())
+    put_notice(chunk);
   if (chunk.data().empty())
     return;
   if (form_.json)
@@ -70,6 +72,23 @@ void log_copy::put_gap(uint64_t files) {
   text += "gantry: " + std::to_string(files) +
           " log files were rotated away before they were read: output is missing here\n";
   err_.put(std::move(text));
+  at_line_start_[1] = true;
+}
+
+void log_copy::put_notice(const v1::LogChunk& chunk) {
+  if (form_.json) {
+    json_object o;
+    o.text("notice", chunk.notice()).number("dropped", chunk.dropped());
+    return out_.put(o.text("message", chunk.message()).done() + "\n");
+  }
+  std::string text;
+  if (chunk.notice() == "dropped")
+    text = std::to_string(chunk.dropped()) + " bytes were given up: the log could not keep up";
+  else if (!chunk.message().empty())
+    text = chunk.message();
+  if (text.empty())
+    return; // A new file: nothing that a reader of the text must know.
+  err_.put((at_line_start_[1] ? "gantry: " : "\ngantry: ") + text + "\n");
   at_line_start_[1] = true;
 }
 

@@ -32,6 +32,7 @@ public:
 private:
   void put_plain(v1::LogChunk& chunk);
   void put_gap(uint64_t files);
+  void put_notice(const v1::LogChunk& chunk);
   void put_json(const v1::LogChunk& chunk);
 
   v1::ReadLogRequest request_;

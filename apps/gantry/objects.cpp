@@ -24,6 +24,8 @@ void add_exit(json_object& o, const v1::Exit& x) {
     o.text("oom_level", x.oom_level());
   o.number("stdout_bytes", x.stdout_bytes())
     .number("stderr_bytes", x.stderr_bytes())
+    .number("stdout_dropped", x.stdout_dropped())
+    .number("stderr_dropped", x.stderr_dropped())
     .flag("io_open", x.io_open())
     .flag("status_unknown", x.status_unknown())
     .time("exited_at", x.exited_at_ns());
@@ -47,6 +49,7 @@ void add_container(json_object& o, const v1::Container& c) {
   else
     o.null("exit");
   o.number("execs", c.execs()).text("runtime", c.runtime());
+  o.number("log_dropped", c.log_dropped());
   if (c.stuck().empty())
     o.null("stuck");
   else
@@ -72,6 +75,14 @@ std::string process_json(const v1::Process& p) {
     o.raw("exit", to_json(p.exit()));
   else
     o.null("exit");
+  o.raw("log", json_object()
+                 .number("stdout_bytes", p.log().stdout_bytes())
+                 .number("stderr_bytes", p.log().stderr_bytes())
+                 .number("stdout_dropped", p.log().stdout_dropped())
+                 .number("stderr_dropped", p.log().stderr_dropped())
+                 .number("file", p.log().file())
+                 .number("limited_ns", p.log().limited_ns())
+                 .done());
   return o.number("serial", p.serial()).done();
 }
 

@@ -47,8 +47,11 @@ constexpr std::array rows{
   option_row{"--detach-keys", "KEYS", "run exec attach", plain,
              "Keys that leave it running (default ctrl-p,ctrl-q)"},
   option_row{"--log-opt", "K=V", process, plain,
-             "max-size=64m, max-file=10, max-line=1m, when-full=block|drop; or several, with "
-             "commas"},
+             "max-size=64m, max-file=10, max-line=1m, max-age=24h, compress=true, rate=1m, "
+             "burst=4m, when-full=block|drop-oldest|drop-newest, forward=journald|syslog[:/PATH]; "
+             "or several, with commas"},
+  option_row{"--log-driver", "FORMAT", process, plain,
+             "How the log is kept: json-file (default), cri, raw"},
   // What it sees and may do.
   option_row{"-v,--volume", "DIR:DIR[:ro]", make, sight, "Bind a directory or file of the host"},
   option_row{"--mount", "K=V,...", make, sight,

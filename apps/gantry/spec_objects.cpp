@@ -38,7 +38,13 @@ std::string log_json(const v1::LogOptions& l) {
     .number("max_file_bytes", l.max_file_bytes())
     .number("max_files", l.max_files())
     .number("max_line_bytes", l.max_line_bytes())
-    .flag("drop_when_full", l.drop_when_full())
+    .text("when_full", l.when_full())
+    .text("format", l.format())
+    .number("rate_bytes", l.rate_bytes())
+    .number("burst_bytes", l.burst_bytes())
+    .number("max_age_ns", l.max_age_ns())
+    .flag("compress", l.compress())
+    .text("forward", l.forward())
     .done();
 }
 

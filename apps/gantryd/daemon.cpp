@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <csignal>
+#include <linux/magic.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "io/keeper_shelf.hpp"
@@ -26,14 +28,30 @@ constexpr io::shelf_key fds_listener{io::shelf_kind::listener, 2};
 constexpr auto bus_grace = std::chrono::seconds(2);
 constexpr auto longest_turn = std::chrono::seconds(10);
 
-/// All descriptors that we may have, we want: a container takes a few.
-uint32_t raise_fd_limit() {
+/// All descriptors that we may have, we want: a container takes a few. Our children get what we
+/// were started with.
+uint32_t raise_fd_limit(io::linux_kernel& k) {
   rlimit limit{};
   ::getrlimit(RLIMIT_NOFILE, &limit);
+  k.limit_children(limit);
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
   ::getrlimit(RLIMIT_NOFILE, &limit);
   return uint32_t(std::min<rlim_t>(limit.rlim_cur, 1u << 20));
+}
+
+/// A runtime that cannot be executed is told of now, not at the first container.
+result<void> check_program(const std::string& path) {
+  struct stat seen{};
+  if (::stat(path.c_str(), &seen) != 0)
+    return from_errno(errno, "look at the runtime", path);
+  if (!S_ISREG(seen.st_mode))
+    return error{ec::invalid_argument, "runtime \"" + path + "\": is not a file",
+                 "name the program itself, such as /usr/sbin/runc"};
+  if (::access(path.c_str(), X_OK) != 0)
+    return error{ec::permission_denied, "runtime \"" + path + "\": is not executable",
+                 "chmod +x " + path + ", or name another with --runtime"};
+  return {};
 }
 
 } // namespace
@@ -148,12 +166,17 @@ result<void> daemon::start(const io::launched& how) {
   if (!cgroups)
     return std::move(cgroups).why();
   cgroups_ = std::move(*cgroups);
-  options_.supervisor.fd_limit = raise_fd_limit();
+  options_.supervisor.fd_limit = raise_fd_limit(*kernel_);
   auto runtime = runtime::find_runtime(*kernel_, options_.supervisor.runtime,
                                        cgroups_.mode == runtime::cgroup_mode::v2);
   if (!runtime)
     return std::move(runtime).why();
+  if (auto usable = check_program(*runtime); !usable)
+    return usable;
   options_.supervisor.runtime = *runtime;
+  struct statfs on {};
+  options_.supervisor.state_on_tmpfs =
+    ::statfs(options_.supervisor.state_dir.c_str(), &on) == 0 && on.f_type == TMPFS_MAGIC;
   auto host = actors::supervisor_host::make(*loop_, *shelf_, cgroups_, options_.supervisor,
                                             options_.engine);
   if (!host)

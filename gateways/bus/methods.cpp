@@ -138,6 +138,7 @@ constexpr std::array methods{
          unary<v1::GetProcessFdRequest, v1::GetProcessFdReply>},
   method{"/gantry.v1.Events/Follow", right::read, follow_events},
   method{"/gantry.v1.Logs/Read", right::read, read_log},
+  method{"/gantry.v1.Logs/Reopen", right::operate, unary<v1::ReopenLogRequest, v1::ReopenLogReply>},
   method{"/grpc.health.v1.Health/Check", right::read, health_check},
   method{"/grpc.health.v1.Health/Watch", right::read, health_watch},
   method{"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", right::read, nullptr,

@@ -55,7 +55,13 @@ struct log_limits {
   uint64_t max_file_bytes = 0;
   uint32_t max_files = 0;
   uint32_t max_line_bytes = 0;
-  bool drop_when_full = false; ///< False: a full disk blocks the writer.
+  std::string format{};     ///< json-file (default), cri, raw.
+  std::string when_full{};  ///< block (default), drop-oldest, drop-newest.
+  uint64_t rate_bytes = 0;  ///< A second; 0: no limit.
+  uint64_t burst_bytes = 0; ///< That may come at once; 0: those of one second.
+  int64_t max_age_ns = 0;   ///< A new file begins when one is older; 0: never.
+  bool compress = false;    ///< Complete files are packed with zstd.
+  std::string forward{};    ///< journald or syslog, with :/PATH for a socket elsewhere.
 };
 
 /// What a container is. Either a bundle or a root filesystem.

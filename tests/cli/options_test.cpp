@@ -51,10 +51,16 @@ TEST_CASE("options: the environment names socket and namespace, options win") {
 
 TEST_CASE("options: log options come alone or with commas, and unknown ones are refused") {
   const auto o = parsed({"create", "--log-opt", "max-size=1m,max-file=3", "--log-opt",
-                         "when-full=drop", "--rootfs", "/", "x"});
+                         "when-full=drop-oldest,rate=1m,max-age=24h,compress=true", "--log-driver",
+                         "cri", "--rootfs", "/", "x"});
   CHECK(o.spec.log().max_file_bytes() == 1u << 20);
   CHECK(o.spec.log().max_files() == 3);
-  CHECK(o.spec.log().drop_when_full());
+  CHECK(o.spec.log().when_full() == "drop-oldest");
+  CHECK(o.spec.log().rate_bytes() == 1u << 20);
+  CHECK(o.spec.log().max_age_ns() == 24 * 3600 * int64_t{1'000'000'000});
+  CHECK(o.spec.log().compress());
+  CHECK(o.spec.log().format() == "cri");
+  CHECK(refused({"run", "--log-driver", "paper", "--rootfs", "/", "x"}).exit_code == 125);
   for (const char* wrong : {"max-size", "max-file=0", "colour=red", "when-full=maybe", ""})
     CHECK(refused({"run", "--log-opt", wrong, "--rootfs", "/", "x"}).exit_code == 125);
 }

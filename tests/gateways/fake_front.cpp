@@ -170,6 +170,11 @@ void fake_front::call(const v1::By&, v1::ResizeRequest r, actors::answer<v1::Res
   respond(r.ref(), v1::ResizeReply(), std::move(f));
 }
 
+void fake_front::call(const v1::By&, v1::ReopenLogRequest r,
+                      actors::answer<v1::ReopenLogReply> f) {
+  respond(r.ref(), v1::ReopenLogReply(), std::move(f));
+}
+
 void fake_front::call(const v1::By&, v1::CheckpointRequest r,
                       actors::answer<v1::CheckpointReply> f) {
   respond(r.ref(), v1::CheckpointReply(), std::move(f));

@@ -50,6 +50,7 @@ public:
   void call(const v1::By&, v1::WriteStdinRequest r, actors::answer<v1::WriteStdinReply> f) override;
   void call(const v1::By&, v1::CloseStdinRequest r, actors::answer<v1::CloseStdinReply> f) override;
   void call(const v1::By&, v1::ResizeRequest r, actors::answer<v1::ResizeReply> f) override;
+  void call(const v1::By&, v1::ReopenLogRequest r, actors::answer<v1::ReopenLogReply> f) override;
   void call(const v1::By& by, v1::GetProcessFdRequest r,
             actors::answer<v1::GetProcessFdReply> f) override;
   result<io::fd> redeem(const v1::By& by, std::string_view ticket) override;

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import resource
 import shutil
 import subprocess
 
@@ -55,6 +56,22 @@ def test_a_bundle_runs_and_stays_as_it_is(rig):
     # The mount points that the runtime makes in the root filesystem are not of gantry.
     changed = {k for k in changed if "/rootfs/" not in k and not k.endswith("/rootfs")}
     check_equal(changed, set(), "what changed in the bundle")
+
+
+def test_a_bundle_without_limits_gets_those_of_the_start(rig):
+    a = rig.id("a")
+    bundle = make_bundle(rig, "bundle", ("sh", "-c", "ulimit -Sn; ulimit -Hn"))
+    config = os.path.join(bundle, "config.json")
+    with open(config) as f:
+        spec = json.load(f)
+    spec["process"].pop("rlimits", None)
+    with open(config, "w") as f:
+        json.dump(spec, f)
+    rig.crash_point()
+    rig.ok("run", "-d", "--name", a, "--bundle", bundle)
+    rig.ok("wait", a)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    check_equal(rig.ok("logs", a).lines(), [str(soft), str(hard)], "limits")
 
 
 def test_a_bundle_with_options(rig):

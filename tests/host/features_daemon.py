@@ -283,3 +283,19 @@ def test_options_from_a_file(rig):
     code, text = rig.try_start([gantryd, "--state", "relative"])
     check(code in (64, 78) and "relative" in text, f"refused: {code} {text}")
     shutil.rmtree(rig.state, ignore_errors=True)
+
+
+@once
+def test_a_runtime_that_cannot_be_executed_is_refused(rig):
+    path = rig.path("no-runtime")
+    with open(path, "w") as f:
+        f.write("#!/bin/sh\n")
+    os.chmod(path, 0o644)
+    rig.ends.append(lambda: os.unlink(path))
+    state = rig.path("state-of-no-runtime")
+    rig.ends.append(lambda: shutil.rmtree(state, ignore_errors=True))
+    code, text = rig.try_start([os.path.join(rig.bin_dir, "gantryd"), "--state", state, "--root",
+                                state + "/root", "--cgroup-parent", rig.cgroup, "--runtime", path])
+    check(code != 0, f"refused: {code} {text}")
+    check(path in text and "not executable" in text, f"the thing and the cause: {text}")
+    check("chmod +x" in text, f"the cure: {text}")

@@ -106,7 +106,7 @@ def test_rotation(rig):
     files = os.listdir(directory)
     check(2 <= len(files) <= 3, f"files: {files}")
     for name in files:
-        check(os.path.getsize(os.path.join(directory, name)) <= 1 << 20, f"size of {name}")
+        check(os.path.getsize(os.path.join(directory, name)) <= 256 << 10, f"size of {name}")
     got = logs(rig, a)
     rows = [line for line in got.out.splitlines() if line]
     check_equal(rows[-1], "line number 59999", "the last line")

@@ -145,12 +145,29 @@ inline int wait_child(pid_t pid, int seconds = 60) {
 struct child_log {
   uint64_t serial = 0;
   std::string dir;
+  log_format format = log_format::json_file;
   std::array<int, 2> in{}; ///< Read ends that the parent holds: the child's are copies.
+};
+
+/// The stage's pipe, held by the parent.
+struct shelved_stage {
+  shelved_stage() {
+    if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0)
+      throw std::runtime_error("no pipe");
+  }
+  ~shelved_stage() {
+    ::close(ends[0]);
+    ::close(ends[1]);
+  }
+  shelved_stage(const shelved_stage&) = delete;
+  shelved_stage& operator=(const shelved_stage&) = delete;
+  std::array<int, 2> ends{};
 };
 
 /// What gantryd does: takes up the logs where they stand; with `to_end`, drains and
 /// finishes them. Never comes back.
-[[noreturn]] inline void supervise(arena memory, const std::vector<child_log>& logs, board& news,
+[[noreturn]] inline void supervise(arena memory, const shelved_stage& way,
+                                   const std::vector<child_log>& logs, board& news,
                                    log_policy policy, loop_policy turns, bool to_end) {
   auto made = linux_kernel::make();
   if (!made)
@@ -158,6 +175,9 @@ struct child_log {
   arena_shelf keeper(memory);
   loop the_loop(**made, turns);
   block_pool pool(memory);
+  pool.the_stage().take(**made, memory,
+                        {fd(**made, ::fcntl(way.ends[0], F_DUPFD_CLOEXEC, 0)),
+                         fd(**made, ::fcntl(way.ends[1], F_DUPFD_CLOEXEC, 0))});
   std::vector<std::unique_ptr<pump>> pumps;
   size_t left = 0;
   for (size_t i = 0; i < logs.size(); ++i) {
@@ -166,6 +186,7 @@ struct child_log {
       return std::array<fd, 2>{fd(**made, ::fcntl(log.in[0], F_DUPFD_CLOEXEC, 0)),
                                fd(**made, ::fcntl(log.in[1], F_DUPFD_CLOEXEC, 0))};
     };
+    policy.format = log.format;
     pump& p = *pumps.emplace_back(std::make_unique<pump>(the_loop, keeper, pool, policy));
     log_totals there;
     if (totals_in_arena(memory, log.serial, there)) {

@@ -15,6 +15,7 @@ struct writer {
   manner how;
   uint32_t seed;
   size_t quota; ///< Bytes for each byte of credit.
+  bool packets = false; ///< Each write is a packet: it has set O_DIRECT on its stdout.
   int in = -1;  ///< The read end: the parent is the keeper.
   int credit = -1;
   pid_t pid = -1;
@@ -47,6 +48,8 @@ void start(writer& w, std::atomic<uint64_t>& written) {
   int data[2], credit[2];
   REQUIRE(::pipe2(data, O_CLOEXEC) == 0);
   REQUIRE(::pipe2(credit, O_CLOEXEC) == 0);
+  if (w.packets)
+    ::fcntl(data[1], F_SETFL, O_DIRECT);
   w.pid = fork_clean();
   REQUIRE(w.pid >= 0);
   if (w.pid == 0)
@@ -71,32 +74,21 @@ uint32_t seed_wanted() {
 }
 
 /// The files of a log against what its two writers wrote.
-void check_log(const std::string& dir, const writer (&w)[2], const std::atomic<uint64_t>* written,
+void check_log(const child_log& log, const writer (&w)[2], const std::atomic<uint64_t>* written,
                const log_totals& totals) {
   checker streams[2] = {checker(source(w[0].how, w[0].seed)), checker(source(w[1].how, w[1].seed))};
-  uint64_t seq = 1;
-  uint64_t bad = 0;
-  for (; std::filesystem::exists(log_file_path(dir, seq)); ++seq) {
-    std::ifstream file(log_file_path(dir, seq), std::ios::binary);
-    for (std::string line; std::getline(file, line);) {
-      log_piece piece;
-      if (file.eof() || !parse_record(line, piece))
-        ++bad;
-      else
-        streams[piece.stream - 1].take(piece.bytes);
-    }
-  }
-  CHECK(bad == 0);
+  const log_content content = read_log(log.dir, log.format);
+  CHECK(content.damage.empty());
   for (size_t s = 0; s < 2; ++s) {
-    INFO("stream " << s << " of " << dir);
+    INFO("stream " << s << " of " << log.dir << ", format " << name_of(log.format));
+    streams[s].take(content.bytes[s]);
     CHECK(streams[s].good());
     CHECK(streams[s].bytes() == written[s].load());
     CHECK(totals.bytes[s] == written[s].load());
     CHECK(totals.dropped[s] == 0);
     CHECK(totals.closed[s]);
   }
-  CHECK(totals.file_seq == seq - 1);
-  CHECK(std::filesystem::file_size(log_file_path(dir, seq - 1)) == totals.file_offset);
+  CHECK(std::filesystem::file_size(log_file_path(log.dir, totals.file_seq)) == totals.file_offset);
 }
 
 } // namespace
@@ -108,16 +100,22 @@ TEST_CASE("pump: kills at random times lose and double no byte", "[uring]") {
   std::mt19937 random(seed);
   const shared_arena memory(small_shape());
   const scratch_dir dir;
+  const shelved_stage way;
   auto* const news = share_pages<board>();
-  writer writers[2][2] = {{{manner::blocks, seed + 1, 400'000}, {manner::tiny, seed + 2, 300}},
-                          {{manner::lines, seed + 3, 60'000}, {manner::binary, seed + 4, 30'000}}};
+  writer writers[4][2] = {
+    {{manner::blocks, seed + 1, 300'000}, {manner::tiny, seed + 2, 300}},
+    {{manner::lines, seed + 3, 60'000}, {manner::binary, seed + 4, 30'000}},
+    {{manner::lines, seed + 5, 30'000, true}, {manner::tiny, seed + 6, 2000, true}},
+    {{manner::blocks, seed + 7, 300'000}, {manner::binary, seed + 8, 30'000}}};
+  const log_format formats[4] = {log_format::json_file, log_format::json_file, log_format::cri,
+                                 log_format::raw};
   std::vector<child_log> logs;
-  for (size_t i = 0; i < 2; ++i) {
+  for (size_t i = 0; i < 4; ++i) {
     for (size_t s = 0; s < 2; ++s)
       start(writers[i][s], news->written[i * 2 + s]);
     const std::string where = dir.path() + "/" + std::to_string(i);
     std::filesystem::create_directory(where);
-    logs.push_back({i + 1, where, {writers[i][0].in, writers[i][1].in}});
+    logs.push_back({i + 1, where, formats[i], {writers[i][0].in, writers[i][1].in}});
   }
   log_policy policy;
   policy.max_file_bytes = 4u << 20;
@@ -129,7 +127,7 @@ TEST_CASE("pump: kills at random times lose and double no byte", "[uring]") {
       for (const auto& pair : writers)
         for (const writer& w : pair)
           ::close(w.credit);
-      supervise(memory.view(), logs, *news, policy, {}, to_end);
+      supervise(memory.view(), way, logs, *news, policy, {}, to_end);
     }
     return pid;
   };
@@ -156,8 +154,8 @@ TEST_CASE("pump: kills at random times lose and double no byte", "[uring]") {
       ::close(w.in);
     }
   REQUIRE(status == 0);
-  for (size_t i = 0; i < 2; ++i)
-    check_log(logs[i].dir, writers[i], &news->written[i * 2], news->totals[i]);
+  for (size_t i = 0; i < 4; ++i)
+    check_log(logs[i], writers[i], &news->written[i * 2], news->totals[i]);
   ::munmap(news, sizeof(board));
 }
 
@@ -171,10 +169,16 @@ void end_at_the_step() {
 }
 
 /// Fills a pipe and closes its write end. @returns the read end.
-int filled_pipe(const std::string& bytes) {
+/// @param packet If not 0: writes packets of 1 to so many bytes.
+int filled_pipe(const std::string& bytes, size_t packet = 0) {
   int ends[2];
-  REQUIRE(::pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
-  REQUIRE(::write(ends[1], bytes.data(), bytes.size()) == ssize_t(bytes.size()));
+  REQUIRE(::pipe2(ends, O_CLOEXEC | O_NONBLOCK | (packet != 0 ? O_DIRECT : 0)) == 0);
+  if (packet != 0)
+    ::fcntl(ends[0], F_SETPIPE_SZ, 1 << 20);
+  for (size_t at = 0, n = 0; at < bytes.size(); at += n) {
+    n = packet != 0 ? std::min(bytes.size() - at, at * 7 % packet + 1) : bytes.size();
+    REQUIRE(::write(ends[1], bytes.data() + at, n) == ssize_t(n));
+  }
   ::close(ends[1]);
   return ends[0];
 }
@@ -190,7 +194,8 @@ std::array<std::string, 2> mixed_input() {
 
 /// Runs the whole life of a log in a process that ends at step `n`, then in one that does
 /// not. @returns false if the first one came to its end by itself.
-bool dies_at_step(uint64_t n, const std::array<std::string, 2>& input, size_t turn_bytes) {
+bool dies_at_step(uint64_t n, const std::array<std::string, 2>& input, size_t turn_bytes,
+                  log_format format = log_format::json_file, size_t packet = 0) {
   arena_shape shape = small_shape();
   shape.small_block_bytes = 4096;
   shape.large_block_bytes = 8192;
@@ -203,9 +208,10 @@ bool dies_at_step(uint64_t n, const std::array<std::string, 2>& input, size_t tu
   turns.pump_bytes = turn_bytes;
   const shared_arena memory(shape);
   const scratch_dir dir;
+  const shelved_stage way;
   auto* const news = share_pages<board>();
   const std::vector<child_log> logs{
-    {5, dir.path(), {filled_pipe(input[0]), filled_pipe(input[1])}}};
+    {5, dir.path(), format, {filled_pipe(input[0], packet), filled_pipe(input[1], packet)}}};
   int statuses[2];
   for (int& status : statuses) {
     const pid_t pid = fork_clean();
@@ -214,13 +220,14 @@ bool dies_at_step(uint64_t n, const std::array<std::string, 2>& input, size_t tu
         steps_left = n;
         pump_step_hook = end_at_the_step;
       }
-      supervise(memory.view(), logs, *news, policy, turns, true);
+      supervise(memory.view(), way, logs, *news, policy, turns, true);
     }
     status = wait_child(pid, 30);
   }
-  INFO("step " << n << " of the first process, " << turn_bytes << " bytes a turn");
+  INFO("step " << n << " of the first process, " << turn_bytes << " bytes a turn, format "
+               << name_of(format));
   CHECK(statuses[1] == 0);
-  const log_content log = read_log(dir.path());
+  const log_content log = read_log(dir.path(), format);
   CHECK(log.damage.empty());
   CHECK(log.bytes[0] == input[0]);
   CHECK(log.bytes[1] == input[1]);
@@ -237,19 +244,35 @@ bool dies_at_step(uint64_t n, const std::array<std::string, 2>& input, size_t tu
 
 TEST_CASE("pump: an end at any step loses and doubles no byte", "[uring]") {
   const auto input = mixed_input();
-  for (const size_t turn_bytes : {1000, 5000}) {
-    uint64_t n = 1;
-    while (dies_at_step(n, input, turn_bytes))
-      ++n;
-    std::cout << "steps with " << turn_bytes << " bytes a turn: " << n - 1 << "\n";
-    CHECK(n > 50);
-  }
+  for (const auto format : {log_format::json_file, log_format::cri, log_format::raw})
+    for (const size_t turn_bytes : {1000, 5000}) {
+      uint64_t n = 1;
+      while (dies_at_step(n, input, turn_bytes, format))
+        ++n;
+      std::cout << name_of(format) << " steps with " << turn_bytes << " bytes a turn: " << n - 1
+                << "\n";
+      CHECK(n > 40);
+    }
 }
 
-TEST_CASE("pump: batches shorter than a nonce survive an end at any step", "[uring]") {
+TEST_CASE("pump: batches of a few bytes survive an end at any step", "[uring]") {
   const std::array<std::string, 2> input{"hello\nhow are\nyou", "\xff\n\n"};
   uint64_t n = 1;
   while (dies_at_step(n, input, 5))
     ++n;
   CHECK(n > 20);
+}
+
+TEST_CASE("pump: packets survive an end at any step", "[uring]") {
+  source lines(manner::lines, 3);
+  std::array<std::string, 2> input{"", "one\ntwo\nthree"};
+  while (input[0].size() < 9000)
+    input[0] += lines.next().substr(0, 400) + "\n";
+  for (const auto format : {log_format::json_file, log_format::raw}) {
+    uint64_t n = 1;
+    while (dies_at_step(n, input, 3000, format, 900))
+      ++n;
+    std::cout << name_of(format) << " steps with packets: " << n - 1 << "\n";
+    CHECK(n > 50);
+  }
 }

@@ -14,6 +14,7 @@
 #include "io/json_log.hpp"
 #include "io/linux_kernel.hpp"
 #include "io/pump.hpp"
+#include "io/raw_log.hpp"
 #include "tests/slower.hpp"
 
 namespace gantry::io::testing {
@@ -101,8 +102,36 @@ struct log_content {
   std::string damage; ///< The first thing that is no record.
 };
 
+inline std::string file_text(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// A raw log with its index, the simple way.
+inline log_content read_raw_log(const std::string& dir) {
+  log_content out;
+  for (uint64_t seq = 1; std::filesystem::exists(log_file_path(dir, seq)); ++seq) {
+    const std::string data = file_text(log_file_path(dir, seq));
+    const std::string index = file_text(log_index_path(dir, seq));
+    uint64_t at = 0;
+    for (size_t i = 0; i + raw_entry_bytes <= index.size(); i += raw_entry_bytes) {
+      const raw_entry x = read_raw_entry(index.data() + i);
+      if (x.end <= at || x.end > data.size() || x.time_ns == 0)
+        out.damage = log_index_path(dir, seq) + " at " + std::to_string(i);
+      out.bytes[x.stream] += data.substr(at, x.end - at);
+      at = x.end;
+      ++out.records;
+    }
+    if (at != data.size() || index.size() % raw_entry_bytes != 0)
+      out.damage = log_file_path(dir, seq) + " is longer than its index says";
+  }
+  return out;
+}
+
 /// Reads the log the simple way: not with the log_reader.
-inline log_content read_log(const std::string& dir) {
+inline log_content read_log(const std::string& dir, log_format format = log_format::json_file) {
+  if (format == log_format::raw)
+    return read_raw_log(dir);
   log_content out;
   for (uint64_t seq = 1; std::filesystem::exists(log_file_path(dir, seq)); ++seq) {
     std::ifstream file(log_file_path(dir, seq), std::ios::binary);
@@ -111,7 +140,7 @@ inline log_content read_log(const std::string& dir) {
       if (line.empty())
         continue;
       log_piece piece;
-      if (file.eof() || !parse_record(line, piece)) {
+      if (file.eof() || !parse_record(format, line, piece)) {
         if (out.damage.empty())
           out.damage = log_file_path(dir, seq) + ": " + line.substr(0, 200);
         continue;

@@ -194,7 +194,7 @@ TEST_CASE_METHOD(pump_rig, "pump: packets and a thief at the pipe harm nobody", 
   ::fcntl(writer[0].get(), F_SETFL, O_DIRECT | O_NONBLOCK);
   std::string all;
   for (int i = 0; i < 10; ++i) {
-    const std::string packet = "packet " + std::to_string(i) + " of more than a nonce\n";
+    const std::string packet = "packet " + std::to_string(i) + " and its words\n";
     REQUIRE(::write(writer[0].get(), packet.data(), packet.size()) == ssize_t(packet.size()));
     all += packet;
   }

@@ -68,6 +68,15 @@ std::map<std::string, std::string> fields_of(const std::string& text) {
 
 } // namespace
 
+TEST_CASE("spawn: a child gets the limit of files that it is given, not a raised one", "[uring]") {
+  real_loop r;
+  rlimit ours{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &ours) == 0);
+  const rlimit theirs{100, ours.rlim_max};
+  r.kernel->limit_children(theirs);
+  CHECK(run(r, shell("ulimit -Sn")).output == "100\n");
+}
+
 TEST_CASE("spawn: two hundred short programs end with their codes", "[uring]") {
   real_loop r;
   for (int i = 0; i < 200; ++i) {

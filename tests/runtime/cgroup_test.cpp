@@ -83,6 +83,21 @@ TEST_CASE("the processes of the whole subtree are seen, and an empty group is no
   CHECK(rig.group.pids() == std::vector<int32_t>{rig.child});
 }
 
+TEST_CASE("who was moved out of the unified directory alone is found at the removal", "[root]") {
+  small_group rig;
+  if (rig.cgroups.mode != cgroup_mode::hybrid)
+    return; // there is one hierarchy only
+  rig.fill("/below");
+  host_rig::spill(rig.cgroups.unified + "/cgroup.procs", std::to_string(rig.child));
+  CHECK_FALSE(rig.group.populated());
+  CHECK_FALSE(rig.group.remove());
+  REQUIRE(rig.group.kill_strays().ok());
+  int status = 0;
+  REQUIRE(::waitpid(rig.child, &status, 0) == rig.child);
+  rig.child = 0;
+  CHECK(WTERMSIG(status) == SIGKILL);
+}
+
 TEST_CASE("a populated group is not removed, and neither are its parents", "[root]") {
   small_group rig;
   rig.fill("/below");

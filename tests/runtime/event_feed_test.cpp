@@ -233,6 +233,8 @@ TEST_CASE("events: every public record has the name that the bus promises", "[ur
     {"resumed", "resumed"},          {"killed", "kill"},
     {"updated", "updated"},          {"deleted", "delete"},
     {"restored", "restored"},        {"log_blocked", "log-unblocked"},
+    {"log_gap", "log-gap"},          {"log_dropped", "log-dropped"},
+    {"log_reopened", "log-reopened"},
     {"supervisor_started", "supervisor-started"},
     {"supervisor_stopping", "supervisor-stopping"},
     {"keeper_lost", "keeper-lost"},  {"gap", "gap"},

@@ -44,6 +44,26 @@ TEST_CASE("a bundle that is missing, unreadable or no OCI bundle is refused by n
   CHECK_FALSE(std::filesystem::exists(rig.dir + "/state")); // nothing was made
 }
 
+TEST_CASE("a bundle in memory is written at once, and is the same", "[root][uring]") {
+  engine_rig rig;
+  bundle_request req{{"default", "c"}, rig.spec({"/bin/true", "x"}), rig.dir + "/some/where/c",
+                     "/gantry/default/c"};
+  std::string texts[2];
+  for (const bool at_once : {false, true}) {
+    req.on_tmpfs = at_once;
+    std::optional<result<prepared_bundle>> got;
+    prepare_bundle(*rig.loop, req,
+                   [&got](result<prepared_bundle> x) { got.emplace(std::move(x)); });
+    REQUIRE(rig.until([&got] { return got.has_value(); }));
+    REQUIRE(got->ok());
+    CHECK((*got)->args == std::vector<std::string>{"/bin/true", "x"});
+    texts[at_once] = host_rig::slurp((*got)->dir + "/config.json");
+    CHECK_FALSE(std::filesystem::exists((*got)->dir + "/config.json.tmp"));
+    std::filesystem::remove_all(rig.dir + "/some");
+  }
+  CHECK(texts[0] == texts[1]);
+}
+
 TEST_CASE("a bundle says what its command was, and is removed with all files in it",
           "[root][uring]") {
   engine_rig rig;

@@ -107,6 +107,31 @@ ON_BOTH("tee copies and leaves everything where it is") {
     x.k.close(fd);
 }
 
+ON_BOTH("splice moves bytes from pipe to pipe, as many as there is room for") {
+  lab<TestType> x;
+  int a[2], b[2];
+  REQUIRE(x.k.pipe(a, 2) == 0);
+  REQUIRE(x.k.pipe(b, 2) == 0);
+  CHECK(x.k.splice(a[0], b[1], 100) == -EAGAIN);
+  CHECK(x.k.write(a[1], view("abcdef")) == 6);
+  CHECK(x.k.splice(a[0], b[1], 4) == 4);
+  CHECK(x.k.readable(a[0]) == 2);
+  CHECK(x.k.readable(b[0]) == 4);
+  CHECK(x.k.splice(a[0], b[1], 100) == 2);
+  char into[64];
+  CHECK(x.k.read(b[0], into) == 6);
+  CHECK(std::string_view(into, 6) == "abcdef");
+  REQUIRE(x.k.set_pipe_size(b[0], 4096) == 4096);
+  CHECK(x.k.write(a[1], view(std::string(5000, 'y'))) == 5000);
+  CHECK(x.k.splice(a[0], b[1], 5000) == 4096);
+  CHECK(x.k.splice(a[0], b[1], 5000) == -EAGAIN); // No room.
+  CHECK(x.k.readable(a[0]) == 904);
+  x.k.close(a[1]);
+  CHECK(x.k.read(b[0], std::span(into)) == 64);
+  for (int fd : {a[0], b[0], b[1]})
+    x.k.close(fd);
+}
+
 ON_BOTH("an eventfd counts until it is read") {
   lab<TestType> x;
   const int fd = x.k.eventfd();

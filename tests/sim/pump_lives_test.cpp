@@ -4,6 +4,7 @@
 
 #include "io/json_log.hpp"
 #include "io/log_files.hpp"
+#include "io/raw_log.hpp"
 #include "tests/sim/sim_life.hpp"
 #include "tests/sim/sim_programs.hpp"
 
@@ -16,18 +17,38 @@ namespace {
 const std::string log_dir = "/var/lib/log";
 constexpr io::shelf_key key{io::shelf_kind::stdio, 7};
 
+/// The bytes of a raw file, by its index.
+void add_raw(const sim::machine& m, const std::string& path, std::array<std::string, 2>& out) {
+  const std::string data = m.files.get(path);
+  const std::string index = m.files.get(path + ".idx");
+  uint64_t at = 0;
+  REQUIRE(index.size() % io::raw_entry_bytes == 0);
+  for (size_t i = 0; i < index.size(); i += io::raw_entry_bytes) {
+    const auto x = io::read_raw_entry(index.data() + i);
+    REQUIRE(x.end > at);
+    REQUIRE(x.end <= data.size());
+    out[x.stream] += data.substr(at, x.end - at);
+    at = x.end;
+  }
+}
+
 /// What the log files say, by stream.
-std::array<std::string, 2> logged(const sim::machine& m) {
+std::array<std::string, 2> logged(const sim::machine& m, io::log_format format) {
   std::array<std::string, 2> out;
   std::vector<std::string> names;
   m.files.list(log_dir, names);
   for (const auto& name : names) {
+    if (format == io::log_format::raw) {
+      if (!name.ends_with(".idx"))
+        add_raw(m, log_dir + "/" + name, out);
+      continue;
+    }
     const std::string all = m.files.get(log_dir + "/" + name);
     for (size_t at = 0; at < all.size();) {
       const size_t end = all.find('\n', at);
       REQUIRE(end != std::string::npos);
       io::log_piece piece;
-      REQUIRE(io::parse_record(std::string_view(all).substr(at, end - at), piece));
+      REQUIRE(io::parse_record(format, std::string_view(all).substr(at, end - at), piece));
       out[piece.stream - 1] += piece.bytes;
       at = end + 1;
     }
@@ -36,12 +57,14 @@ std::array<std::string, 2> logged(const sim::machine& m) {
 }
 
 /// A process with pipes as stdout and stderr, whose read ends lie on the shelf.
-sim::process_ptr start_writer(sim::machine& m, const std::vector<std::string>& argv) {
+sim::process_ptr start_writer(sim::machine& m, const std::vector<std::string>& argv,
+                              bool packets) {
   auto p = m.fork(m.keeper_process());
   sim::keeper::kept ends;
   for (int stream : {1, 2}) {
     auto pipe = std::make_shared<sim::pipe>();
     pipe->keep_history = true;
+    pipe->packets = packets;
     ends.fds.push_back(std::make_shared<sim::pipe_end>(pipe, false));
     p->fds[stream] = std::make_shared<sim::pipe_end>(pipe, true);
     p->streams[size_t(stream)] = pipe;
@@ -54,7 +77,7 @@ sim::process_ptr start_writer(sim::machine& m, const std::vector<std::string>& a
 }
 
 /// One life of the pump; true when the log is finished.
-bool live(sim::machine& m, bool first, uint64_t kill_at) {
+bool live(sim::machine& m, bool first, uint64_t kill_at, io::log_format format) {
   life here(m, kill_at);
   bool finished = false;
   {
@@ -62,12 +85,20 @@ bool live(sim::machine& m, bool first, uint64_t kill_at) {
     io::log_policy policy;
     policy.max_file_bytes = 32u << 10;
     policy.max_files = 1000;
+    policy.format = format;
     io::pump pump(here.loop, here.shelf, pool, policy);
     auto ended = [&] { return pump.totals().closed[0] && pump.totals().closed[1]; };
-    const io::pump::events on{[] {}, [](int) {}, [](const error&) {}, [] {}};
-    auto entries = here.shelf.list();
-    if (entries && entries->size() == 1 && (*entries)[0].fds.size() == 2) {
-      std::array<io::fd, 2> fds{std::move((*entries)[0].fds[0]), std::move((*entries)[0].fds[1])};
+    const io::pump::events on{[] {}, [](int) {}, [](const error&) {}, [] {}, {}, {}};
+    std::array<io::fd, 2> fds;
+    if (auto entries = here.shelf.list())
+      for (auto& e : *entries) {
+        std::array<io::fd, 2> two{std::move(e.fds.at(0)), std::move(e.fds.at(1))};
+        if (e.key == key)
+          fds = std::move(two);
+        else
+          pool.the_stage().take(here.kernel, here.shelf.memory(), std::move(two));
+      }
+    if (fds[0] && fds[1]) {
       auto begun = first ? pump.begin(7, log_dir, std::move(fds), on)
                          : pump.resume(7, log_dir, std::move(fds), on);
       if (begun.ok() && here.until(ended)) {
@@ -108,18 +139,20 @@ TEST_CASE("the pump loses and doubles no byte when it is killed at any call", "[
     sim::install_work(m);
     m.files.mkdirs(log_dir);
     const auto writer = start_writer(m, {"work", "out=" + std::to_string(d.below(60'000)),
-                                         "err=" + std::to_string(d.below(9'000)), "after=3ms"});
+                                         "err=" + std::to_string(d.below(9'000)), "after=3ms"},
+                                     d.chance(0.3));
+    const auto format = static_cast<io::log_format>(d.below(3));
     bool done = false;
     io::log_totals t;
     // A life that ended before the slot was taken is followed by one that begins again.
     while (!done && !io::totals_in_arena(m.shelf_keeper.memory(), 7, t))
-      done = live(m, true, d.between(1, 200));
+      done = live(m, true, d.between(1, 200), format);
     for (int i = 0; !done; ++i) {
       ++kills;
-      done = live(m, false, i < 40 ? d.between(1, d.chance(0.2) ? 20 : 400) : 0);
+      done = live(m, false, i < 40 ? d.between(1, d.chance(0.2) ? 20 : 400) : 0, format);
       REQUIRE(i < 60);
     }
-    const auto log = logged(m);
+    const auto log = logged(m, format);
     CHECK(log[0] == writer->streams[1]->taken_in);
     CHECK(log[1] == writer->streams[2]->taken_in);
     m.shelf_keeper.shelf.clear();

@@ -86,6 +86,16 @@ ssize_t incarnation::tee(int from, int to, size_t bytes) {
   return a->the_pipe()->tee(*b->the_pipe(), bytes);
 }
 
+ssize_t incarnation::splice(int from, int to, size_t bytes) {
+  if (!step())
+    return -ECANCELED;
+  auto a = typed<pipe_end>(from);
+  auto b = typed<pipe_end>(to);
+  if (!a || !b || a->writes() || !b->writes())
+    return !get(from) || !get(to) ? -EBADF : -EINVAL;
+  return a->the_pipe()->splice(*b->the_pipe(), bytes);
+}
+
 int incarnation::eventfd() {
   if (!step())
     return -ECANCELED;

@@ -75,6 +75,7 @@ public:
   ssize_t read(int fd, std::span<char> into) override;
   ssize_t write(int fd, std::span<const char> from) override;
   ssize_t tee(int from, int to, size_t bytes) override;
+  ssize_t splice(int from, int to, size_t bytes) override;
   int eventfd() override;
   int spawn(const io::spawn_request& what, io::child& out) override;
   int reap(int pidfd, io::exit_status& out) override;

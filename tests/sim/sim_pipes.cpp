@@ -34,10 +34,15 @@ ssize_t pipe::read(std::span<char> into) {
     std::memcpy(into.data() + done, c.bytes.data() + c.head, n);
     c.head += n;
     done += n;
-    if (c.left() == 0)
+    size_ -= n;
+    const bool packet = c.packet;
+    if (packet)
+      size_ -= c.left();
+    if (packet || c.left() == 0)
       chunks_.pop_front();
+    if (packet)
+      break;
   }
-  size_ -= done;
   tell();
   return ssize_t(done);
 }
@@ -45,7 +50,8 @@ ssize_t pipe::read(std::span<char> into) {
 size_t pipe::append(std::span<const char> from) {
   size_t done = 0;
   // The remainder of a page goes into the last slot where it fits as a whole.
-  if (const size_t rest = from.size() % page; rest > 0 && !chunks_.empty()) {
+  const bool merges = !packets && !chunks_.empty() && !chunks_.back().packet;
+  if (const size_t rest = from.size() % page; rest > 0 && merges) {
     auto& last = chunks_.back().bytes;
     if (last.size() + rest <= page) {
       last.append(from.data(), rest);
@@ -54,7 +60,7 @@ size_t pipe::append(std::span<const char> from) {
   }
   while (done < from.size() && !full()) {
     const size_t n = std::min(page, from.size() - done);
-    chunks_.push_back({std::string(from.data() + done, n), 0});
+    chunks_.push_back({std::string(from.data() + done, n), 0, packets});
     done += n;
   }
   return done;
@@ -86,7 +92,7 @@ ssize_t pipe::tee(pipe& to, size_t bytes) const {
     if (done == bytes || to.full())
       break;
     const size_t n = std::min(c.left(), bytes - done);
-    to.chunks_.push_back({c.bytes.substr(c.head, n), 0});
+    to.chunks_.push_back({c.bytes.substr(c.head, n), 0, c.packet});
     to.size_ += n;
     done += n;
   }
@@ -94,6 +100,22 @@ ssize_t pipe::tee(pipe& to, size_t bytes) const {
     return -EAGAIN;
   to.tell();
   return ssize_t(done);
+}
+
+ssize_t pipe::splice(pipe& to, size_t bytes) {
+  const ssize_t moved = tee(to, bytes);
+  for (auto left = size_t(std::max<ssize_t>(moved, 0)); left > 0;) {
+    auto& c = chunks_.front();
+    const size_t n = std::min(c.left(), left);
+    c.head += n;
+    size_ -= n;
+    left -= n;
+    if (c.left() == 0)
+      chunks_.pop_front();
+  }
+  if (moved > 0)
+    tell();
+  return moved;
 }
 
 int pipe::resize(int bytes) {

@@ -21,6 +21,8 @@ public:
   ssize_t write(std::span<const char> from);
   /// Copies up to `bytes` to another pipe and consumes nothing.
   ssize_t tee(pipe& to, size_t bytes) const;
+  /// Moves up to `bytes` to another pipe.
+  ssize_t splice(pipe& to, size_t bytes);
   /// F_SETPIPE_SZ without CAP_SYS_RESOURCE.
   int resize(int bytes);
 
@@ -28,12 +30,14 @@ public:
   int writers = 0;
   std::string taken_in; ///< Every byte that was ever accepted, if `keep_history`.
   bool keep_history = false;
+  bool packets = false; ///< The writer has set O_DIRECT: each write is a packet.
   [[nodiscard]] uint64_t total() const noexcept { return total_; } ///< Bytes ever accepted.
 
 private:
   struct chunk {
     std::string bytes;
     size_t head = 0;
+    bool packet = false; ///< One read takes no more than this, and what it leaves is lost.
     [[nodiscard]] size_t left() const noexcept { return bytes.size() - head; }
   };
   size_t append(std::span<const char> from);

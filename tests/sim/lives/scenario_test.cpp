@@ -223,6 +223,36 @@ TEST_CASE("an exec while init dies is answered, and leaves no process behind", "
   });
 }
 
+TEST_CASE("a damaged place of a log is said, and its writer goes on", "[sim]") {
+  world w({});
+  REQUIRE(w.begin_life());
+  must_run(w, "a", {"work", "out=300000", "after=20ms"});
+  w.kill();
+  w.end_life();
+  size_t damaged = 0;
+  for (auto& slot : w.host.shelf_keeper.memory().logs())
+    if (slot.serial != 0) {
+      slot.at[slot.now & 1].block[0] = 1 << 20;
+      ++damaged;
+    }
+  REQUIRE(damaged == 1);
+  REQUIRE(w.begin_life());
+  const auto end = w.must<v1::WaitReply>(on<v1::WaitRequest>("a"));
+  REQUIRE(end.ok());
+  CHECK(end->exit().exit_code() == 0);
+  CHECK(end->exit().stdout_bytes() > 0);
+  const auto events = w.events();
+  CHECK(std::count_if(events.begin(), events.end(), [](const auto& e) {
+          return e.type() == "log-gap" && e.container() == "a";
+        }) == 1);
+  remove_all(w);
+  w.pass(30s);
+  sim::findings out;
+  check_nothing_left(w, out);
+  for (const auto& f : out)
+    FAIL_CHECK(f);
+}
+
 TEST_CASE("a process that SIGKILL does not end delays nobody else", "[sim]") {
   world w({});
   REQUIRE(w.begin_life());
