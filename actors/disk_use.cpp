@@ -17,13 +17,13 @@ public:
   count_disk(services& host, answer<v1::DiskUseReply> f)
     : host_(host), stat_(host.loop), answer_(std::move(f)) {
     const auto& o = host.options;
-    add(o.root_dir + "/journal", [this](uint64_t bytes, bool) {
+    add(o.root_dir + "/journal", [this](uint64_t bytes, int) {
       reply_.set_journal_bytes(reply_.journal_bytes() + bytes);
       reply_.set_journal_files(reply_.journal_files() + 1);
     });
-    add(o.root_dir + "/checkpoints", [this](uint64_t bytes, bool top) {
+    add(o.root_dir + "/checkpoints", [this](uint64_t bytes, int depth) {
       reply_.set_checkpoint_bytes(reply_.checkpoint_bytes() + bytes);
-      reply_.set_checkpoints(reply_.checkpoints() + (top ? 1 : 0));
+      reply_.set_checkpoints(reply_.checkpoints() + (depth == 1 ? 1 : 0)); // INSTANCE/NAME
     });
     for (const auto& [name, c] : host.ledger.now().all()) {
       const int at = reply_.containers_size();
@@ -31,12 +31,12 @@ public:
       x->set_namespace_(name.ns);
       x->set_id(name.id);
       for (const auto& p : c->processes)
-        add(host.log_dir(p.serial), [this, at](uint64_t bytes, bool) {
+        add(host.log_dir(p.serial), [this, at](uint64_t bytes, int) {
           auto* y = reply_.mutable_containers(at);
           y->set_log_bytes(y->log_bytes() + bytes);
           y->set_log_files(y->log_files() + 1);
         });
-      add(host.bundle_dir(c->instance), [this, at](uint64_t bytes, bool) {
+      add(host.bundle_dir(c->instance), [this, at](uint64_t bytes, int) {
         auto* y = reply_.mutable_containers(at);
         y->set_bundle_bytes(y->bundle_bytes() + bytes);
       });
@@ -64,7 +64,7 @@ public:
   }
 
 private:
-  using counter = std::function<void(uint64_t bytes, bool at_top)>;
+  using counter = std::function<void(uint64_t bytes, int depth)>;
   struct directory {
     std::string path;
     counter count;
@@ -78,7 +78,7 @@ private:
   void take(int32_t rc) {
     const auto& x = stat_.found();
     if (rc >= 0 && (S_ISREG(x.stx_mode) || S_ISDIR(x.stx_mode))) // Else it went meanwhile.
-      now_.count(x.stx_blocks * 512, now_.depth == 0);
+      now_.count(x.stx_blocks * 512, now_.depth);
     if (rc >= 0 && S_ISDIR(x.stx_mode) && now_.depth < deepest)
       open_.push_back({path_, now_.count, now_.depth + 1});
     next();
