@@ -14,6 +14,7 @@ import tempfile
 import threading
 import unittest
 
+import cutter
 import fake_gantryd
 
 GANTRY, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
@@ -52,7 +53,7 @@ class Daemon:
         self.thread.join()
 
 
-class CliTest(unittest.TestCase):
+class CliTest(cutter.CutTests, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.stubs = tempfile.mkdtemp(prefix="gantry-stubs-")

@@ -283,6 +283,11 @@ def logs(fake):
                 yield pb.LogChunk(stream=2, data=b"cut line\nnext", time_ns=3, cursor="3")
                 yield pb.LogChunk(stream=2, data=b"last", time_ns=4, cursor="4", missing_files=2)
                 return
+            if request.ref.id == "cuts":
+                for i in range(int(request.cursor or 0), 24):
+                    yield pb.LogChunk(stream=1 + i % 2, data=line(i) * (1 + i % 5 * 400), time_ns=i,
+                                      cursor=str(i + 1))
+                return
             if request.ref.id == "loud":
                 piece = b"x" * 65_536
                 for i in range(1600):
