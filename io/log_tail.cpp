@@ -155,7 +155,7 @@ void tail_search::open_packed() {
 }
 
 void tail_search::read_packed() {
-  buffer_.resize(chunk_bytes);
+  buffer_.resize(tail_chunk);
   packed_.read(buffer_, [self = shared_from_this()](int32_t res) {
     if (res > 0 && self->count_packed(static_cast<size_t>(res)))
       return;
