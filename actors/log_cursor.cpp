@@ -7,7 +7,8 @@ namespace gantry::actors {
 std::string cursor_text(const io::log_place& at) {
   auto out = std::to_string(at.file_seq) + ":" + std::to_string(at.offset);
   if (at.line[0] != 0 || at.line[1] != 0)
-    out += ":" + std::to_string(at.line[0]) + ":" + std::to_string(at.line[1]);
+    for (const auto line : {at.line[0], at.line[1]})
+      out.append(":").append(std::to_string(line));
   return out;
 }
 

@@ -58,7 +58,8 @@ std::string syslog_datagram(const process_names& who, const io::log_piece& piece
                                            "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   std::snprintf(stamp, sizeof(stamp), "%s %2d %02d:%02d:%02d", months[local.tm_mon % 12],
                 local.tm_mday, local.tm_hour, local.tm_min, local.tm_sec);
-  std::string out = "<" + std::to_string(daemon_facility | severity_of(piece)) + ">";
+  std::string out = "<";
+  out.append(std::to_string(daemon_facility | severity_of(piece))).append(">");
   out += stamp;
   out += " ";
   out += who.container.id;
