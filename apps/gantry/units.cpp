@@ -181,11 +181,13 @@ result<int64_t> parse_time(std::string_view text, int64_t now) {
       const std::string decimal = "0" + std::string(rest);
       std::string_view digits = decimal;
       fraction = take_decimal(digits);
+      if (!fraction)
+        return wrong;
       rest = rest.substr(rest.size() - digits.size());
     }
   }
   const auto offset = take_zone(rest);
-  if (!fraction || !offset)
+  if (!offset)
     return wrong;
   return (int64_t{::timegm(&parts)} - *offset) * billion + static_cast<int64_t>(*fraction);
 }

@@ -113,8 +113,10 @@ TEST_CASE("options: short flags are glued, values too, and a flag can be switche
 
 TEST_CASE("options: of one that is given twice the last one holds") {
   CHECK(parsed({"run", "--name", "a", "--name", "b", "--rootfs", "/", "x"}).name == "b");
-  CHECK(parsed({"run", "-e", "A", "-e", "B=1", "-e", "B=2", "--rootfs", "/", "x"}).spec.env_size()
-        == 2);
+  const auto env = parsed({"run", "-e", "A=1", "-e", "B=1", "-e", "B=2", "--rootfs", "/", "x"})
+                     .spec.env();
+  REQUIRE(env.size() == 2);
+  CHECK(env[1] == "B=2");
 }
 
 TEST_CASE("options: an id comes before the command of exec, options around it") {

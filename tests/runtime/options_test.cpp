@@ -157,7 +157,7 @@ TEST_CASE("options: what contradicts itself is refused") {
   refused(req, "cgroup_parent");
   req = request();
   req.spec.add_devices()->set_host_path("/etc/passwd");
-  refused(req, "/dev");
+  refused(req, "devices.host_path");
   req = request();
   auto* limit = req.spec.add_rlimits();
   limit->set_type("RLIMIT_NOFILE");
