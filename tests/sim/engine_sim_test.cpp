@@ -51,7 +51,14 @@ struct bench {
   }
   result<runtime::made_process> create(bool run) {
     return answer<runtime::made_process>([&](auto f) {
-      engine->create({"/usr/sbin/runc", "default.c", "/run/b", {null, null, null}, run, 1}, f);
+      runtime::create_command c;
+      c.runtime = "/usr/sbin/runc";
+      c.id = "default.c";
+      c.bundle = "/run/b";
+      c.stdio = {null, null, null};
+      c.run = run;
+      c.op = 1;
+      engine->create(std::move(c), f);
     });
   }
   result<void> start() {
@@ -61,8 +68,15 @@ struct bench {
   result<runtime::made_process> exec(const std::vector<std::string>& args) {
     const nlohmann::json spec{{"args", args}};
     return answer<runtime::made_process>([&](auto f) {
-      engine->exec(
-        {"/usr/sbin/runc", "default.c", spec.dump(), "/run/b", "e1", {null, null, null}, 3}, f);
+      runtime::exec_command c;
+      c.runtime = "/usr/sbin/runc";
+      c.id = "default.c";
+      c.process_json = spec.dump();
+      c.dir = "/run/b";
+      c.name = "e1";
+      c.stdio = {null, null, null};
+      c.op = 3;
+      engine->exec(std::move(c), f);
     });
   }
   result<void> remove(bool force) {

@@ -88,7 +88,11 @@ bool live(sim::machine& m, bool first, uint64_t kill_at, io::log_format format) 
     policy.format = format;
     io::pump pump(here.loop, here.shelf, pool, policy);
     auto ended = [&] { return pump.totals().closed[0] && pump.totals().closed[1]; };
-    const io::pump::events on{[] {}, [](int) {}, [](const error&) {}, [] {}, {}, {}};
+    io::pump::events on;
+    on.grown = [] {};
+    on.closed = [](int) {};
+    on.blocked = [](const error&) {};
+    on.unblocked = [] {};
     std::array<io::fd, 2> fds;
     if (auto entries = here.shelf.list())
       for (auto& e : *entries) {
