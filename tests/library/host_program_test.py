@@ -82,6 +82,11 @@ class Host:
         self.tell(line)
         return self.expect(word)
 
+    def told(self, kind, name):
+        """Whether such an event has come; asks something, as lines are read for answers."""
+        self.ask("info", "info")
+        return any(e[:2] == (kind, name) for e in self.events)
+
     def ps(self):
         pairs = (x.split("=") for x in self.ask("ps", "ps").split())
         return {name: tuple(what.split("/")) for name, what in pairs}
@@ -185,6 +190,7 @@ def with_keeper(build, keeper):
         numbers = host.ask("log lives", "log").rstrip(",").split(",")
         check_equal(numbers, [str(i + 1) for i in range(len(numbers))], "not a line is missing")
         for name in ("lives", "dies"):
+            until(lambda n=name: host.told("exit", n), f"the end of {name} is told")
             told = {e for e in host.events if e[1] == name}
             check_equal(sorted(e[0] for e in told), ["exit", "start"], f"events of {name}")
         for name in ("lives", "dies"):
