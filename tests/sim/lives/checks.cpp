@@ -217,8 +217,9 @@ void check_nothing_left(world& w, findings& out) {
     if (p != w.host.keeper_process() && p.get() != &w.here().kernel.self())
       out.push_back("left behind: process " + std::to_string(pid) + words_of(*p));
   for (const auto& [key, kept] : w.host.shelf_keeper.shelf)
-    out.push_back("left on the shelf: " + std::to_string(key.kind) + "/" +
-                  std::to_string(key.serial));
+    if (key.kind != io::shelf_kind::stage) // Of the arena, not of a container.
+      out.push_back("left on the shelf: " + std::to_string(key.kind) + "/" +
+                    std::to_string(key.serial));
   for (const auto& slot : w.host.shelf_keeper.memory().logs())
     if (slot.serial != 0)
       out.push_back("left in the arena: log slot of " + std::to_string(slot.serial));
