@@ -45,7 +45,8 @@ void attached::begin(attach_place from, v1::AttachOpened opened) {
   skip_ = from.skip;
   read_to_ = from.log;
   if (from.serial != 0)
-    reader_ = std::make_unique<io::log_reader>(host_.loop, host_.log_dir(who_.serial), from.log);
+    reader_ = std::make_unique<io::log_reader>(host_.loop, host_.log_dir(who_.serial), from.log,
+                                               who_.format);
   else if (host_.outputs.pump_of(who_.serial) != nullptr)
     go_live(false);
   else
@@ -199,8 +200,9 @@ void attached::came(int stream, uint64_t offset, std::span<const char> bytes) {
   if (at_ != stage::live)
     return;
   const auto i = size_t(stream);
-  GANTRY_CHECK(offset == sent_[i]);
-  sent_[i] += bytes.size();
+  GANTRY_CHECK(offset >= sent_[i]);
+  // What the log's policy gave up unread, nobody gets.
+  dropped_[i] += offset - std::exchange(sent_[i], offset + bytes.size());
   if (make_room(stream, bytes.size()))
     push_output(stream, {bytes.data(), bytes.size()}, true, offset);
 }
@@ -248,8 +250,10 @@ attach_place attached::place() const {
   if (pump != nullptr && at_ == stage::live) {
     const auto totals = pump->totals();
     out.log = {totals.file_seq, totals.file_offset};
-    for (size_t i = 0; i < 2; ++i)
-      out.skip[i] = sent_[i] - totals.bytes[i] - totals.dropped[i];
+    for (size_t i = 0; i < 2; ++i) { // More were given up unread than came: none is ahead.
+      const uint64_t gone = totals.bytes[i] + totals.dropped[i];
+      out.skip[i] = sent_[i] - std::min(sent_[i], gone);
+    }
   }
   return out;
 }

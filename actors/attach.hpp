@@ -8,6 +8,7 @@
 #include "actors/front.hpp"
 #include "actors/output_hub.hpp"
 #include "actors/services.hpp"
+#include "io/log_format.hpp"
 #include "io/log_reader.hpp"
 
 namespace gantry::actors {
@@ -30,6 +31,7 @@ struct attach_target {
   std::string process;
   uint64_t serial = 0;
   bool terminal = false;
+  io::log_format format = io::log_format::json_file; ///< Of its log.
 };
 
 /// One client at a process's streams. Output comes from the log until the client has caught

@@ -55,10 +55,11 @@ void fifo_relay::begin() {
   watch_input();
 }
 
-void fifo_relay::came(int stream, uint64_t, std::span<const char> bytes) {
+void fifo_relay::came(int stream, uint64_t offset, std::span<const char> bytes) {
   auto& out = out_[size_t(stream)];
   if (!out.fifo)
     return;
+  out.relayed = offset - out.waiting.size(); // The log's policy may have given some up unread.
   out.waiting.append(bytes.data(), bytes.size());
   pass(stream);
 }
