@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -91,18 +92,32 @@ bool parse_loopback(const std::string& text, sockaddr_storage& out, socklen_t& s
 
 } // namespace
 
+static bool is_bound_to(int number, const sockaddr_storage& wanted, socklen_t size) {
+  sockaddr_storage at{};
+  socklen_t length = sizeof(at);
+  return ::getsockname(number, reinterpret_cast<sockaddr*>(&at), &length) == 0 && length == size
+         && std::memcmp(&at, &wanted, size) == 0;
+}
+
 bool is_loopback(const std::string& address) noexcept {
   sockaddr_storage at{};
   socklen_t size = 0;
   return parse_loopback(address, at, size);
 }
 
-result<fd> listen_loopback(kernel& k, const std::string& address) {
+result<fd> listen_loopback(kernel& k, shelf& keeper, const shelf_key& key,
+                           const std::string& address) {
   sockaddr_storage at{};
   socklen_t size = 0;
   if (!parse_loopback(address, at, size))
     return error{ec::invalid_argument, "\"" + address + "\" is no address of the loopback network",
                  "use 127.0.0.1:PORT or [::1]:PORT; who comes from elsewhere is a proxy's matter"};
+  auto entries = keeper.list();
+  if (!entries)
+    return std::move(entries).why();
+  for (auto& e : *entries)
+    if (e.key == key && e.fds.size() == 1 && is_bound_to(e.fds[0].get(), at, size))
+      return std::move(e.fds[0]);
   fd out{k, ::socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
   if (!out)
     return from_errno(errno, "make a socket for", address);
@@ -112,6 +127,9 @@ result<fd> listen_loopback(kernel& k, const std::string& address) {
     return from_errno(errno, "bind the socket to", address);
   if (::listen(out.get(), backlog) != 0)
     return from_errno(errno, "listen on", address);
+  const int fds[] = {out.get()};
+  if (auto put = keeper.put(key, {}, fds); !put)
+    return std::move(put).why();
   return out;
 }
 

@@ -19,7 +19,9 @@ result<fd> listen_unix(kernel& k, shelf& keeper, const shelf_key& key, const std
 bool is_loopback(const std::string& address) noexcept;
 
 /// A listening TCP socket on this host alone: "127.0.0.1:9090" or "[::1]:9090". Any other
-/// address is refused.
-result<fd> listen_loopback(kernel& k, const std::string& address);
+/// address is refused. As above, the one on the shelf if it has this address: after a kill the
+/// ring of the dead process may hold its listener, and the address, for a while.
+result<fd> listen_loopback(kernel& k, shelf& keeper, const shelf_key& key,
+                           const std::string& address);
 
 } // namespace gantry::io

@@ -8,6 +8,7 @@ namespace gantry::daemon {
 
 namespace {
 constexpr io::shelf_key metrics_listener{io::shelf_kind::listener, 16};
+constexpr io::shelf_key tcp_listener{io::shelf_kind::listener, 17};
 }
 
 metrics_door::metrics_door(io::loop& l, actors::supervisor_host& host, metrics_options options)
@@ -24,7 +25,7 @@ result<void> metrics_door::open(io::shelf& keeper) {
   endpoint_.listen(unix_.get());
   if (options_.listen.empty())
     return {};
-  auto tcp = io::listen_loopback(loop_.sys(), options_.listen);
+  auto tcp = io::listen_loopback(loop_.sys(), keeper, tcp_listener, options_.listen);
   if (!tcp)
     return std::move(tcp).why();
   tcp_ = std::move(*tcp);

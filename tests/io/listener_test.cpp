@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -79,10 +80,27 @@ TEST_CASE("listener: what is no socket is left alone", "[uring]") {
   CHECK(fs::file_size(p.dir + "/s") == 1);
 }
 
+TEST_CASE("listener: a port that a dead process may still hold is taken from the shelf",
+          "[uring]") {
+  place p;
+  std::string address;
+  {
+    auto first = listen_loopback(*p.r.kernel, *p.shelf, key, "127.0.0.1:0");
+    REQUIRE(first.ok());
+    sockaddr_in at{};
+    socklen_t size = sizeof(at);
+    REQUIRE(::getsockname(first->get(), reinterpret_cast<sockaddr*>(&at), &size) == 0);
+    address = "127.0.0.1:" + std::to_string(ntohs(at.sin_port));
+  }
+  auto again = listen_loopback(*p.r.kernel, *p.shelf, key, address); // Bound still: by the shelf.
+  INFO((again ? "" : again.why().text()));
+  CHECK(again.ok());
+}
+
 TEST_CASE("listener: the loopback network, and nothing else", "[uring]") {
   place p;
   for (const auto* good : {"127.0.0.1:0", "127.1.2.3:0"})
-    CHECK(listen_loopback(*p.r.kernel, good).ok());
+    CHECK(listen_loopback(*p.r.kernel, *p.shelf, key, good).ok());
   for (const auto* bad : {"0.0.0.0:1", "10.0.0.1:1", "localhost:1", "127.0.0.1", "127.0.0.1:",
                           "127.0.0.1:70000", ":1", "[::]:1", ""})
     CHECK_FALSE(is_loopback(bad));
