@@ -89,11 +89,12 @@ result<void> lay_terminal_over(const v1::ContainerSpec& spec, json& process) {
   if (terminal == true && !spec.terminal())
     return not_oci("process.terminal is true, but the request asks for no terminal",
                    "ask for one (-t, terminal), or set process.terminal to false");
-  process["terminal"] = spec.terminal();
-  if (!spec.terminal())
+  if (!spec.terminal()) {
     process.erase("consoleSize");
-  else
-    set_console_size(process, spec.terminal_size());
+    return {};
+  }
+  process["terminal"] = true;
+  set_console_size(process, spec.terminal_size());
   return {};
 }
 

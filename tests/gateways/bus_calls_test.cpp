@@ -62,7 +62,8 @@ TEST_CASE("bus: every method of every service is answered", "[uring]") {
       const auto path = "/" + method->service()->full_name() + "/" + method->name();
       INFO(path);
       const auto answer = rig.ask(c, path, "");
-      CHECK(answer.status() == 0);
+      // One that takes many requests wants another first one.
+      CHECK(answer.status() == (method->client_streaming() ? 3 : 0));
       CHECK(answer.messages().size() == (method->server_streaming() ? 0 : 1));
       ++served;
     }

@@ -152,6 +152,7 @@ TEST_CASE_METHOD(pump_rig, "terminal: a short read that a crash left open is tol
   log_position p = state.at();
   p.block[0] = pool.take(false);
   p.batch_bytes = 3;
+  p.by_nonce = 1;
   std::memset(p.nonce, 0xff, sizeof(p.nonce));
   std::memcpy(memory.view().block(p.block[0]).data(), p.nonce, 3);
   state.become(p);

@@ -234,7 +234,7 @@ TEST_CASE("events: every public record has the name that the bus promises", "[ur
     {"updated", "updated"},          {"deleted", "delete"},
     {"restored", "restored"},        {"log_blocked", "log-unblocked"},
     {"log_gap", "log-gap"},          {"log_dropped", "log-dropped"},
-    {"log_reopened", "log-reopened"},
+    {"log_reopened", "log-reopened"}, {"output_gap", "output-gap"},
     {"supervisor_started", "supervisor-started"},
     {"supervisor_stopping", "supervisor-stopping"},
     {"keeper_lost", "keeper-lost"},  {"gap", "gap"},
