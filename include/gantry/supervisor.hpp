@@ -39,6 +39,8 @@ using callback = std::function<void(result<T>)>;
 ///   - When this process dies, its containers go on without anybody who reads their output or
 ///     knows their exit status. The next start takes over what lives; statuses of what died
 ///     are unknown, and who writes to a broken pipe gets SIGPIPE.
+///   - Records of the last moments, which are not on disk yet, die with it: a container that was
+///     just being made is then made once more.
 ///   - This process must not reap them: no `waitpid(-1)`, no SIGCHLD set to SIG_IGN. An exit
 ///     status that is stolen is asked of the kernel (6.15 and later), or is `status_unknown`.
 ///   - Other orphans that fall to this process are not reaped: they stay zombies until it ends.

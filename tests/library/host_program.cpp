@@ -108,6 +108,11 @@ std::string obey(supervisor& s, const std::string& rootfs, std::istringstream& w
     return x ? "info " + x->keeper_state + " " + std::to_string(x->generation)
              : "error " + x.why().text();
   }
+  if (verb == "pending") { // Of the journal: not on disk yet, and lost with us.
+    auto x = s.info().get();
+    return x ? "pending " + std::to_string(x->journal_pending_bytes)
+             : "error " + x.why().text();
+  }
   return "error what is " + verb;
 }
 

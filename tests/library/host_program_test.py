@@ -218,6 +218,7 @@ def test_without_a_keeper_what_lives_is_taken_over(build):
         host.serve()
         check_equal(host.ask("info", "info").split()[0], "none", "the keeper")
         pid = host.ask("run a sleep 1000", "pid")
+        until(lambda: host.ask("pending", "pending") == "0", "the journal is on disk")
         host.kill()
         check(process_state(pid) is not None, "the container goes on")
         host.begin()
