@@ -212,8 +212,10 @@ int foreground::leave(stay& here, client::unary<v1::WaitReply>& exit) {
   }
   if (here.streams.exit())
     return exit_code_of_exit(*here.streams.exit());
+  if (!here.began && !here.streams.end()) // It was refused: what else is known does not matter.
+    return failed(here.streams.end().why());
   // Its exit may be known although it went away under our hands.
-  while (!exit.finished() && leaving_ == 0 && here.began)
+  while (!exit.finished() && leaving_ == 0)
     step(-1, nullptr);
   if (exit.finished()) {
     if (auto reply = exit.take())
