@@ -21,6 +21,15 @@ result<T> got(std::future<result<T>> x) {
   return x.get();
 }
 
+/// A cgroup and all below it: its files cannot be removed, its directories can.
+inline void remove_groups(const fs::path& top) {
+  std::error_code ignored;
+  for (const auto& e : fs::directory_iterator(top, ignored))
+    if (e.is_directory(ignored))
+      remove_groups(e.path());
+  fs::remove(top, ignored);
+}
+
 /// Directories of its own, a root filesystem, and supervisors on them.
 struct rig {
   rig() {
@@ -41,8 +50,7 @@ struct rig {
     for (const auto& e : fs::directory_iterator("/sys/fs/cgroup", ignored))
       tops.push_back(e.path());
     for (const auto& top : tops)
-      for (const auto* below : {"/default", "/second", ""})
-        fs::remove(top.string() + "/" + parent() + below, ignored);
+      remove_groups(top / parent());
     fs::remove_all(dir, ignored);
   }
 
