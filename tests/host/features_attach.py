@@ -198,6 +198,25 @@ def test_replay_and_live_without_a_gap(rig):
         check_equal(c.gaps, [], "gaps")
 
 
+def test_replay_of_every_log_format(rig):
+    for form in ("json-file", "cri", "raw"):
+        a = rig.id(form)
+        make(rig, a, "sh", "-c", "echo one; echo err >&2; printf half; read x; seq 1 5000; exit 4",
+             with_stdin=True, log=pb.LogOptions(format=form))
+        until(lambda a=a: rig.ok("logs", a).out.startswith("one"), "it has written")
+        c = Client(rig, a, replay=True, input=True)
+        c.wait_out(b"half")
+        rig.crash_point()
+        c.wait_opened(2 if rig.crash else 1)
+        c.type(b"\n")
+        late = Client(rig, a, replay=True)
+        wanted = b"one\nhalf" + "".join(f"{i}\n" for i in range(1, 5001)).encode()
+        for x in (c, late):
+            x.wait_end()
+            check_equal(x.out, {1: wanted, 2: b"err\n"}, f"output with a log as {form}")
+            check_equal((x.exit.exit_code, x.gaps), (4, []), "its exit")
+
+
 def test_cursors_go_on_in_the_middle(rig):
     a = rig.id("a")
     make(rig, a, "sh", "-c", "echo one; printf two; read x; echo three; printf four; read x",
