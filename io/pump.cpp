@@ -12,6 +12,8 @@ namespace gantry::io {
 namespace {
 
 constexpr nanoseconds finish_patience = std::chrono::seconds(10);
+/// More than the kernel holds back of a terminal: FIONREAD tells only of the next 4 KiB.
+constexpr uint32_t most_of_terminal = 128u << 10;
 constexpr uint32_t least_line = 1024;
 constexpr uint32_t most_line = 1u << 20;
 constexpr uint64_t least_file = 1024;
@@ -181,7 +183,8 @@ void pump::impl::drain(std::function<void(bool)> f) {
   end_limit();
   for (size_t s = 0; s < 2; ++s)
     if (stream& x = streams_[s]; x.in)
-      x.drain_left = static_cast<uint32_t>(std::max(readable(s), 0));
+      x.drain_left =
+        is_terminal(s) ? most_of_terminal : static_cast<uint32_t>(std::max(readable(s), 0));
   later();
 }
 
