@@ -74,7 +74,8 @@ def test_the_runtimes_state_is_apart(rig):
     state = json.loads(said.stdout)
     check_equal((state["status"], state["pid"]), ("running", d["pid"]), "the runtime's own word")
     check_equal(state["bundle"], d["bundle"], "it runs from gantry's bundle")
-    check_equal(sorted(os.listdir(rig.root)), ["journal", "logs"], "what gantry keeps")
+    check_equal(sorted(os.listdir(rig.root)), ["checkpoints", "journal", "logs"],
+                "what gantry keeps")
 
 
 WRAPPER = """#!/bin/sh
