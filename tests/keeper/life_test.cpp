@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "tests/keeper/harness.hpp"
+#include "tests/slower.hpp"
 
 using namespace gantry;
 using namespace gantry::keeper_tests;
@@ -33,6 +34,9 @@ wire::message put(uint64_t kind, uint64_t serial, const char* note = "") {
   std::strncpy(m.note, note, sizeof(m.note) - 1);
   return m;
 }
+
+/// So many lives, or fewer where each takes longer.
+std::string lives(int count) { return std::to_string(int(count / tests::slower())); }
 
 bool is_exit(int status, int code) { return WIFEXITED(status) && WEXITSTATUS(status) == code; }
 
@@ -82,12 +86,12 @@ TEST_CASE("keeper: what lies on the shelf outlives gantryd") {
 }
 
 TEST_CASE("keeper: a put is durable although its sender is killed in the next instruction") {
-  keeper_process k(running({FAKE_PROGRAM, "count", "1000", "self"}));
+  keeper_process k(running({FAKE_PROGRAM, "count", lives(1000), "self"}));
   CHECK(is_exit(k.status(240s), 0));
 }
 
 TEST_CASE("keeper: a put that returned is never lost to a kill at any moment") {
-  keeper_process k(running({FAKE_PROGRAM, "count", "300", "timer"}));
+  keeper_process k(running({FAKE_PROGRAM, "count", lives(300), "timer"}));
   CHECK(is_exit(k.status(240s), 0));
 }
 
