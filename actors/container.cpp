@@ -237,14 +237,16 @@ void container_state::on_released(const std::string& process_id) {
 
 caf::result<atom::shutdown> container_state::shutdown() {
   *here_ = false; // What is under way is finished by the next life, as after a crash.
+  stop_timer_.reset();
   auto promise = self->make_response_promise<atom::shutdown>();
   auto left = std::make_shared<size_t>(1);
   auto one_less = [this, left, promise]() mutable {
     if (--*left == 0) {
-      promise.deliver(atom::shutdown::value);
       // By message: the last to be at rest may be the OOM watch, and a quit from a callback of
-      // io is not heard before the next message comes.
+      // io is not heard before the next message comes. Before the answer: whoever hears that
+      // may end the system.
       caf::anon_send_exit(container_actor{self}, caf::exit_reason::user_shutdown);
+      promise.deliver(atom::shutdown::value);
     }
   };
   for (auto& [id, p] : processes_)

@@ -180,17 +180,17 @@ void container_state::arm_grace(io::nanoseconds after) {
   // Timers, not delayed messages: those would hold this actor when gantryd goes away.
   stop_timer_ = std::make_unique<io::timer>(host->loop);
   stop_timer_->start(std::max(after, io::nanoseconds{0}),
-                     [me = container_actor{self}, number = stop_number_] {
-                       caf::anon_send(me, atom::grace::value, number);
-                     });
+                     while_here([this, number = stop_number_] {
+                       caf::anon_send(container_actor{self}, atom::grace::value, number);
+                     }));
 }
 
 void container_state::arm_stuck() {
   stop_timer_ = std::make_unique<io::timer>(host->loop);
   stop_timer_->start(host->options.kill_patience,
-                     [me = container_actor{self}, number = stop_number_] {
-                       caf::anon_send(me, atom::stuck::value, number);
-                     });
+                     while_here([this, number = stop_number_] {
+                       caf::anon_send(container_actor{self}, atom::stuck::value, number);
+                     }));
 }
 
 void container_state::on_grace(uint64_t stop_number) {

@@ -24,10 +24,9 @@ def run_as(rig, name, *options):
 
 
 def test_bad_ids(rig):
-    for bad in ("a/b", "../x", "..", ".", "-x", "a b", "ä", "x" * 129, "a\nb", ""):
-        done = rig.gantry("run", "-d", f"--name={bad}", "--rootfs", rig.rootfs, "--", "true")
-        if bad:
-            refused(rig, done)
+    for bad in ("a/b", "../x", "..", ".", "-x", "a b", "ä", "x" * 129, "a\nb"):
+        refused(rig, rig.gantry("run", "-d", f"--name={bad}", "--rootfs", rig.rootfs, "--",
+                                "true"))
     rig.crash_point()
     refused(rig, rig.gantry("-n", "../x", "ps"))
     refused(rig, rig.gantry("inspect", "../../etc/passwd"), "../../etc/passwd")

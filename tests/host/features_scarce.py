@@ -23,6 +23,7 @@ def test_no_runtime(rig):
     check("--runtime" in text or "install" in text, f"the cure is named: {text}")
     with open(os.path.join(rig.dir, "norunc"), "w") as f:
         f.write("not a program")
+        os.fchmod(f.fileno(), 0o755)
     rig.start([*rig.keeper_command(), "--runtime", os.path.join(rig.dir, "norunc")])
     done = rig.gantry("run", "--name", "a", "--rootfs", rig.rootfs, "--", "true")
     check(done.code == 125 and "norunc" in done.err, f"it is named: {done!r}")

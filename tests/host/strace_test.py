@@ -57,6 +57,8 @@ def wrong(name, rest):
             number = re.match(r"(\d+)<([^>]*)>", rest)
             if number and DISK not in number.group(2):
                 return None  # A cgroup file, say.
+        if name == "splice" and rest.count("<pipe:") == 2 and "SPLICE_F_NONBLOCK" in rest:
+            return None  # From pipe to pipe, that flag holds for both: splice(2).
         return "it can block"
     if name not in AT_ONCE:
         return "it is not on the list of what the loop may call"
