@@ -147,7 +147,13 @@ void container_state::go_away() {
   host->stuck.erase(who);
   caf::anon_send(caf::actor_cast<supervisor_actor>(host->supervisor), atom::gone::value, who.ns,
                  who.id);
-  self->quit();
+  say_goodbye();
+}
+
+void container_state::say_goodbye() {
+  stop_timer_.reset(); // It holds this actor.
+  // By message: a quit from a callback of io is not heard before the next message comes.
+  caf::anon_send_exit(container_actor{self}, caf::exit_reason::user_shutdown);
 }
 
 void container_state::on_settled(const std::string& process_id, const v1::Exit& x) {
@@ -237,15 +243,11 @@ void container_state::on_released(const std::string& process_id) {
 
 caf::result<atom::shutdown> container_state::shutdown() {
   *here_ = false; // What is under way is finished by the next life, as after a crash.
-  stop_timer_.reset();
   auto promise = self->make_response_promise<atom::shutdown>();
   auto left = std::make_shared<size_t>(1);
   auto one_less = [this, left, promise]() mutable {
     if (--*left == 0) {
-      // By message: the last to be at rest may be the OOM watch, and a quit from a callback of
-      // io is not heard before the next message comes. Before the answer: whoever hears that
-      // may end the system.
-      caf::anon_send_exit(container_actor{self}, caf::exit_reason::user_shutdown);
+      say_goodbye(); // Before the answer: whoever hears that may end the system.
       promise.deliver(atom::shutdown::value);
     }
   };

@@ -224,6 +224,7 @@ private:
   void remove_checkpoints();
   void finish_remove();
   void go_away();
+  void say_goodbye();
 
   // -- adoption --
   void finish_run(const runtime::container_view& v);

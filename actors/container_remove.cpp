@@ -216,7 +216,7 @@ void container_state::finish_remove() {
       p.deliver(reply);
     for (auto& p : std::exchange(stops_, {}))
       p.deliver(v1::StopReply{});
-    self->quit();
+    say_goodbye();
   }));
   ended_ = true;
   host->stuck.erase(who);

@@ -225,7 +225,8 @@ void process_state::on_released() {
   if (key_.pid > 0)
     setup.host->reaper.forget(key_);
   tell_parent(atom::released::value, setup.who.process);
-  self->quit();
+  // By message: a quit from a callback of io is not heard before the next message comes.
+  caf::anon_send_exit(process_actor{self}, caf::exit_reason::user_shutdown);
 }
 
 caf::result<atom::shutdown> process_state::shutdown() {
@@ -246,8 +247,8 @@ caf::result<atom::shutdown> process_state::shutdown() {
   setup.streams.pump->stop([me = process_actor{self}, this, promise]() mutable {
     setup.host->outputs.remove_pump(setup.who.serial);
     setup.streams.pump.reset();
+    caf::anon_send_exit(process_actor{self}, caf::exit_reason::user_shutdown);
     promise.deliver(atom::shutdown::value);
-    self->quit();
   });
   return promise;
 }
