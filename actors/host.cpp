@@ -235,6 +235,8 @@ void supervisor_host::clear_leftovers() {
         place->emplace(e.key.serial, std::move(e));
       else // Nobody's: its container is gone.
         drop_kind(*services_, e.key.kind, e.key.serial);
+    } else if (e.key.kind == io::shelf_kind::listener) {
+      listeners_.push_back(std::move(e));
     }
   shelf_.clear();
   if (const auto memory = keeper_.memory()) {

@@ -25,6 +25,9 @@ public:
 
   [[nodiscard]] front& door() noexcept { return *gate_; }
   [[nodiscard]] services& shared() noexcept { return *services_; }
+  /// The listening sockets of an earlier life, as they lay on the shelf: who opens one takes it
+  /// from here.
+  [[nodiscard]] std::vector<io::shelf_entry>& listeners() noexcept { return listeners_; }
   [[nodiscard]] caf::actor_system& system() noexcept { return *system_; }
 
   /// Brings everything to rest: stops the containers or leaves them running, then ends the
@@ -63,6 +66,7 @@ private:
   bool first_start_ = false;
   bool ended_ = false;
   std::vector<io::shelf_entry> shelf_;
+  std::vector<io::shelf_entry> listeners_;
   std::unique_ptr<io::loop_config> config_;
   std::unique_ptr<caf::actor_system> system_;
   supervisor_actor supervisor_;

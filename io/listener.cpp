@@ -47,17 +47,49 @@ result<void> clear_place(const std::string& path) {
   return {};
 }
 
-/// The mode of the socket at `path`, and of nothing that was put there instead.
-result<void> set_mode(kernel& k, const std::string& path, mode_t mode) {
-  const fd there{k, ::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC)};
+/// The group and the mode of the socket at a place, and of nothing that was put there instead.
+result<void> set_access(kernel& k, const unix_place& place) {
+  const fd there{k, ::open(place.path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC)};
   struct stat seen{};
   if (!there || ::fstat(there.get(), &seen) != 0)
-    return from_errno(errno, "look at", path);
+    return from_errno(errno, "look at", place.path);
   if (!S_ISSOCK(seen.st_mode))
-    return error{ec::already_exists, path + " was taken by something that is no socket",
+    return error{ec::already_exists, place.path + " was taken by something that is no socket",
                  "name a socket in a directory that is gantry's alone"};
-  if (::chmod(("/proc/self/fd/" + std::to_string(there.get())).c_str(), mode) != 0)
-    return from_errno(errno, "set the mode of", path);
+  const gid_t group = place.group.value_or(::getegid());
+  if (::fchownat(there.get(), "", uid_t(-1), group, AT_EMPTY_PATH) != 0)
+    return from_errno(errno, "give to group " + std::to_string(group), place.path);
+  if (::chmod(("/proc/self/fd/" + std::to_string(there.get())).c_str(), place.mode) != 0)
+    return from_errno(errno, "set the mode of", place.path);
+  return {};
+}
+
+result<fd> listen_anew(kernel& k, shelf& keeper, const unix_place& place) {
+  if (auto clear = clear_place(place.path); !clear)
+    return std::move(clear).why();
+  fd out{k, ::socket(AF_UNIX, place.type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+  if (!out)
+    return from_errno(errno, "make a socket for", place.path);
+  // The mode of an unbound socket is that of the file which bind makes, less the umask: it
+  // has no more than this from its first moment. Then the rest, whatever the umask is.
+  const auto address = address_of(place.path);
+  if (::fchmod(out.get(), place.mode) != 0
+      || ::bind(out.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0)
+    return from_errno(errno, "bind the socket to", place.path);
+  if (::listen(out.get(), backlog) != 0)
+    return from_errno(errno, "listen on", place.path);
+  const int fds[] = {out.get()};
+  if (auto put = keeper.put(place.key, {}, fds); !put)
+    return std::move(put).why();
+  return out;
+}
+
+/// The socket on the shelf under `key` of which `fits` is true, or none.
+template <class F>
+fd take_from(std::vector<shelf_entry>& shelved, const shelf_key& key, F fits) {
+  for (auto& e : shelved)
+    if (e.key == key && e.fds.size() == 1 && fits(e.fds[0].get()))
+      return std::move(e.fds[0]);
   return {};
 }
 
@@ -105,19 +137,16 @@ bool is_loopback(const std::string& address) noexcept {
   return parse_loopback(address, at, size);
 }
 
-result<fd> listen_loopback(kernel& k, shelf& keeper, const shelf_key& key,
-                           const std::string& address) {
+result<fd> listen_loopback(kernel& k, shelf& keeper, std::vector<shelf_entry>& shelved,
+                           const shelf_key& key, const std::string& address) {
   sockaddr_storage at{};
   socklen_t size = 0;
   if (!parse_loopback(address, at, size))
     return error{ec::invalid_argument, "\"" + address + "\" is no address of the loopback network",
                  "use 127.0.0.1:PORT or [::1]:PORT; who comes from elsewhere is a proxy's matter"};
-  auto entries = keeper.list();
-  if (!entries)
-    return std::move(entries).why();
-  for (auto& e : *entries)
-    if (e.key == key && e.fds.size() == 1 && is_bound_to(e.fds[0].get(), at, size))
-      return std::move(e.fds[0]);
+  if (auto kept = take_from(shelved, key,
+                            [&](int number) { return is_bound_to(number, at, size); }))
+    return kept;
   fd out{k, ::socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
   if (!out)
     return from_errno(errno, "make a socket for", address);
@@ -133,32 +162,18 @@ result<fd> listen_loopback(kernel& k, shelf& keeper, const shelf_key& key,
   return out;
 }
 
-result<fd> listen_unix(kernel& k, shelf& keeper, const shelf_key& key, const std::string& path,
-                       mode_t mode) {
-  auto entries = keeper.list();
-  if (!entries)
-    return std::move(entries).why();
-  for (auto& e : *entries)
-    if (e.key == key && e.fds.size() == 1 && listens_at(e.fds[0].get(), path))
-      return std::move(e.fds[0]);
-  if (auto clear = clear_place(path); !clear)
-    return std::move(clear).why();
-  fd out{k, ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
-  if (!out)
-    return from_errno(errno, "make a socket for", path);
-  // The mode of an unbound socket is that of the file which bind makes, less the umask: it
-  // has no more than this from its first moment. Then the rest, whatever the umask is.
-  const auto address = address_of(path);
-  if (::fchmod(out.get(), mode) != 0
-      || ::bind(out.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0)
-    return from_errno(errno, "bind the socket to", path);
-  if (auto set = set_mode(k, path, mode); !set)
+result<fd> listen_unix(kernel& k, shelf& keeper, std::vector<shelf_entry>& shelved,
+                       const unix_place& place) {
+  auto out = take_from(shelved, place.key,
+                       [&place](int number) { return listens_at(number, place.path); });
+  if (!out) {
+    auto made = listen_anew(k, keeper, place);
+    if (!made)
+      return made;
+    out = std::move(*made);
+  }
+  if (auto set = set_access(k, place); !set)
     return std::move(set).why();
-  if (::listen(out.get(), backlog) != 0)
-    return from_errno(errno, "listen on", path);
-  const int fds[] = {out.get()};
-  if (auto put = keeper.put(key, {}, fds); !put)
-    return std::move(put).why();
   return out;
 }
 

@@ -111,7 +111,11 @@ result<void> embedded::make() {
     return opened;
   // What may fail comes before the host: once made, it must be ended in order.
   if (!options_.socket.empty()) {
-    auto listener = io::listen_unix(*kernel_, *shelf_, bus_listener, options_.socket);
+    auto shelved = shelf_->list();
+    if (!shelved)
+      return std::move(shelved).why();
+    auto listener = io::listen_unix(*kernel_, *shelf_, *shelved,
+                                    {.key = bus_listener, .path = options_.socket});
     if (!listener)
       return std::move(listener).why();
     listener_ = std::move(*listener);

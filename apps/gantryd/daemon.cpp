@@ -89,21 +89,19 @@ result<void> daemon::open_shelf(const io::launched& how) {
 }
 
 result<void> daemon::open_sockets() {
-  auto shelved = shelf_->list();
-  if (!shelved)
-    return std::move(shelved).why();
   auto groups = options_.roles.operate_groups;
   for (const auto g : options_.roles.read_groups)
     if (std::find(groups.begin(), groups.end(), g) == groups.end())
       groups.push_back(g);
   if (auto way = open_way(options_.supervisor.state_dir, groups); !way)
     return way;
-  auto bus = open_listener(*kernel_, *shelf_, *shelved,
-                           {bus_listener, options_.socket, SOCK_STREAM, groups});
+  auto& shelved = host_->listeners();
+  auto bus = io::listen_unix(*kernel_, *shelf_, shelved,
+                             place_for(bus_listener, options_.socket, SOCK_STREAM, groups));
   if (!bus)
     return std::move(bus).why();
-  auto fds = open_listener(*kernel_, *shelf_, *shelved,
-                           {fds_listener, options_.fds_socket, SOCK_SEQPACKET, groups});
+  auto fds = io::listen_unix(*kernel_, *shelf_, shelved,
+                             place_for(fds_listener, options_.fds_socket, SOCK_SEQPACKET, groups));
   if (!fds)
     return std::move(fds).why();
   bus_listener_ = std::move(*bus);
@@ -187,8 +185,9 @@ result<void> daemon::start(const io::launched& how) {
     return opened;
   serve();
   metrics_ = std::make_unique<metrics_door>(*loop_, *host_, options_.metrics);
-  if (auto opened = metrics_->open(*shelf_); !opened)
+  if (auto opened = metrics_->open(*shelf_, host_->listeners()); !opened)
     return opened;
+  host_->listeners().clear(); // What nobody wants any more.
   watchdog_ = std::make_unique<io::watchdog>(longest_turn);
   loop_->set_watchdog(watchdog_.get());
   shelf_->ready();

@@ -17,15 +17,16 @@ metrics_door::metrics_door(io::loop& l, actors::supervisor_host& host, metrics_o
       return metrics::render(meter_.take(options_.most_containers), f);
     }) {}
 
-result<void> metrics_door::open(io::shelf& keeper) {
-  auto made = io::listen_unix(loop_.sys(), keeper, metrics_listener, options_.socket);
+result<void> metrics_door::open(io::shelf& keeper, std::vector<io::shelf_entry>& shelved) {
+  auto made = io::listen_unix(loop_.sys(), keeper, shelved,
+                              {.key = metrics_listener, .path = options_.socket});
   if (!made)
     return std::move(made).why();
   unix_ = std::move(*made);
   endpoint_.listen(unix_.get());
   if (options_.listen.empty())
     return {};
-  auto tcp = io::listen_loopback(loop_.sys(), keeper, tcp_listener, options_.listen);
+  auto tcp = io::listen_loopback(loop_.sys(), keeper, shelved, tcp_listener, options_.listen);
   if (!tcp)
     return std::move(tcp).why();
   tcp_ = std::move(*tcp);

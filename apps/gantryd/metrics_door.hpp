@@ -18,8 +18,8 @@ class metrics_door {
 public:
   metrics_door(io::loop& l, actors::supervisor_host& host, metrics_options options);
 
-  /// Opens the sockets and serves.
-  result<void> open(io::shelf& keeper);
+  /// Opens the sockets, those of an earlier life where they are among `shelved`, and serves.
+  result<void> open(io::shelf& keeper, std::vector<io::shelf_entry>& shelved);
 
   void stop(std::function<void()> f) { endpoint_.stop(std::move(f)); }
 

@@ -30,7 +30,19 @@ struct place {
     shelf = std::move(*made);
   }
   ~place() { fs::remove_all(dir); }
-  result<fd> listen() { return listen_unix(*r.kernel, *shelf, key, dir + "/s"); }
+  std::vector<shelf_entry> shelved() {
+    auto all = shelf->list();
+    REQUIRE(all.ok());
+    return std::move(*all);
+  }
+  result<fd> listen(mode_t mode = 0660) {
+    auto there = shelved();
+    return listen_unix(*r.kernel, *shelf, there, {.key = key, .path = dir + "/s", .mode = mode});
+  }
+  result<fd> listen_tcp(const std::string& address) {
+    auto there = shelved();
+    return listen_loopback(*r.kernel, *shelf, there, key, address);
+  }
   real_loop r;
   std::string dir;
   std::unique_ptr<local_shelf> shelf;
@@ -66,6 +78,9 @@ TEST_CASE("listener: one that lies on the shelf is used again, as long as it sta
   REQUIRE(p.listen().ok());
   ::stat((p.dir + "/s").c_str(), &seen);
   CHECK(seen.st_ino == first);
+  REQUIRE(p.listen(0666).ok()); // Who may connect may be another now.
+  ::stat((p.dir + "/s").c_str(), &seen);
+  CHECK((seen.st_ino == first && (seen.st_mode & 0777) == 0666));
   fs::remove(p.dir + "/s");
   REQUIRE(p.listen().ok());
   CHECK(fs::exists(p.dir + "/s"));
@@ -85,14 +100,14 @@ TEST_CASE("listener: a port that a dead process may still hold is taken from the
   place p;
   std::string address;
   {
-    auto first = listen_loopback(*p.r.kernel, *p.shelf, key, "127.0.0.1:0");
+    auto first = p.listen_tcp("127.0.0.1:0");
     REQUIRE(first.ok());
     sockaddr_in at{};
     socklen_t size = sizeof(at);
     REQUIRE(::getsockname(first->get(), reinterpret_cast<sockaddr*>(&at), &size) == 0);
     address = "127.0.0.1:" + std::to_string(ntohs(at.sin_port));
   }
-  auto again = listen_loopback(*p.r.kernel, *p.shelf, key, address); // Bound still: by the shelf.
+  auto again = p.listen_tcp(address); // Bound still: by the shelf.
   INFO((again ? "" : again.why().text()));
   CHECK(again.ok());
 }
@@ -100,7 +115,7 @@ TEST_CASE("listener: a port that a dead process may still hold is taken from the
 TEST_CASE("listener: the loopback network, and nothing else", "[uring]") {
   place p;
   for (const auto* good : {"127.0.0.1:0", "127.1.2.3:0"})
-    CHECK(listen_loopback(*p.r.kernel, *p.shelf, key, good).ok());
+    CHECK(p.listen_tcp(good).ok());
   for (const auto* bad : {"0.0.0.0:1", "10.0.0.1:1", "localhost:1", "127.0.0.1", "127.0.0.1:",
                           "127.0.0.1:70000", ":1", "[::]:1", ""})
     CHECK_FALSE(is_loopback(bad));
