@@ -74,8 +74,7 @@ result<void> services::room_for_process(const runtime::container_name& name) con
   // The lowest free number tells how many are in use, without reading a directory.
   const io::fd probe{loop.sys(), loop.sys().eventfd()};
   const auto used = probe ? uint32_t(probe.get()) : options.fd_limit;
-  // A create or an exec takes up to 16 for a moment: with a low limit a tenth is not enough.
-  if (uint64_t{used} * 10 >= uint64_t{options.fd_limit} * 9 || used + 16 > options.fd_limit)
+  if (uint64_t{used} * 10 >= uint64_t{options.fd_limit} * 9)
     return error{ec::resource_exhausted,
                  what + std::to_string(used) + " of " + std::to_string(options.fd_limit)
                    + " file descriptors are in use",

@@ -118,7 +118,8 @@ public:
   // -- processes -----------------------------------------------------------------
 
   /// Starts a child of ours without waiting for its exec. If the program cannot be
-  /// executed the child ends with code 127 (not found) or 126 (anything else).
+  /// executed the child ends with code 127 (not found) or 126 (anything else), and with 125
+  /// where it found no room for its descriptors.
   virtual int spawn(const spawn_request& what, child& out) = 0;
   /// The status of an ended child of ours, which is gone afterwards; -EAGAIN while alive,
   /// -ECHILD if it is not ours.

@@ -109,8 +109,10 @@ GANTRY_IN_CHILD int child_main(void* arg) {
   reset_dispositions();
   raw(SYS_setsid);
   raw(SYS_umask, 022);
-  if (raw(SYS_chdir, long(plan.workdir)) < 0 || !move_fds(plan))
+  if (raw(SYS_chdir, long(plan.workdir)) < 0)
     leave(126);
+  if (!move_fds(plan))
+    leave(125);
   if (plan.files != nullptr)
     raw(SYS_setrlimit, RLIMIT_NOFILE, long(plan.files));
   long empty = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "runtime/cgroup_files.hpp"
 #include "runtime/ids.hpp"
@@ -127,10 +128,21 @@ std::string ending(const io::exit_status& status) {
   return "it ended with code " + std::to_string(status.code) + " and said nothing";
 }
 
-/// The code with which `kernel::spawn` says that the program itself could not be executed.
-bool never_ran(const failed_command& what) {
-  bool said_so = what.status.known && (what.status.code == 127 || what.status.code == 126);
-  return said_so && what.log.empty() && what.output.empty();
+/// Why the program itself never ran, by the code with which `kernel::spawn` says so.
+std::optional<error> never_ran(const failed_command& what) {
+  if (!what.status.known || !what.log.empty() || !what.output.empty())
+    return std::nullopt;
+  const auto runtime = "the runtime " + what.runtime;
+  constexpr auto install = "install it (apt-get install runc), or name another with --runtime";
+  switch (what.status.code) {
+    case 125:
+      return error{ec::resource_exhausted,
+                   runtime + " cannot be started: too few file descriptors are left",
+                   "raise the limit: LimitNOFILE of gantryd (ulimit -n)"};
+    case 126: return error{ec::runtime_missing, runtime + " cannot be executed", install};
+    case 127: return error{ec::runtime_missing, runtime + " does not exist", install};
+    default: return std::nullopt;
+  }
 }
 
 } // namespace
@@ -167,12 +179,9 @@ std::string_view base_name(std::string_view path) {
 
 error runtime_error(const failed_command& what) {
   auto who = "container \"" + display_name(what.id) + "\": ";
-  if (never_ran(what)) {
-    bool absent = what.status.code == 127;
-    return {ec::runtime_missing,
-            who + what.step + ": the runtime " + what.runtime
-              + (absent ? " does not exist" : " cannot be executed"),
-            "install it (apt-get install runc), or name another with --runtime"};
+  if (auto why = never_ran(what)) {
+    why->message = who + what.step + ": " + why->message;
+    return *std::move(why);
   }
   auto words = last_error_in_log(what.log);
   if (words.empty())

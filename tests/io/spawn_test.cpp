@@ -198,6 +198,21 @@ TEST_CASE("spawn: a program that cannot be executed ends with 127 or 126", "[uri
   CHECK(run(r, {"/bin/true", {"x"}, {}, "/no/such/dir", {}}).status.code == 126);
 }
 
+TEST_CASE("spawn: a child without room for its descriptors ends with 125", "[uring]") {
+  real_loop r;
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const fd first(*r.kernel, r.kernel->eventfd());
+  REQUIRE(first);
+  // The pipe, its input and the pidfd still fit; the copies that the child makes do not.
+  rlimit low{rlim_t(first.get()) + 5, before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &low) == 0);
+  const auto got = run(r, {"/bin/true", {"x"}, {}, "/", {}});
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  REQUIRE(got.spawned >= 0);
+  CHECK(got.status.code == 125);
+}
+
 TEST_CASE("spawn: a signal is told apart from a code", "[uring]") {
   real_loop r;
   auto x = run(r, shell("kill -KILL $$"));

@@ -60,6 +60,14 @@ TEST_CASE("the last error line of a log counts, whatever else stands there") {
                           "rubbish\n[1]\n{\"level\":\"error\"}\n")
         == "b");
   CHECK(last_error_in_log("{\"level\":\"error\",\"msg\":\"a\\nb\"}") == "a b");
+  for (const auto& [code, ours] : {std::pair{125, ec::resource_exhausted},
+                                   std::pair{126, ec::runtime_missing},
+                                   std::pair{127, ec::runtime_missing}}) {
+    failed_command never{"create", "/r/runc", "default.x", {true, code, 0, false}, "", ""};
+    CHECK(runtime_error(never).code == ours);
+    never.output = "its own words";
+    CHECK(runtime_error(never).code == ec::runtime_failed);
+  }
   failed_command silent{"start", "/r/runc", "ns.x", {true, 0, 9, false}, "", ""};
   CHECK(runtime_error(silent).message
         == "container \"ns/x\": start by runc failed: it was ended by SIGKILL");
