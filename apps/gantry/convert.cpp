@@ -196,7 +196,10 @@ result<options> convert(const raw_line& line) {
   out.ns = line.text("--namespace");
   out.json = line.flag("--json");
   out.no_color = line.flag("--no-color");
-  out.name = line.text(out.verb == "exec" ? "--id" : "--name");
+  const auto* const name = out.verb == "exec" ? "--id" : "--name";
+  out.name = line.text(name);
+  if (line.given(name) && out.name.empty())
+    in.fail(name, {ec::invalid_argument, "is empty", "leave it out for a random one"});
   out.detach = line.flag("--detach");
   out.signal = line.text("--signal");
   out.all = line.flag("--all");
