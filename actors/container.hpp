@@ -190,6 +190,8 @@ private:
   void begin_stop(const v1::By& by, const v1::StopRequest& req);
   void arm_grace(io::nanoseconds after);
   void arm_stuck();
+  template <class Atom>
+  void arm_stop(io::nanoseconds after, Atom what);
   void answer_stops(const v1::Exit& x);
   void end_of_run(const v1::Exit& x);
   void thaw_for_end(const v1::By* by, uint64_t cause);

@@ -141,9 +141,9 @@ void container_state::make_images() {
     c.id = runtime::runtime_id(who);
     c.images = dumping_->what.dir();
     c.leave_running = dumping_->what.left_running();
-    c.tcp_established = dumping_->what.tcp_established();
-    c.file_locks = dumping_->what.file_locks();
-    c.external_unix = dumping_->what.external_unix();
+    c.image.tcp_established = dumping_->what.tcp_established();
+    c.image.file_locks = dumping_->what.file_locks();
+    c.image.external_unix = dumping_->what.external_unix();
     c.deadline = dumping_->timeout;
     c.op = dumping_->op;
     host->engine.checkpoint(std::move(c), [me = container_actor{self}](result<void> x) {

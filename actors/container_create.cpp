@@ -152,9 +152,9 @@ void container_state::make_with_runtime() {
   c.op = making_->op;
   if (const auto& from = making_->restore) {
     c.images = from->dir();
-    c.tcp_established = from->tcp_established();
-    c.file_locks = from->file_locks();
-    c.external_unix = from->external_unix();
+    c.image.tcp_established = from->tcp_established();
+    c.image.file_locks = from->file_locks();
+    c.image.external_unix = from->external_unix();
   }
   host->engine.create(std::move(c),
                       [me = container_actor{self}](result<runtime::made_process> x) {

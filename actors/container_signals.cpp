@@ -177,19 +177,19 @@ void container_state::begin_stop(const v1::By& by, const v1::StopRequest& req) {
 
 void container_state::arm_grace(io::nanoseconds after) {
   ++stop_number_;
-  // Timers, not delayed messages: those would hold this actor when gantryd goes away.
-  stop_timer_ = std::make_unique<io::timer>(host->loop);
-  stop_timer_->start(std::max(after, io::nanoseconds{0}),
-                     while_here([this, number = stop_number_] {
-                       caf::anon_send(container_actor{self}, atom::grace::value, number);
-                     }));
+  arm_stop(std::max(after, io::nanoseconds{0}), atom::grace::value);
 }
 
 void container_state::arm_stuck() {
+  arm_stop(host->options.kill_patience, atom::stuck::value);
+}
+
+template <class Atom>
+void container_state::arm_stop(io::nanoseconds after, Atom what) {
+  // A timer, not a delayed message: that would hold this actor when gantryd goes away.
   stop_timer_ = std::make_unique<io::timer>(host->loop);
-  stop_timer_->start(host->options.kill_patience,
-                     while_here([this, number = stop_number_] {
-                       caf::anon_send(container_actor{self}, atom::stuck::value, number);
+  stop_timer_->start(after, while_here([this, what, number = stop_number_] {
+                       caf::anon_send(container_actor{self}, what, number);
                      }));
 }
 

@@ -40,6 +40,13 @@ struct made_process {
   io::process_key key;
 };
 
+/// What CRIU is to take into images, and back.
+struct image_options {
+  bool tcp_established = false;
+  bool file_locks = false;
+  bool external_unix = false;
+};
+
 /// A create (and start) for the runtime.
 struct create_command {
   std::string runtime;         ///< Absolute path.
@@ -51,9 +58,7 @@ struct create_command {
   bool run = false;            ///< `run -d`: create and start in one call.
   uint64_t op = 0;             ///< GANTRY_OP.
   std::string images;          ///< `restore`: from these images, running at once.
-  bool tcp_established = false; ///< Of the images.
-  bool file_locks = false;
-  bool external_unix = false;
+  image_options image;         ///< As the images were made.
 };
 
 /// A checkpoint for the runtime.
@@ -62,9 +67,7 @@ struct checkpoint_command {
   std::string id;
   std::string images; ///< Made by the runtime; its parent is there.
   bool leave_running = false;
-  bool tcp_established = false;
-  bool file_locks = false;
-  bool external_unix = false;
+  image_options image;
   io::nanoseconds deadline{0}; ///< 0: the policy's.
   uint64_t op = 0;
 };

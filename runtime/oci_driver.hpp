@@ -13,6 +13,9 @@
 
 namespace gantry::runtime {
 
+/// The words of `checkpoint` and `restore` about the images in this directory.
+void add_images(oci_call& x, const std::string& images, const image_options& what);
+
 /// Everything of the engine that callbacks may outlive: they hold it weakly.
 class oci_driver : public std::enable_shared_from_this<oci_driver> {
 public:

@@ -43,23 +43,26 @@ void oci_driver::explain_images(const std::string& log, error why, std::function
                 });
 }
 
+void add_images(oci_call& x, const std::string& images, const image_options& what) {
+  for (const auto& word : {std::string("--image-path"), images, std::string("--work-path"), images})
+    x.argv.push_back(word);
+  if (what.tcp_established)
+    x.argv.emplace_back("--tcp-established");
+  if (what.file_locks)
+    x.argv.emplace_back("--file-locks");
+  if (what.external_unix)
+    x.argv.emplace_back("--ext-unix-sk");
+}
+
 void oci_driver::checkpoint(checkpoint_command c, plain_answer answer) {
   make_notes();
   auto f = std::make_shared<plain_answer>(std::move(answer));
   const auto deadline = c.deadline.count() > 0 ? c.deadline : policy_.checkpoint_deadline;
   auto x = call("checkpoint", c.runtime, c.id, notes_ + "/" + c.id + ".checkpoint.log", deadline,
                 c.op);
-  for (const auto& word : {std::string("--image-path"), c.images, std::string("--work-path"),
-                           c.images})
-    x.argv.push_back(word);
+  add_images(x, c.images, c.image);
   if (c.leave_running)
     x.argv.emplace_back("--leave-running");
-  if (c.tcp_established)
-    x.argv.emplace_back("--tcp-established");
-  if (c.file_locks)
-    x.argv.emplace_back("--file-locks");
-  if (c.external_unix)
-    x.argv.emplace_back("--ext-unix-sk");
   x.argv.push_back(c.id);
   run(x, f, [weak = weak_from_this(), x, f, images = c.images](oci_end end) {
     auto self = weak.lock();

@@ -82,24 +82,6 @@ void oci_driver::keep_parent(const std::string& id) {
     kept = {place, std::make_unique<cgroup_pin>(path)};
 }
 
-namespace {
-
-/// The flags of `restore` beyond those of `run`. runc would be a sub-reaper otherwise, and
-/// the restored init its child.
-void add_images(oci_call& x, const create_command& c) {
-  for (const auto& word : {std::string("--no-subreaper"), std::string("--image-path"), c.images,
-                           std::string("--work-path"), c.images})
-    x.argv.push_back(word);
-  if (c.tcp_established)
-    x.argv.emplace_back("--tcp-established");
-  if (c.file_locks)
-    x.argv.emplace_back("--file-locks");
-  if (c.external_unix)
-    x.argv.emplace_back("--ext-unix-sk");
-}
-
-} // namespace
-
 void oci_driver::create(create_command c, made_answer answer) {
   auto f = std::make_shared<made_answer>(std::move(answer));
   auto pid_file = create_pid_file(c.bundle);
@@ -111,8 +93,10 @@ void oci_driver::create(create_command c, made_answer answer) {
   if (c.run || restore)
     x.argv.emplace_back("--detach");
   set_streams(x, c.stdio, c.console);
-  if (restore)
-    add_images(x, c);
+  if (restore) {
+    x.argv.emplace_back("--no-subreaper"); // runc would be one, and the restored init its child.
+    add_images(x, c.images, c.image);
+  }
   for (const auto& word : {std::string("--bundle"), c.bundle, std::string("--pid-file"), pid_file,
                            c.id})
     x.argv.push_back(word);
