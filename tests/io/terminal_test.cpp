@@ -1,8 +1,6 @@
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <cstring>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <pty.h>
@@ -27,12 +25,23 @@ struct terminal {
     int s = -1;
     if (::openpty(&m, &s, nullptr, nullptr, nullptr) != 0)
       throw std::runtime_error("no terminal");
-    ::fcntl(m, F_SETFL, O_RDWR | O_NONBLOCK);
+    for (const int end : {m, s}) // The one thread that reads the master must not wait in a write.
+      ::fcntl(end, F_SETFL, O_RDWR | O_NONBLOCK);
     master = fd(k, m);
     slave = fd(k, s);
   }
-  void write(std::string_view text) const {
-    REQUIRE(::write(slave.get(), text.data(), text.size()) == ssize_t(text.size()));
+  /// Writes all of `text`; turns the loop while the terminal is full. The ring's news cuts a
+  /// write short, as a signal does.
+  void write(std::string_view text, loop& reader) const {
+    while (!text.empty()) {
+      const ssize_t n = ::write(slave.get(), text.data(), text.size());
+      if (n > 0) {
+        text.remove_prefix(size_t(n));
+        continue;
+      }
+      REQUIRE((errno == EAGAIN || errno == EINTR));
+      reader.turn(false);
+    }
   }
   fd master, slave;
 };
@@ -86,27 +95,20 @@ TEST_CASE_METHOD(pump_rig, "terminal: every byte comes into the log, EIO is the 
     came.append(bytes.data(), bytes.size());
   };
   REQUIRE(p.begin(7, dir.path(), {std::move(t.master), fd{}}, on).ok());
-  t.write("a");
+  t.write("a", the_loop);
   REQUIRE(until([&] { return came == "a"; }));
   CHECK(p.unlogged(0) == "a"); // A prompt has no newline, and is told all the same.
-  t.write("bc\n");
+  t.write("bc\n", the_loop);
   REQUIRE(until([&] { return came == "abc\r\n"; }));
   std::string wanted = "abc\r\n";
   for (int i = 0; i < 2000; ++i) {
     const auto line = "line " + std::to_string(i);
-    const auto text = line + "\n";
-    // The ring's news cuts a write short, as a signal does.
-    for (size_t at = 0; at < text.size();) {
-      const auto n = ::write(t.slave.get(), text.data() + at, text.size() - at);
-      at += n > 0 ? size_t(n) : 0;
-      if (n <= 0)
-        the_loop.turn(false);
-    }
+    t.write(line + "\n", the_loop);
     wanted += line + "\r\n";
     if (i % 7 == 0)
       the_loop.turn(false);
   }
-  t.write("last words");
+  t.write("last words", the_loop);
   wanted += "last words";
   t.slave.reset();
   CHECK_FALSE(drain(p));
@@ -123,7 +125,7 @@ TEST_CASE_METHOD(pump_rig, "terminal: a drain ends while somebody still has it o
   pump p(the_loop, keeper, pool, {});
   p.is_terminal();
   REQUIRE(p.begin(7, dir.path(), {std::move(t.master), fd{}}, {}).ok());
-  t.write("words\n");
+  t.write("words\n", the_loop);
   CHECK(drain(p)); // io_open
   CHECK(read_log(dir.path()).bytes[0] == "words\r\n");
   finish(p);
@@ -167,7 +169,7 @@ TEST_CASE_METHOD(pump_rig, "terminal: a short read that a crash left open is tol
   again.is_terminal();
   REQUIRE(again.resume(7, dir.path(), {std::move(t.master), fd{}}, {}).ok());
   CHECK(again.maybe_lost() == 3);
-  t.write("on\n");
+  t.write("on\n", the_loop);
   REQUIRE(until([&] { return again.totals().bytes[0] == 4; }));
   CHECK(read_log(dir.path()).bytes[0] == "on\r\n");
   finish(again);
@@ -177,7 +179,7 @@ TEST_CASE_METHOD(pump_rig, "terminal: what it has, its end and its size are know
                  "[uring]") {
   terminal t(*kernel);
   CHECK(kernel->terminal_readable(t.master.get()) == 0);
-  t.write("hello");
+  t.write("hello", the_loop);
   CHECK(kernel->terminal_readable(t.master.get()) == 5);
   CHECK(kernel->set_terminal_size(t.master.get(), 132, 43) == 0);
   winsize size{};
@@ -209,7 +211,7 @@ TEST_CASE_METHOD(pump_rig, "terminal: its master is taken from whoever brings on
   CHECK(count_fds() == before + 1);
   CHECK((::fcntl(taken.get(), F_GETFL) & O_NONBLOCK) != 0);
   CHECK((::fcntl(taken.get(), F_GETFD) & FD_CLOEXEC) != 0);
-  t.write("x");
+  t.write("x", the_loop);
   CHECK(kernel->terminal_readable(taken.get()) == 1);
   CHECK(kernel->take_descriptor(listener.get()) == -EAGAIN);
   CHECK(kernel->listen(dir.path() + "/" + std::string(120, 'x')) == -ENAMETOOLONG);
