@@ -48,7 +48,9 @@ void log_output::begin(std::unique_ptr<part>& which, std::string path, uint64_t 
     return put(x);
   x.file.reset();
   x.seq = seq;
-  x.open.start(AT_FDCWD, std::move(path), O_WRONLY | O_CREAT | O_NOFOLLOW, file_mode, false,
+  // What has bytes already is not made anew: somebody moved it, and a hole would stand for them.
+  const int create = offset == 0 ? O_CREAT : 0;
+  x.open.start(AT_FDCWD, std::move(path), O_WRONLY | O_NOFOLLOW | create, file_mode, false,
                [this, &x](int32_t res) {
                  if (res < 0)
                    return wrote(x, res);

@@ -19,7 +19,8 @@ public:
   log_output(loop& l, std::string dir, bool more) : loop_(l), dir_(std::move(dir)), more_(more) {}
   ~log_output(); ///< Only at rest.
 
-  /// Writes all of `from` into file `seq` at `offset`, creating the file if need be.
+  /// Writes all of `from` into file `seq` at `offset`; at 0 the file is made if need be. At
+  /// another offset a file that is not there (somebody moved it) is -ENOENT.
   /// @param f Gets the size or a negated errno, on the loop, never from inside this call.
   void write(uint64_t seq, uint64_t offset, std::span<const char> from, op_done f);
 

@@ -154,7 +154,10 @@ void pump::impl::rotate() {
 
 void pump::impl::written(int32_t res) {
   work_ = work::none;
-  if (res < 0)
+  if (res == -ENOENT && state_.at().file_offset != 0) {
+    give_buffer(); // The file was moved while it was closed: the records go into a new one.
+    rotate();
+  } else if (res < 0)
     refused(-res);
   else
     commit(policy_.format == log_format::raw ? taken_ : out_.size(), false);
