@@ -69,6 +69,28 @@ void take_log_options(reader& in, const std::vector<std::string>& texts, v1::Log
     }
 }
 
+/// Input and output streams: ours, a terminal, named FIFOs. One for stdin asks for a stdin.
+template <class Spec>
+void take_streams(reader& in, options& to, Spec& spec) {
+  const auto path = [](std::string_view text) {
+    return text.empty()
+             ? result<std::string>(error{ec::invalid_argument, "the path is empty", "name a FIFO"})
+             : result<std::string>(absolute(std::string(text)));
+  };
+  to.interactive = in.line.flag("--interactive");
+  spec.set_terminal(in.line.flag("--tty"));
+  spec.set_with_stdin(to.interactive || in.line.given("--stdin-fifo"));
+  v1::Fifos fifos;
+  in.take("--stdin-fifo", path, [&](std::string p) { fifos.set_stdin_path(std::move(p)); });
+  in.take("--stdout-fifo", path, [&](std::string p) { fifos.set_stdout_path(std::move(p)); });
+  in.take("--stderr-fifo", path, [&](std::string p) { fifos.set_stderr_path(std::move(p)); });
+  if (fifos.ByteSizeLong() > 0)
+    *spec.mutable_fifos() = std::move(fifos);
+  if (spec.terminal() && in.line.given("--stderr-fifo"))
+    in.fail("--stderr-fifo", {ec::invalid_argument, "with -t all output is stdout",
+                              "leave one of them out"});
+}
+
 /// A root filesystem and a command, or a bundle that has both.
 void take_source(reader& in, const options& to, v1::ContainerSpec& spec) {
   const std::string bundle = in.line.text("--bundle");
@@ -101,8 +123,7 @@ void take_spec(reader& in, options& to) {
   spec.set_hostname(line.text("--hostname"));
   spec.set_read_only(line.flag("--read-only"));
   spec.set_runtime(line.text("--runtime"));
-  spec.set_with_stdin(line.flag("--interactive"));
-  spec.set_terminal(line.flag("--tty"));
+  take_streams(in, to, spec);
   spec.set_remove_on_exit(line.flag("--rm"));
   spec.set_stop_signal(line.text("--stop-signal"));
   spec.set_network(line.text("--network"));
@@ -125,8 +146,7 @@ void take_process(reader& in, options& to) {
   take_env(in, *spec.mutable_env());
   spec.set_workdir(line.text("--workdir"));
   spec.set_user(line.text("--user"));
-  spec.set_with_stdin(line.flag("--interactive"));
-  spec.set_terminal(line.flag("--tty"));
+  take_streams(in, to, spec);
   take_log_driver(in, line.text("--log-driver"), *spec.mutable_log());
   take_log_options(in, line.list("--log-opt"), *spec.mutable_log());
 }

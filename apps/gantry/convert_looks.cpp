@@ -69,15 +69,41 @@ void take_list_filters(reader& in, v1::ListFilter& to) {
   });
 }
 
+/// A text that lines are looked through for. No line holds what is empty or has a newline in it.
+result<std::string> parse_grep(std::string_view text) {
+  const auto wrong = [](const char* why) {
+    return error{ec::invalid_argument, why, "give the words to look for, as they stand in a line"};
+  };
+  if (text.empty())
+    return wrong("the text is empty");
+  if (text.find('\n') != std::string_view::npos)
+    return wrong("the text has a newline in it, which no line has");
+  return std::string(text);
+}
+
+result<uint32_t> parse_stream(std::string_view text) {
+  if (text == "stdout")
+    return 1U;
+  if (text == "stderr")
+    return 2U;
+  return unknown(std::string(text), "stdout or stderr");
+}
+
 /// A cursor, or a time: RFC 3339, or so long ago.
 void take_times(reader& in, options& out) {
   const auto time = [](std::string_view t) { return parse_time(t, now_ns()); };
   const std::string text = in.line.text("--since");
-  if (!in.line.given("--since") || parse_cursor(text))
+  const bool has_cursors = out.verb == "events";
+  if (!in.line.given("--since") || (has_cursors && parse_cursor(text)))
     out.since = text;
   else
     in.take("--since", time, [&out](int64_t ns) { out.since_ns = ns; });
   in.take("--until", time, [&out](int64_t ns) { out.until_ns = ns; });
+  if (out.since_ns && out.until_ns && *out.until_ns <= *out.since_ns)
+    in.fail("--until", {ec::invalid_argument, "it is not later than --since: nothing is between",
+                        "a duration is so long ago: --since 10m --until 5m"});
+  in.take("--stream", parse_stream, [&out](uint32_t n) { out.stream = n; });
+  in.take("--grep", parse_grep, [&out](std::string words) { out.grep = std::move(words); });
 }
 
 /// `table` and `json` are words, all else is a template.

@@ -94,6 +94,8 @@ std::string values_of(const option_row& o) {
     return "table json";
   if (name == "--runtime")
     return "runc crun";
+  if (name == "--stream")
+    return "stdout stderr";
   if (name == "--security-opt")
     return "seccomp= seccomp=unconfined no-new-privileges no-new-privileges=false apparmor= "
            "label=disable writable-cgroups systempaths=unconfined";

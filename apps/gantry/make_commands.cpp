@@ -59,13 +59,13 @@ attach_plan plan_for(session& s, const v1::Ref& ref, bool input) {
 
 /// It is started once we listen: no byte and no key comes too early.
 int run_in_terminal(session& s, foreground& front, v1::CreateRequest& r) {
-  if (auto why = set_terminal(s.opt.spec.with_stdin(), *r.mutable_spec()))
+  if (auto why = set_terminal(s.opt.interactive, *r.mutable_spec()))
     return failed(*why);
   r.set_start(false);
   auto reply = front.ask<v1::CreateReply>("/gantry.v1.Containers/Create", r);
   if (!reply)
     return failed(reply.why());
-  auto plan = plan_for(s, r.ref(), s.opt.spec.with_stdin());
+  auto plan = plan_for(s, r.ref(), s.opt.interactive);
   plan.instance = reply->instance();
   plan.start = true;
   return front.join(plan);
@@ -96,8 +96,8 @@ int run_command(session& s) {
   if (!reply)
     return failed(reply.why());
   if (!r.start())
-    return front.start_and_follow(r.ref(), reply->instance(), s.opt.spec.with_stdin());
-  return front.follow(r.ref(), "", reply->instance(), s.opt.spec.with_stdin());
+    return front.start_and_follow(r.ref(), reply->instance(), s.opt.interactive);
+  return front.follow(r.ref(), "", reply->instance(), s.opt.interactive);
 }
 
 int exec_command(session& s) {
@@ -116,19 +116,18 @@ int exec_command(session& s) {
   signal_inbox signals(terminal);
   foreground front(s, signals);
   if (terminal)
-    if (auto why = set_terminal(s.opt.process_spec.with_stdin(), *r.mutable_spec()))
+    if (auto why = set_terminal(s.opt.interactive, *r.mutable_spec()))
       return failed(*why);
   auto reply = front.ask<v1::ExecReply>(method, r);
   if (!reply)
     return failed(reply.why());
   if (terminal) {
-    auto plan = plan_for(s, r.ref(), s.opt.process_spec.with_stdin());
+    auto plan = plan_for(s, r.ref(), s.opt.interactive);
     plan.process = reply->process();
     plan.instance = reply->instance();
     return front.join(plan);
   }
-  return front.follow(r.ref(), reply->process(), reply->instance(),
-                      s.opt.process_spec.with_stdin());
+  return front.follow(r.ref(), reply->process(), reply->instance(), s.opt.interactive);
 }
 
 } // namespace gantry::cli

@@ -28,6 +28,7 @@ struct options {
   v1::ProcessSpec process_spec;
   std::string name; ///< Of the container or of the exec; empty: one is chosen.
   bool detach = false;
+  bool interactive = false; ///< Our own stdin is passed on.
 
   // Of attaching.
   bool no_stdin = false;
@@ -56,8 +57,10 @@ struct options {
   bool raw = false;
   uint64_t tail = 0;
   std::string since;
-  std::optional<int64_t> since_ns; ///< Of `events`: a time, where `since` is no cursor.
+  std::optional<int64_t> since_ns; ///< A time; of `events`, where `since` is no cursor.
   std::optional<int64_t> until_ns;
+  uint32_t stream = 0; ///< Of `logs`: 1 stdout, 2 stderr, 0 both.
+  std::string grep;    ///< Of `logs`.
   v1::EventFilter filter;
 
   v1::CheckpointRequest checkpoint; ///< Of `checkpoint create`.

@@ -48,6 +48,14 @@ std::string log_json(const v1::LogOptions& l) {
     .done();
 }
 
+std::string fifos_json(const v1::Fifos& f) {
+  return json_object()
+    .text("stdin", f.stdin_path())
+    .text("stdout", f.stdout_path())
+    .text("stderr", f.stderr_path())
+    .done();
+}
+
 std::string mount_json(const v1::Mount& m) {
   return json_object()
     .text("type", m.type())
@@ -128,6 +136,7 @@ std::string to_json(const v1::ContainerSpec& s) {
     .text("runtime", s.runtime())
     .flag("with_stdin", s.with_stdin())
     .flag("terminal", s.terminal())
+    .raw("fifos", fifos_json(s.fifos()))
     .flag("remove_on_exit", s.remove_on_exit())
     .raw("log", log_json(s.log()))
     .text("stop_signal", s.stop_signal())

@@ -25,6 +25,10 @@ Examples:
   gantry run -d --name web -m 64m --cpus 0.5 -v /srv/data:/data:ro --rootfs /srv/web httpd -f
   gantry run --rm --read-only --tmpfs /tmp --cap-drop ALL -u 1000 --rootfs /srv/busybox id
   echo hello | gantry run --rm -i --rootfs /srv/busybox cat
+  gantry run -d --stdin-fifo in --stdout-fifo out --rootfs /srv/busybox cat
+
+A FIFO must be your own or root's, and no link. gantry holds it open: a writer that goes is no end
+of the input, and while nobody reads, it fills and the process waits.
 
 Exit codes: the container's own; 128+N when signal N ended it; 125 gantry failed or the options
 are wrong; 126 the command cannot be executed; 127 it was not found.)"},
@@ -110,11 +114,13 @@ Examples:
   gantry inspect --format '{{.pid}} {{range .processes}}{{.id}} {{end}}' web)"},
   verb_row{"logs", look, "Print what a process wrote", "[OPTIONS] ID [PROCESS]", words::one_process,
            R"(stdout goes to stdout and stderr to stderr. With --json each piece is an object with
-stream, time and data (data_base64 where the bytes are no UTF-8).
+stream, time and data (data_base64 where the bytes are no UTF-8). gantryd looks through the log,
+so only what was asked for comes; --tail counts lines of the whole log, before the others choose.
 
 Examples:
   gantry logs --tail 20 -f web
-  gantry logs -t web backup)"},
+  gantry logs -t web backup
+  gantry logs --since 10m --grep error --stream stderr web)"},
   verb_row{"wait", look, "Wait for containers to exit and print their exit codes",
            "[OPTIONS] ID...", words::ids,
            R"(One line for each container, in the order given: its exit code, or 128+N when signal N

@@ -147,6 +147,39 @@ TEST_CASE("options: filters of lists and of events") {
     CHECK(refused({"ps", "--filter", wrong}).exit_code == 1);
 }
 
+TEST_CASE("options: logs are cut by time, text and stream") {
+  const auto o = parsed({"logs", "--since", "1970-01-01", "--until", "1970-01-01T00:00:01Z",
+                         "--grep", "x", "--stream", "stderr", "web"});
+  CHECK(o.since_ns.has_value());
+  CHECK(o.until_ns == 1'000'000'000);
+  CHECK(o.grep == "x");
+  CHECK(o.stream == 2);
+  CHECK(parsed({"logs", "--since", "10", "web"}).since_ns.has_value());
+  CHECK(refused({"logs", "--stream", "stdin", "web"}).exit_code == 1);
+  CHECK(refused({"logs", "--since", "3:7", "web"}).why.message.starts_with("logs: --since: "));
+  CHECK(refused({"logs", "--until", "noon", "web"}).why.message.starts_with("logs: --until: "));
+  CHECK(refused({"logs", "--since", "5m", "--until", "10m", "web"}).why.text().find("later")
+        != std::string::npos);
+  CHECK(refused({"logs", "--grep", "", "web"}).why.text().find("empty") != std::string::npos);
+  CHECK(refused({"logs", "--grep", "a\nb", "web"}).why.text().find("newline")
+        != std::string::npos);
+}
+
+TEST_CASE("options: named FIFOs are absolute, and one for stdin asks for a stdin") {
+  const auto o = parsed({"run", "-d", "--stdin-fifo", "/p/in", "--stdout-fifo", "/p/../out",
+                         "--rootfs", "/", "cat"});
+  CHECK(o.spec.with_stdin());
+  CHECK_FALSE(o.interactive);
+  CHECK(o.spec.fifos().stdin_path() == "/p/in");
+  CHECK(o.spec.fifos().stdout_path() == "/out");
+  CHECK_FALSE(parsed({"run", "--rootfs", "/", "cat"}).spec.has_fifos());
+  const auto exec = parsed({"exec", "--stderr-fifo", "err", "web", "ls"}).process_spec;
+  CHECK(exec.fifos().stderr_path().starts_with("/"));
+  CHECK_FALSE(exec.with_stdin());
+  CHECK(refused({"run", "--stdin-fifo", "", "--rootfs", "/", "x"}).exit_code == 125);
+  CHECK(refused({"exec", "-t", "--stderr-fifo", "/e", "web", "x"}).exit_code == 125);
+}
+
 TEST_CASE("options: a format is a word or a template") {
   CHECK(parsed({"ps", "--format", "json"}).json);
   CHECK(parsed({"ps", "--format", "table"}).format.empty());

@@ -115,6 +115,32 @@ def test_fifos_of_an_exec(rig):
     os.close(out)
 
 
+def test_fifos_of_the_command_line(rig):
+    a = rig.id("a")
+    paths = {s: rig.path(s) for s in ("stdin", "stdout", "stderr")}
+    rig.run(a, "sh", "-c", "read x; echo out $x; echo err $x >&2; sleep 1000",
+            options=[w for s, p in paths.items() for w in (f"--{s}-fifo", p)])
+    rig.crash_point()
+    until(rig.answers, "gantryd answers")
+    out = os.open(paths["stdout"], os.O_RDONLY | os.O_NONBLOCK)
+    err = os.open(paths["stderr"], os.O_RDONLY | os.O_NONBLOCK)
+    into = os.open(paths["stdin"], os.O_WRONLY | os.O_NONBLOCK)
+    os.write(into, b"word\n")
+    check_equal(read_some(out, 9), b"out word\n", "stdout")
+    check_equal(read_some(err, 9), b"err word\n", "stderr")
+    check_equal(rig.show(a)["spec"]["fifos"], paths, "inspect")
+    for fd in (out, err, into):
+        os.close(fd)
+    done = rig.ok("exec", "--stdout-fifo", rig.path("exec"), a, "echo", "hello")
+    check_equal(done.out, "hello\n", "beside the log, which the foreground shows")
+    out = os.open(rig.path("exec"), os.O_RDONLY | os.O_NONBLOCK)
+    os.close(out)
+    for option, path, words in (("--stdout-fifo", "/etc/passwd", "no FIFO"),
+                                ("--stdin-fifo", "", "empty")):
+        done = rig.gantry("run", "-d", option, path, "--rootfs", rig.rootfs, "true")
+        check(done.code == 125 and words in done.err, f"refused: {done!r}")
+
+
 def test_a_terminal_with_fifos(rig):
     a = rig.id("a")
     paths = paths_of(rig)

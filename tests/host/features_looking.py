@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 
 from checks import scaled
 from rig import check, check_equal, until
@@ -46,6 +47,37 @@ def test_formats(rig):
                        "process=other").out, "", "events of another process")
     check("/ --" in rig.ok("stats", "--format", "{{.MemUsage}}", a).out, "no limit")
     check_equal(len(rig.ok("info", "--format", "{{.pid}}").lines()), 1, "info")
+
+
+def test_logs_are_cut_on_the_server(rig):
+    a = rig.id("a")
+    rig.run(a, "sh", "-c", "echo one; echo two >&2; echo three")
+    rig.ok("wait", a)
+    rig.crash_point()
+    check_equal(rig.ok("logs", "--grep", "t", "--stream", "stdout", a).out, "three\n", "grep")
+    check_equal(rig.ok("logs", "--stream", "stderr", a).err, "two\n", "stderr alone")
+    check_equal(rig.ok("logs", "--since", "1h", "--grep", "one", a).out, "one\n", "since")
+    done = rig.ok("logs", "--until", "1h", a)
+    check_equal((done.out, done.err), ("", ""), "nothing so long ago")
+    for wrong, word in ((("--since", "soon"), "not a time"), (("--grep", ""), "empty"),
+                        (("--grep", "a\nb"), "newline"), (("--stream", "stdin"), "stdout or"),
+                        (("--since", "1m", "--until", "2m"), "later than --since"),
+                        (("--grep", "x" * 5000), "more than 4096 bytes")):
+        refused = rig.gantry("logs", *wrong, a)
+        check(refused.code in (1, 125) and word in refused.err, f"{word}: {refused!r}")
+        check_equal(refused.err.count("\n"), 1, "one line")
+
+
+def test_a_follower_of_a_log_ends_at_its_time(rig):
+    a = rig.id("a")
+    rig.run(a, "sh", "-c", "echo early; sleep 1000")
+    until(lambda: rig.ok("logs", a).out, "its first line is there")
+    rig.crash_point()
+    end = time.time() + scaled(3)
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(end)) + f".{int(end * 1000) % 1000:03}Z"
+    done = rig.ok("logs", "-f", "--until", stamp, a)
+    check_equal(done.out, "early\n", "what came until then")
+    check(time.time() >= end - 0.1, "and not before its time")
 
 
 def test_several_ids_at_once(rig):
