@@ -191,6 +191,11 @@ std::vector<std::string> seeds_of(std::string_view name) {
             "\1GET /metrics?a=b HTTP/1.0\nConnection: keep-alive\n\nHEAD / HTTP/1.1\r\n\r\n",
             "\5POST /x HTTP/1.1\r\nContent-Length: 4\r\n\r\nabcd", "\2\r\n\r\nGET",
             "\7GET /" + std::string(5000, 'x') + " HTTP/1.1\r\n\r\n"};
+  if (name == "probe_http")
+    return {"\3HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+            "\1HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 503 Busy\r\n\r\n",
+            "\xffHTTP/1.0 404\n", "\7\r\nHTTP/1.1 101 x\r\n\r\n",
+            "\x40HTTP/1.1 " + std::string(300, '9')};
   if (name == "grpc_frame")
     return {"\1" + framed_message("hello"), "\4" + framed_message(std::string(300, 'x')),
             "\1" "5S", "\1" "99999999H", "\1" "caf\xc3\xa9 100%25\n"};
