@@ -12,6 +12,9 @@ v1::Ref to_bus(const container_ref& x);
 v1::Resources to_bus(const resource_limits& x);
 v1::ContainerSpec to_bus(const container_spec& x);
 v1::ProcessSpec to_bus(const process_spec& x);
+v1::TerminalSize to_bus(const terminal_size& x);
+v1::ListRequest to_bus(const list_request& x);
+v1::CheckpointRequest to_bus(const checkpoint_request& x);
 v1::FollowRequest to_bus(const subscribe_options& x);
 
 exit_report from_bus(const v1::Exit& x);
@@ -21,6 +24,9 @@ usage_report from_bus(const v1::Stats& x);
 host_process from_bus(const v1::TopProcess& x);
 version_report from_bus(const v1::VersionReply& x);
 supervisor_report from_bus(const v1::InfoReply& x);
+container_list from_bus(const v1::ListReply& x);
+checkpoint_summary from_bus(const v1::Checkpoint& x);
+disk_report from_bus(const v1::DiskUseReply& x);
 event from_bus(const v1::Event& x);
 
 /// A request id that nobody else has: 128 random bits.

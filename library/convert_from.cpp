@@ -7,7 +7,7 @@ namespace gantry {
 const char* name_of(container_state s) noexcept {
   constexpr const char* words[] = {"unspecified", "creating", "created",  "starting", "running",
                                    "pausing",     "paused",   "stopping", "stopped",  "restarting",
-                                   "deleting",    "dead",     "unknown"};
+                                   "deleting",    "dead",     "unknown",  "checkpointing"};
   const auto at = size_t(s);
   return at < std::size(words) ? words[at] : "unknown";
 }
@@ -17,7 +17,8 @@ namespace library {
 namespace {
 
 static_assert(int(container_state::running) == int(v1::RUNNING)
-              && int(container_state::unknown) == int(v1::UNKNOWN));
+              && int(container_state::unknown) == int(v1::UNKNOWN)
+              && int(container_state::checkpointing) == int(v1::CHECKPOINTING));
 
 moment at(int64_t ns) { return moment{nanoseconds{ns}}; }
 
@@ -42,6 +43,9 @@ exit_report from_bus(const v1::Exit& x) {
   out.at = at(x.exited_at_ns());
   out.status_unknown = x.status_unknown();
   out.seq = x.seq();
+  out.checkpoint = x.checkpoint();
+  out.stdout_dropped = x.stdout_dropped();
+  out.stderr_dropped = x.stderr_dropped();
   return out;
 }
 
@@ -61,6 +65,7 @@ container_summary from_bus(const v1::Container& x) {
   out.execs = x.execs();
   out.runtime = x.runtime();
   out.stuck = x.stuck();
+  out.log_dropped = x.log_dropped();
   return out;
 }
 
@@ -77,6 +82,10 @@ container_detail from_bus(const v1::ContainerDetail& x) {
     to.stdin_open = p.stdin_open();
     to.terminal = p.id() == "init" ? x.spec().terminal() : p.spec().terminal();
     to.started = at(p.started_at_ns());
+    to.terminal_size = {p.terminal_size().width(), p.terminal_size().height()};
+    const auto& log = p.log();
+    to.log = {log.stdout_bytes(), log.stderr_bytes(), log.stdout_dropped(), log.stderr_dropped(),
+              log.file()};
   }
   out.bundle = x.bundle();
   out.cgroup = x.cgroup();
@@ -144,6 +153,40 @@ supervisor_report from_bus(const v1::InfoReply& x) {
   out.rss_bytes = x.rss_bytes();
   out.state_dir = x.state_dir();
   out.root_dir = x.root_dir();
+  return out;
+}
+
+container_list from_bus(const v1::ListReply& x) {
+  container_list out;
+  for (const auto& c : x.containers())
+    out.containers.push_back(from_bus(c));
+  out.cursor = {x.cursor().epoch(), x.cursor().seq()};
+  return out;
+}
+
+checkpoint_summary from_bus(const v1::Checkpoint& x) {
+  return {.name = x.name(),
+          .dir = x.dir(),
+          .created = at(x.created_at_ns()),
+          .run = x.run(),
+          .left_running = x.left_running(),
+          .tcp_established = x.tcp_established(),
+          .file_locks = x.file_locks(),
+          .external_unix = x.external_unix(),
+          .foreign_dir = x.foreign_dir()};
+}
+
+disk_report from_bus(const v1::DiskUseReply& x) {
+  disk_report out;
+  out.journal_bytes = x.journal_bytes();
+  out.journal_files = x.journal_files();
+  out.checkpoint_bytes = x.checkpoint_bytes();
+  out.checkpoints = x.checkpoints();
+  for (const auto& c : x.containers())
+    out.containers.push_back({.ref = {c.id(), c.namespace_()},
+                              .log_bytes = c.log_bytes(),
+                              .log_files = c.log_files(),
+                              .bundle_bytes = c.bundle_bytes()});
   return out;
 }
 

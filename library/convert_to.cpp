@@ -19,6 +19,64 @@ void put_map(const From& from, To* to) {
     (*to)[key] = value;
 }
 
+void put(const fifo_paths& x, v1::Fifos* to) {
+  to->set_stdin_path(x.in);
+  to->set_stdout_path(x.out);
+  to->set_stderr_path(x.err);
+}
+
+void put(const process_limit& x, v1::Rlimit* to) {
+  to->set_type(x.type);
+  to->set_soft(x.soft);
+  to->set_hard(x.hard);
+}
+
+void put(const mount_spec& x, v1::Mount* to) {
+  to->set_type(x.type);
+  to->set_source(x.source);
+  to->set_target(x.target);
+  to->set_read_only(x.read_only);
+  put_list(x.options, to->mutable_options());
+}
+
+void put(const device_spec& x, v1::Device* to) {
+  to->set_host_path(x.host_path);
+  to->set_path(x.path);
+  to->set_access(x.access);
+}
+
+void put(const security_options& x, v1::Security* to) {
+  if (x.no_new_privileges)
+    to->set_no_new_privileges(*x.no_new_privileges);
+  to->set_seccomp(x.seccomp);
+  to->set_seccomp_agent(x.seccomp_agent);
+  to->set_apparmor(x.apparmor);
+  to->set_selinux(x.selinux);
+  to->set_selinux_mount(x.selinux_mount);
+  to->set_writable_cgroups(x.writable_cgroups);
+  to->set_unmasked(x.unmasked);
+}
+
+/// What it sees and may do.
+void put_isolation(const container_spec& x, v1::ContainerSpec& to) {
+  for (const auto& m : x.mounts)
+    put(m, to.add_mounts());
+  put_list(x.cap_add, to.mutable_cap_add());
+  put_list(x.cap_drop, to.mutable_cap_drop());
+  to.set_privileged(x.privileged);
+  for (const auto& l : x.rlimits)
+    put(l, to.add_rlimits());
+  for (const auto& d : x.devices)
+    put(d, to.add_devices());
+  put_map(x.sysctls, to.mutable_sysctls());
+  put(x.security, to.mutable_security());
+  if (x.oom_score_adj)
+    to.set_oom_score_adj(*x.oom_score_adj);
+  to.set_cgroup_parent(x.cgroup_parent);
+  to.set_shm_bytes(int64_t(x.shm_bytes));
+  put_list(x.groups, to.mutable_groups());
+}
+
 void put(const log_limits& x, v1::LogOptions* to) {
   to->set_max_file_bytes(x.max_file_bytes);
   to->set_max_files(x.max_files);
@@ -41,17 +99,35 @@ v1::Ref to_bus(const container_ref& x) {
   return out;
 }
 
+v1::TerminalSize to_bus(const terminal_size& x) {
+  v1::TerminalSize out;
+  out.set_width(x.width);
+  out.set_height(x.height);
+  return out;
+}
+
 v1::Resources to_bus(const resource_limits& x) {
   v1::Resources out;
   out.set_memory_bytes(x.memory_bytes.value_or(0));
   out.set_memory_swap_bytes(x.memory_swap_bytes.value_or(0));
   out.set_memory_reservation_bytes(x.memory_reservation_bytes.value_or(0));
   out.set_nano_cpus(int64_t(x.cpus.value_or(0) * 1e9));
+  out.set_cpu_quota_us(x.cpu_quota_us.value_or(0));
+  out.set_cpu_period_us(x.cpu_period_us.value_or(0));
   out.set_cpu_shares(x.cpu_shares.value_or(0));
   out.set_pids_limit(x.pids.value_or(0));
   out.set_cpuset_cpus(x.cpuset_cpus);
   out.set_cpuset_mems(x.cpuset_mems);
   put_map(x.unified, out.mutable_unified());
+  out.set_io_weight(x.io_weight.value_or(0));
+  for (const auto& d : x.disks) {
+    auto* to = out.add_io_limits();
+    to->set_path(d.path);
+    to->set_read_bps(d.read_bps);
+    to->set_write_bps(d.write_bps);
+    to->set_read_iops(d.read_iops);
+    to->set_write_iops(d.write_iops);
+  }
   return out;
 }
 
@@ -77,6 +153,10 @@ v1::ContainerSpec to_bus(const container_spec& x) {
   out.set_stop_signal(x.stop_signal);
   if (x.stop_timeout)
     out.set_stop_timeout_ns(x.stop_timeout->count());
+  if (x.terminal_size)
+    *out.mutable_terminal_size() = to_bus(*x.terminal_size);
+  put(x.fifos, out.mutable_fifos());
+  put_isolation(x, out);
   return out;
 }
 
@@ -90,6 +170,43 @@ v1::ProcessSpec to_bus(const process_spec& x) {
   out.set_terminal(x.terminal);
   put_list(x.capabilities, out.mutable_capabilities());
   put(x.log, out.mutable_log());
+  for (const auto& l : x.rlimits)
+    put(l, out.add_rlimits());
+  if (x.no_new_privileges)
+    out.set_no_new_privileges(*x.no_new_privileges);
+  out.set_apparmor_profile(x.apparmor_profile);
+  if (x.terminal_size)
+    *out.mutable_terminal_size() = to_bus(*x.terminal_size);
+  put(x.fifos, out.mutable_fifos());
+  return out;
+}
+
+v1::ListRequest to_bus(const list_request& x) {
+  v1::ListRequest out;
+  out.set_namespace_(x.ns);
+  out.set_all(x.all);
+  auto* filter = out.mutable_filter();
+  put_list(x.ids, filter->mutable_ids());
+  for (const auto state : x.states)
+    filter->add_states(v1::State(int(state)));
+  put_map(x.labels, filter->mutable_labels());
+  put_list(x.label_keys, filter->mutable_label_keys());
+  put_list(x.exit_codes, filter->mutable_exit_codes());
+  put_list(x.runtimes, filter->mutable_runtimes());
+  return out;
+}
+
+v1::CheckpointRequest to_bus(const checkpoint_request& x) {
+  v1::CheckpointRequest out;
+  *out.mutable_ref() = to_bus(x.ref);
+  out.set_name(x.name);
+  out.set_leave_running(x.leave_running);
+  out.set_tcp_established(x.tcp_established);
+  out.set_file_locks(x.file_locks);
+  out.set_external_unix(x.external_unix);
+  out.set_dir(x.dir);
+  if (x.timeout)
+    out.set_timeout_ns(x.timeout->count());
   return out;
 }
 

@@ -30,6 +30,12 @@ public:
   virtual void call(v1::ExecRequest req, answer<v1::ExecReply> f) = 0;
   virtual void call(v1::WriteStdinRequest req, answer<v1::WriteStdinReply> f) = 0;
   virtual void call(v1::CloseStdinRequest req, answer<v1::CloseStdinReply> f) = 0;
+  virtual void call(v1::DiskUseRequest req, answer<v1::DiskUseReply> f) = 0;
+  virtual void call(v1::CheckpointRequest req, answer<v1::CheckpointReply> f) = 0;
+  virtual void call(v1::ListCheckpointsRequest req, answer<v1::ListCheckpointsReply> f) = 0;
+  virtual void call(v1::RemoveCheckpointRequest req, answer<v1::RemoveCheckpointReply> f) = 0;
+  virtual void call(v1::ResizeRequest req, answer<v1::ResizeReply> f) = 0;
+  virtual void call(v1::ReopenLogRequest req, answer<v1::ReopenLogReply> f) = 0;
 
   virtual result<std::unique_ptr<actors::event_source>> follow(v1::FollowRequest req) = 0;
   virtual result<std::unique_ptr<actors::log_follower>> read_log(v1::ReadLogRequest req) = 0;

@@ -63,6 +63,24 @@ public:
   void call(v1::CloseStdinRequest req, answer<v1::CloseStdinReply> f) override {
     front_.call(who_, std::move(req), std::move(f));
   }
+  void call(v1::DiskUseRequest req, answer<v1::DiskUseReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::CheckpointRequest req, answer<v1::CheckpointReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::ListCheckpointsRequest req, answer<v1::ListCheckpointsReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::RemoveCheckpointRequest req, answer<v1::RemoveCheckpointReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::ResizeRequest req, answer<v1::ResizeReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::ReopenLogRequest req, answer<v1::ReopenLogReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
 
   result<std::unique_ptr<actors::event_source>> follow(v1::FollowRequest req) override {
     return front_.follow(std::move(req));

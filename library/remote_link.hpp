@@ -70,6 +70,24 @@ public:
   void call(v1::CloseStdinRequest req, answer<v1::CloseStdinReply> f) override {
     ask("/gantry.v1.Processes/CloseStdin", req, std::move(f));
   }
+  void call(v1::DiskUseRequest req, answer<v1::DiskUseReply> f) override {
+    ask("/gantry.v1.Supervisor/DiskUse", req, std::move(f));
+  }
+  void call(v1::CheckpointRequest req, answer<v1::CheckpointReply> f) override {
+    ask("/gantry.v1.Containers/Checkpoint", req, std::move(f));
+  }
+  void call(v1::ListCheckpointsRequest req, answer<v1::ListCheckpointsReply> f) override {
+    ask("/gantry.v1.Containers/ListCheckpoints", req, std::move(f));
+  }
+  void call(v1::RemoveCheckpointRequest req, answer<v1::RemoveCheckpointReply> f) override {
+    ask("/gantry.v1.Containers/RemoveCheckpoint", req, std::move(f));
+  }
+  void call(v1::ResizeRequest req, answer<v1::ResizeReply> f) override {
+    ask("/gantry.v1.Processes/Resize", req, std::move(f));
+  }
+  void call(v1::ReopenLogRequest req, answer<v1::ReopenLogReply> f) override {
+    ask("/gantry.v1.Logs/Reopen", req, std::move(f));
+  }
 
   result<std::unique_ptr<actors::event_source>> follow(v1::FollowRequest req) override;
   result<std::unique_ptr<actors::log_follower>> read_log(v1::ReadLogRequest req) override;

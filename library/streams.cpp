@@ -100,6 +100,10 @@ result<void> opening::open_output(size_t which) {
   req.set_instance(what.instance);
   req.set_follow(what.follow);
   req.set_tail(what.tail);
+  req.set_since_ns(what.since.time_since_epoch().count());
+  req.set_until_ns(what.until.time_since_epoch().count());
+  req.set_grep(what.grep);
+  req.set_stream(uint32_t(which));
   auto from = at->way()->read_log(std::move(req));
   if (!from)
     return std::move(from).why();

@@ -1,60 +1,20 @@
 #include <gantry/supervisor.hpp>
 
 #include "library/body.hpp"
-#include "library/convert.hpp"
+#include "library/commands.hpp"
 #include "library/streams.hpp"
 #include "library/subscriber.hpp"
 
 namespace gantry {
 
+using library::about;
+using library::change;
+using library::nothing;
+using library::send;
 using library::site;
 using library::to_bus;
 
 namespace {
-
-/// Sends a request from any thread and hands its converted answer to the callback, on the
-/// library's.
-template <class Reply, class T, class Request, class Convert>
-void send(const std::shared_ptr<site>& at, Request req, callback<T> f, Convert convert) {
-  const bool in = at->post([at, req = std::move(req), f, convert]() mutable {
-    at->ask<Reply>(std::move(req), [f, convert](result<Reply> x) {
-      if (x)
-        library::call_out(f, convert(*x));
-      else
-        library::call_out(f, std::move(x).why());
-    });
-  });
-  if (!in)
-    library::call_out(f, site::ended());
-}
-
-/// A changing request: repeats of it are recognised.
-template <class Reply, class T, class Request, class Convert>
-void change(const std::shared_ptr<site>& at, Request req, const std::string& request_id,
-            callback<T> f, Convert convert) {
-  const bool in = at->post([at, req = std::move(req), request_id, f, convert]() mutable {
-    req.set_request_id(!request_id.empty() || at->way() == nullptr || !at->way()->may_repeat()
-                         ? request_id
-                         : library::fresh_request_id());
-    at->ask<Reply>(std::move(req), [f, convert](result<Reply> x) {
-      if (x)
-        library::call_out(f, convert(*x));
-      else
-        library::call_out(f, std::move(x).why());
-    });
-  });
-  if (!in)
-    library::call_out(f, site::ended());
-}
-
-constexpr auto nothing = [](const auto&) { return result<void>{}; };
-
-template <class Request>
-Request about(const container_ref& c) {
-  Request out;
-  *out.mutable_ref() = to_bus(c);
-  return out;
-}
 
 created_container made_of(const v1::CreateReply& x) {
   return {.instance = x.instance(), .pid = x.pid(), .seq = x.seq()};
@@ -150,6 +110,7 @@ void supervisor::create(create_request r, callback<created_container> f) {
   auto req = about<v1::CreateRequest>(r.ref);
   *req.mutable_spec() = to_bus(r.spec);
   req.set_start(r.start && !r.on_stdio);
+  req.set_checkpoint_dir(r.checkpoint_dir);
   if (!r.on_stdio)
     return change<v1::CreateReply>(impl_->site, std::move(req), r.request_id, std::move(f),
                                    [](const v1::CreateReply& x) { return made_of(x); });
@@ -219,16 +180,7 @@ void supervisor::wait(wait_request r, callback<waited_exit> f) {
 }
 
 void supervisor::list(std::string ns, bool all, callback<container_list> f) {
-  v1::ListRequest req;
-  req.set_namespace_(ns);
-  req.set_all(all);
-  send<v1::ListReply>(impl_->site, std::move(req), std::move(f), [](const v1::ListReply& x) {
-    container_list out;
-    for (const auto& c : x.containers())
-      out.containers.push_back(library::from_bus(c));
-    out.cursor = {x.cursor().epoch(), x.cursor().seq()};
-    return out;
-  });
+  list(list_request{.ns = std::move(ns), .all = all}, std::move(f));
 }
 
 void supervisor::inspect(container_ref c, callback<container_detail> f) {

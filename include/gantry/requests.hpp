@@ -26,6 +26,9 @@ struct create_request {
   stdio_callback on_stdio{};
   io_options stdio{}; ///< For `on_stdio`; its container and process are filled in.
   std::string request_id{};
+  /// With `start`: goes on from these images of a checkpoint (absolute), of the same root.
+  /// Not with `on_stdio`.
+  std::string checkpoint_dir{};
 };
 
 /// The answer to `create_request`.
@@ -39,6 +42,54 @@ struct created_container {
 struct started_process {
   int32_t pid = 0;
   uint64_t seq = 0;
+};
+
+/// Lets a stopped container go on from a checkpoint: one of its own by name, or images in a
+/// directory (absolute). Answered when it runs.
+struct restore_request {
+  container_ref ref{};
+  std::string checkpoint{};
+  std::string checkpoint_dir{};
+  std::string request_id{};
+};
+
+/// Writes the state of a running container's processes to disk (CRIU, through the runtime).
+/// Answered when the images are whole.
+struct checkpoint_request {
+  container_ref ref{};
+  std::string name{};         ///< Empty: gantry chooses.
+  bool leave_running = false; ///< Else the container has ended afterwards.
+  bool tcp_established = false; ///< Connections, too; the peer waits until the restore.
+  bool file_locks = false;
+  bool external_unix = false; ///< Unix sockets whose other end is outside.
+  std::string dir{}; ///< Images go here (absolute, not there yet); empty: gantry keeps them.
+  std::optional<nanoseconds> timeout{}; ///< None: the supervisor's own.
+  std::string request_id{};
+};
+
+/// The answer to `checkpoint_request`.
+struct made_checkpoint {
+  std::string name{};
+  std::string dir{};
+  uint64_t seq = 0;
+};
+
+/// Which containers are listed. Of a kind any, of the kinds all must hold.
+struct list_request {
+  std::string ns = "default"; ///< "*": all namespaces.
+  bool all = false;           ///< The stopped ones, too.
+  std::vector<std::string> ids{}; ///< A part of the id.
+  std::vector<container_state> states{}; ///< Any but the living ones is listed without `all`.
+  std::map<std::string, std::string> labels{}; ///< All of these.
+  std::vector<std::string> label_keys{};       ///< These have a value, whichever it is.
+  std::vector<int32_t> exit_codes{}; ///< Of init, 128+N where signal N ended it.
+  std::vector<std::string> runtimes{};
+};
+
+/// Where a log goes on.
+struct log_file {
+  uint64_t number = 0;
+  std::string path{}; ///< Where it comes to be with the next record.
 };
 
 /// Sends a signal. Answered when it is sent.

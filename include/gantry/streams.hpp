@@ -16,6 +16,9 @@ struct io_options {
   bool err = true;       ///< A terminal has none: it is out's.
   bool follow = true;    ///< Until the process has exited and all is read; false: what there is.
   uint64_t tail = 0;     ///< Only the last so many lines; 0: from the first byte on.
+  moment since{};        ///< Only what came at this time or later; the epoch: all.
+  moment until{};        ///< Only what came before; a follower ends with what comes later.
+  std::string grep{};    ///< Only lines that hold these bytes.
 };
 
 /// The streams of a process as descriptors: ordinary pipes, blocking, close-on-exec.

@@ -80,6 +80,7 @@ public:
   void wait(wait_request r, callback<waited_exit> f);
   /// @param ns "*": all namespaces. @param all The stopped ones, too.
   void list(std::string ns, bool all, callback<container_list> f);
+  void list(list_request r, callback<container_list> f);
   void inspect(container_ref c, callback<container_detail> f);
   /// @param c With an empty id: all running ones of its namespace. @param raw Raw files, too.
   void usage(container_ref c, bool raw, callback<std::vector<usage_report>> f);
@@ -87,6 +88,15 @@ public:
   void exec(exec_request r, callback<exec_started> f);
   void open_io(io_options what, callback<io_bundle> f); ///< Streams of a process that exists.
   void close_stdin(container_ref c, std::string process, callback<void> f);
+  /// The size of a process's terminal, before or after its start; it stays across runs.
+  void resize(container_ref c, std::string process, terminal_size size, callback<void> f);
+  /// The log goes on in a new file: for who rotates logs himself.
+  void reopen_log(container_ref c, std::string process, callback<log_file> f);
+  void checkpoint(checkpoint_request r, callback<made_checkpoint> f);
+  void checkpoints(container_ref c, callback<std::vector<checkpoint_summary>> f);
+  void remove_checkpoint(container_ref c, std::string name, callback<void> f);
+  void restore(restore_request r, callback<started_process> f);
+  void disk_use(callback<disk_report> f); ///< Looks at every file.
 
   /// Begins to hear events.
   subscription subscribe(subscribe_options what, event_handler f);
@@ -146,6 +156,35 @@ public:
   std::future<result<void>> close_stdin(container_ref c, std::string process = {}) {
     return soon<void>(
       [&](auto f) { close_stdin(std::move(c), std::move(process), std::move(f)); });
+  }
+
+  std::future<result<container_list>> list(list_request r) {
+    return soon<container_list>([&](auto f) { list(std::move(r), std::move(f)); });
+  }
+  std::future<result<void>> resize(container_ref c, terminal_size size, std::string process = {}) {
+    return soon<void>(
+      [&](auto f) { resize(std::move(c), std::move(process), size, std::move(f)); });
+  }
+  std::future<result<log_file>> reopen_log(container_ref c, std::string process = {}) {
+    return soon<log_file>(
+      [&](auto f) { reopen_log(std::move(c), std::move(process), std::move(f)); });
+  }
+  std::future<result<made_checkpoint>> checkpoint(checkpoint_request r) {
+    return soon<made_checkpoint>([&](auto f) { checkpoint(std::move(r), std::move(f)); });
+  }
+  std::future<result<std::vector<checkpoint_summary>>> checkpoints(container_ref c) {
+    return soon<std::vector<checkpoint_summary>>(
+      [&](auto f) { checkpoints(std::move(c), std::move(f)); });
+  }
+  std::future<result<void>> remove_checkpoint(container_ref c, std::string name) {
+    return soon<void>(
+      [&](auto f) { remove_checkpoint(std::move(c), std::move(name), std::move(f)); });
+  }
+  std::future<result<started_process>> restore(restore_request r) {
+    return soon<started_process>([&](auto f) { restore(std::move(r), std::move(f)); });
+  }
+  std::future<result<disk_report>> disk_use() {
+    return soon<disk_report>([&](auto f) { disk_use(std::move(f)); });
   }
 
   struct impl; ///< INTERNAL.

@@ -37,17 +37,77 @@ struct event_cursor {
   uint64_t seq = 0;
 };
 
+/// Limits of one block device; 0: none.
+struct disk_limit {
+  std::string path{}; ///< /dev/sda
+  uint64_t read_bps = 0, write_bps = 0;   ///< Bytes a second.
+  uint64_t read_iops = 0, write_iops = 0; ///< Operations a second.
+};
+
 /// Limits of a container. What has no value is not set (create) or unchanged (update).
 struct resource_limits {
   std::optional<int64_t> memory_bytes{};           ///< -1: none.
   std::optional<int64_t> memory_swap_bytes{};      ///< Memory and swap together; -1: none.
   std::optional<int64_t> memory_reservation_bytes{};
   std::optional<double> cpus{};                    ///< 1.5: one and a half.
+  std::optional<int64_t> cpu_quota_us{};           ///< In each period; not beside `cpus`.
+  std::optional<uint64_t> cpu_period_us{};         ///< 100000 where there is none.
   std::optional<uint64_t> cpu_shares{};
   std::optional<int64_t> pids{};                   ///< -1: none.
   std::string cpuset_cpus{};
   std::string cpuset_mems{};
   std::map<std::string, std::string> unified{};    ///< Raw files of cgroup v2.
+  std::optional<uint32_t> io_weight{};             ///< 10 to 1000, against others.
+  std::vector<disk_limit> disks{};                 ///< Only at create.
+};
+
+/// A limit of setrlimit(2).
+struct process_limit {
+  std::string type{}; ///< RLIMIT_NOFILE
+  uint64_t soft = 0;
+  uint64_t hard = 0;
+};
+
+/// Something of the host, or a file system in memory, in the container.
+struct mount_spec {
+  std::string type = "bind"; ///< Or tmpfs.
+  std::string source{};      ///< Of a bind: an absolute path of the host, which must exist.
+  std::string target{};      ///< Absolute, in the container.
+  bool read_only = false;
+  std::vector<std::string> options{}; ///< noexec, rshared; of a tmpfs: size=64m, mode=1777
+};
+
+/// A device file of the host, or a directory of them.
+struct device_spec {
+  std::string host_path{}; ///< Below /dev.
+  std::string path{};      ///< In the container; empty: the same.
+  std::string access{};    ///< Of r, w, m; empty: rwm.
+};
+
+/// How a container is confined.
+struct security_options {
+  std::optional<bool> no_new_privileges{}; ///< None: true; of a bundle: what it says.
+  std::string seccomp{};       ///< Empty: gantry's list. unconfined, or the JSON of a profile.
+  std::string seccomp_agent{}; ///< A unix socket that gets the notify descriptor.
+  std::string apparmor{};      ///< The name of a loaded profile.
+  std::string selinux{};       ///< USER:ROLE:TYPE:LEVEL of the process.
+  std::string selinux_mount{}; ///< The same, of the files that are mounted.
+  bool writable_cgroups = false; ///< For nested managers.
+  bool unmasked = false;         ///< /proc and /sys as the host has them.
+};
+
+/// The size of a terminal in characters, 1 to 65535 each.
+struct terminal_size {
+  uint32_t width = 0;
+  uint32_t height = 0;
+};
+
+/// Named FIFOs at a process's streams, absolute paths; empty: none. One that is not there is
+/// made (0600); what is there must be a FIFO of this user's or of root's.
+struct fifo_paths {
+  std::string in{}; ///< Needs a process with stdin.
+  std::string out{};
+  std::string err{}; ///< Not with a terminal.
 };
 
 /// How a process's output is kept. Zeros stand for the defaults.
@@ -85,6 +145,20 @@ struct container_spec {
   bool remove_on_exit = false;
   std::string stop_signal{};                ///< Empty: SIGTERM.
   std::optional<nanoseconds> stop_timeout{};  ///< None: 10 s.
+  std::optional<struct terminal_size> terminal_size{}; ///< At the start.
+  fifo_paths fifos{};
+  std::vector<mount_spec> mounts{};
+  std::vector<std::string> cap_add{};  ///< NET_ADMIN, ALL
+  std::vector<std::string> cap_drop{}; ///< Drops come first.
+  bool privileged = false; ///< Root of the host in all but name.
+  std::vector<process_limit> rlimits{};
+  std::vector<device_spec> devices{};
+  std::map<std::string, std::string> sysctls{}; ///< Of its own namespaces: net.*, kernel.shm*
+  security_options security{};
+  std::optional<int32_t> oom_score_adj{}; ///< -1000 (never killed) to 1000 (first).
+  std::string cgroup_parent{};            ///< Empty: the supervisor's.
+  uint64_t shm_bytes = 0;                 ///< Of /dev/shm; 0: 64 MiB.
+  std::vector<uint32_t> groups{};         ///< Further groups of init.
 };
 
 /// What an additional process in a container is.
@@ -97,12 +171,17 @@ struct process_spec {
   bool terminal = false;
   std::vector<std::string> capabilities{}; ///< Empty: the container's own.
   log_limits log{};
+  std::vector<process_limit> rlimits{};
+  std::optional<bool> no_new_privileges{}; ///< None: the container's own.
+  std::string apparmor_profile{};          ///< Empty: the container's own.
+  std::optional<struct terminal_size> terminal_size{}; ///< At the start.
+  fifo_paths fifos{};
 };
 
 /// States of a container.
 enum class container_state {
   unspecified, creating, created, starting, running, pausing, paused,
-  stopping, stopped, restarting, deleting, dead, unknown,
+  stopping, stopped, restarting, deleting, dead, unknown, checkpointing,
 };
 
 /// `running`
@@ -121,6 +200,9 @@ struct exit_report {
   moment at{};         ///< When the kernel reported it.
   bool status_unknown = false;
   uint64_t seq = 0;      ///< Of its event.
+  std::string checkpoint{}; ///< The one that was being taken, and ended it.
+  uint64_t stdout_dropped = 0; ///< Bytes that the log gave up, as its options say.
+  uint64_t stderr_dropped = 0;
 
   /// As a shell has it: the code, 128 + signal, or 255 where nobody knows.
   [[nodiscard]] int shell_code() const noexcept {
@@ -143,6 +225,25 @@ struct container_summary {
   uint32_t execs = 0; ///< Living ones.
   std::string runtime{};
   std::string stuck{}; ///< A step that takes too long; empty if none.
+  uint64_t log_dropped = 0; ///< Bytes of init's output that its log gave up.
+};
+
+/// The log of a process, as it is now.
+struct log_report {
+  uint64_t stdout_bytes = 0, stderr_bytes = 0;     ///< That it has taken.
+  uint64_t stdout_dropped = 0, stderr_dropped = 0; ///< That it gave up.
+  uint64_t file = 0; ///< Number of the file being written.
+};
+
+/// A checkpoint of a container.
+struct checkpoint_summary {
+  std::string name{};
+  std::string dir{};
+  moment created{};
+  uint32_t run = 0; ///< Whose state it is.
+  bool left_running = false;
+  bool tcp_established = false, file_locks = false, external_unix = false;
+  bool foreign_dir = false; ///< A client chose the directory: it stays.
 };
 
 /// A process of a container: init or an exec.
@@ -154,6 +255,8 @@ struct process_summary {
   bool stdin_open = false;
   bool terminal = false;
   moment started{};
+  struct terminal_size terminal_size{}; ///< As it was set last; 0x0: never.
+  log_report log{};
 };
 
 /// A container in full.
@@ -196,6 +299,21 @@ struct host_process {
   std::string process{}; ///< init or the exec's id, where it is one of ours.
   std::string state{};
   uint64_t cpu_ns = 0, rss_bytes = 0;
+};
+
+/// What lies on the disk.
+struct disk_report {
+  struct container {
+    container_ref ref{};
+    uint64_t log_bytes = 0; ///< Of all its processes.
+    uint32_t log_files = 0;
+    uint64_t bundle_bytes = 0;
+  };
+  uint64_t journal_bytes = 0;
+  uint32_t journal_files = 0;
+  uint64_t checkpoint_bytes = 0;
+  uint32_t checkpoints = 0;
+  std::vector<container> containers{};
 };
 
 /// What serves, and on what.

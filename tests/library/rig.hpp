@@ -40,7 +40,8 @@ struct rig {
     for (const auto* d : {"bin", "proc", "dev", "sys", "tmp"})
       fs::create_directories(rootfs + "/" + d);
     fs::copy_file("/bin/busybox", rootfs + "/bin/busybox");
-    for (const auto* applet : {"sh", "cat", "echo", "sleep", "true", "seq", "head", "yes"})
+    for (const auto* applet : {"sh", "cat", "echo", "sleep", "true", "seq", "head", "yes",
+                               "stty", "id", "stat", "grep"})
       fs::create_symlink("busybox", rootfs + "/bin/" + applet);
   }
   ~rig() {

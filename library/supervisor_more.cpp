@@ -1,0 +1,76 @@
+#include <gantry/supervisor.hpp>
+
+#include "library/body.hpp"
+#include "library/commands.hpp"
+
+// Further commands: terminals, logs, lists, checkpoints, the disk.
+
+namespace gantry {
+
+using library::about;
+using library::change;
+using library::from_bus;
+using library::nothing;
+using library::send;
+using library::to_bus;
+
+void supervisor::list(list_request r, callback<container_list> f) {
+  send<v1::ListReply>(impl_->site, to_bus(r), std::move(f),
+                      [](const v1::ListReply& x) { return from_bus(x); });
+}
+
+void supervisor::resize(container_ref c, std::string process, terminal_size size,
+                        callback<void> f) {
+  auto req = about<v1::ResizeRequest>(c);
+  req.set_process(process);
+  *req.mutable_size() = to_bus(size);
+  send<v1::ResizeReply>(impl_->site, std::move(req), std::move(f), nothing);
+}
+
+void supervisor::reopen_log(container_ref c, std::string process, callback<log_file> f) {
+  auto req = about<v1::ReopenLogRequest>(c);
+  req.set_process(process);
+  send<v1::ReopenLogReply>(
+    impl_->site, std::move(req), std::move(f),
+    [](const v1::ReopenLogReply& x) { return log_file{.number = x.file(), .path = x.path()}; });
+}
+
+void supervisor::checkpoint(checkpoint_request r, callback<made_checkpoint> f) {
+  change<v1::CheckpointReply>(
+    impl_->site, to_bus(r), r.request_id, std::move(f), [](const v1::CheckpointReply& x) {
+      return made_checkpoint{.name = x.name(), .dir = x.dir(), .seq = x.seq()};
+    });
+}
+
+void supervisor::checkpoints(container_ref c, callback<std::vector<checkpoint_summary>> f) {
+  send<v1::ListCheckpointsReply>(impl_->site, about<v1::ListCheckpointsRequest>(c), std::move(f),
+                                 [](const v1::ListCheckpointsReply& x) {
+                                   std::vector<checkpoint_summary> out;
+                                   for (const auto& one : x.checkpoints())
+                                     out.push_back(from_bus(one));
+                                   return out;
+                                 });
+}
+
+void supervisor::remove_checkpoint(container_ref c, std::string name, callback<void> f) {
+  auto req = about<v1::RemoveCheckpointRequest>(c);
+  req.set_name(name);
+  change<v1::RemoveCheckpointReply>(impl_->site, std::move(req), {}, std::move(f), nothing);
+}
+
+void supervisor::restore(restore_request r, callback<started_process> f) {
+  auto req = about<v1::StartRequest>(r.ref);
+  req.set_checkpoint(r.checkpoint);
+  req.set_checkpoint_dir(r.checkpoint_dir);
+  change<v1::StartReply>(impl_->site, std::move(req), r.request_id, std::move(f),
+                         [](const v1::StartReply& x) {
+                           return started_process{.pid = x.pid(), .seq = x.seq()};
+                         });
+}
+
+void supervisor::disk_use(callback<disk_report> f) {
+  send<v1::DiskUseReply>(impl_->site, v1::DiskUseRequest{}, std::move(f),
+                         [](const v1::DiskUseReply& x) { return from_bus(x); });
+}
+
+} // namespace gantry
