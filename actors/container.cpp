@@ -72,8 +72,19 @@ journal::Record container_state::record(const v1::By& by, const std::string& req
   return r;
 }
 
-process_names container_state::names(const std::string& process, uint64_t serial) const {
-  return {who, instance_, run_, process, serial};
+/// One about a process belongs to the run in which that was made.
+journal::Record container_state::record_of(const std::string& process, const v1::By& by,
+                                           const std::string& request_id) const {
+  auto r = record(by, request_id);
+  r.set_process(process);
+  if (auto at = processes_.find(process); at != processes_.end() && at->second.run != 0)
+    r.set_run(at->second.run);
+  return r;
+}
+
+process_names container_state::names(const std::string& process) const {
+  const auto& entry = processes_.at(process);
+  return {who, instance_, entry.run != 0 ? entry.run : run_, process, entry.serial};
 }
 
 const runtime::container_view* container_state::view() const {
@@ -89,14 +100,16 @@ void container_state::spawn_process(const std::string& process_id, uint64_t seri
   auto setup = std::make_shared<process_setup>();
   setup->host = host;
   setup->parent = container_actor{self};
-  setup->who = names(process_id, serial);
   setup->streams = std::move(streams);
   setup->oom = oom_;
   setup->is_init = process_id == runtime::init_id;
   setup->stdin_closed = stdin_closed;
   auto& entry = processes_[process_id];
-  entry = {};
+  const auto run = entry.run != 0 ? entry.run : run_;
+  entry = process_entry{};
   entry.serial = serial;
+  entry.run = run;
+  setup->who = names(process_id);
   entry.actor = self->spawn(process, std::move(setup));
 }
 
@@ -157,9 +170,12 @@ void container_state::say_goodbye() {
 }
 
 void container_state::on_settled(const std::string& process_id, const v1::Exit& x) {
-  if (auto at = processes_.find(process_id); at != processes_.end())
+  const auto at = processes_.find(process_id);
+  if (at != processes_.end())
     at->second.ended = true;
   if (process_id != runtime::init_id) {
+    if (at != processes_.end())
+      leave_exec(process_id, at->second.serial);
     if (removing_ && removing_->at == removing::step::end)
       continue_remove();
     return;
@@ -184,9 +200,7 @@ void container_state::end_of_run(const v1::Exit& x) {
     continue_remove();
     return;
   }
-  enter(phase::stopped);
-  if (remove_on_exit_ && at_ == phase::stopped)
-    begin_remove({}, {}, false, x.seq());
+  come_to_stop();
 }
 
 void container_state::on_unstarted(const std::string& process_id, const ended& e) {
@@ -217,8 +231,17 @@ void container_state::on_unstarted(const std::string& process_id, const ended& e
     const auto stops = std::exchange(stops_, {});
     for (auto p : stops)
       p.deliver(v1::StopReply{});
-    enter(phase::stopped);
+    come_to_stop();
   });
+}
+
+/// Stopped: there it stays, unless it is to go by itself.
+void container_state::come_to_stop() {
+  const auto* p = view()->init();
+  const auto cause = p->exit ? p->exit->seq() : 0;
+  enter(phase::stopped);
+  if (remove_on_exit_ && at_ == phase::stopped)
+    begin_remove({}, {}, false, cause);
 }
 
 void container_state::on_released(const std::string& process_id) {
@@ -228,6 +251,8 @@ void container_state::on_released(const std::string& process_id) {
       remove_logs(*host, at->second.serial, [] {});
       processes_.erase(at);
     } else if (process_id != runtime::init_id && at->second.ended) {
+      if (exec_group(at->second.serial).exists()) // The last writer may have been the last there.
+        leave_exec(process_id, at->second.serial);
       processes_.erase(at); // The world remembers it, as long as it is to be remembered.
     }
   }
@@ -262,7 +287,7 @@ caf::result<atom::shutdown> container_state::shutdown() {
     ++*left;
     oom_watch_->stop([one_less]() mutable { one_less(); });
   }
-  for (auto& w : orphan_waits_)
+  for (auto& [process_id, w] : orphan_waits_)
     w->cancel();
   one_less();
   return promise;
@@ -318,6 +343,13 @@ container_actor::behavior_type container(container_actor::stateful_pointer<conta
     [st](atom::grace, uint64_t n) { st->hear(&container_state::on_grace, n); },
     [st](atom::stuck, uint64_t n) { st->hear(&container_state::on_stuck, n); },
     [st](atom::sweep) { st->hear(&container_state::on_sweep); },
+    [st](atom::overdue, const string& p, uint64_t n) {
+      st->hear(&container_state::on_overdue, p, n);
+    },
+    [st](atom::unheld, const string& p, uint64_t n) {
+      st->hear(&container_state::on_unheld, p, n);
+    },
+    [st](atom::undo) { st->hear(&container_state::on_undo); },
     [st](atom::orphan, const string& p) { st->hear(&container_state::on_orphan, p); },
     [st](atom::shutdown) { return st->shutdown(); },
   };

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,10 +27,14 @@ struct process_entry {
   process_actor actor;
   io::process_key key;
   uint64_t serial = 0;
+  uint32_t run = 0; ///< Of the container, in which it was made.
   bool made = false;  ///< The runtime has answered.
   bool started = false; ///< Init: the runtime's start has answered.
   bool ended = false; ///< Its exit is settled.
   bool discard = false; ///< It never ran: its log goes with it.
+  // Of an exec. Timers, not delayed messages: those would hold the actor when gantryd goes away.
+  std::unique_ptr<io::timer> overdue; ///< Its time, or its patience with SIGTERM.
+  std::unique_ptr<io::timer> unheld;  ///< For somebody to come and hold it.
 };
 
 /// State of the CONTAINER actor. Every change of phase goes through `attempt`, which asks
@@ -79,6 +84,9 @@ public:
   void on_grace(uint64_t stop_number);
   void on_stuck(uint64_t stop_number);
   void on_sweep();
+  void on_undo();
+  void on_overdue(const std::string& process, uint64_t serial);
+  void on_unheld(const std::string& process, uint64_t serial);
   void on_orphan(const std::string& process);
 
   /// Something happened: `what` is told, but not from `shutdown` on. What comes then is for
@@ -142,6 +150,7 @@ private:
   void attempt(event e, pending<Reply> promise, std::function<void(const rule&)> act);
   void happen(event e, std::function<void()> act);
   void enter(phase next);
+  void come_to_stop();
   void ask_again();
   /// `f` as a callback of the loop or the engine, which may come when this state has gone.
   template <class F>
@@ -151,7 +160,9 @@ private:
   // -- records --
   [[nodiscard]] journal::Record record() const;
   [[nodiscard]] journal::Record record(const v1::By& by, const std::string& request_id) const;
-  [[nodiscard]] process_names names(const std::string& process, uint64_t serial) const;
+  [[nodiscard]] journal::Record record_of(const std::string& process, const v1::By& by,
+                                          const std::string& request_id) const;
+  [[nodiscard]] process_names names(const std::string& process) const;
   [[nodiscard]] const runtime::container_view* view() const;
 
   // -- making --
@@ -163,6 +174,9 @@ private:
   void answer_create(const std::shared_ptr<making>& work);
   void fail_making(error why);
   void undo_making();
+  void undo_later(const error& hindrance);
+  void finish_undo();
+  void arm_undo();
   void answer_making();
   void watch_oom();
   void spawn_process(const std::string& process, uint64_t serial, process_streams streams,
@@ -180,10 +194,24 @@ private:
   void fail_exec(const std::string& process, error why);
   void done_making_exec(const std::string& process);
 
+  // -- an exec's end (container_exec_end.cpp) --
+  void watch_exec(const std::string& process);
+  void arm_overdue(const std::string& process, io::nanoseconds after);
+  void adopt_exec_end(const std::string& process);
+  [[nodiscard]] bool runs(const std::string& process, uint64_t serial) const;
+  void end_exec(const std::string& process, const std::string& reason, int sig);
+  void kill_tree(const process_entry& p);
+  [[nodiscard]] runtime::exec_cgroup exec_group(uint64_t serial) const;
+  void leave_exec(const std::string& process, uint64_t serial);
+  void sweep_execs();
+  result<void> signal_tree(uint64_t serial, int sig);
+
   // -- signals --
   [[nodiscard]] runtime::cgroup group() const;
   result<void> signal_process(const process_entry& p, int sig);
   result<void> signal_all(int sig);
+  void kill_exec_tree(const v1::By& by, const v1::KillRequest& req, const runtime::process_view& p,
+                      int sig, pending<v1::KillReply> answer);
   uint64_t record_kill(const std::string& process, int sig, bool all, const v1::By* by,
                        const std::string& request_id, uint64_t cause);
   void kill_everything(const v1::By& by, uint64_t cause);
@@ -232,6 +260,9 @@ private:
   void finish_run(const runtime::container_view& v);
   void adopt_process(const runtime::process_view& p);
   void adopt_exec(const runtime::process_view& p);
+  void adopt_exited(const runtime::process_view& p);
+  void output_lost(const runtime::process_view& p);
+  void adopt_making(const runtime::container_view& v);
   void await_orphan(uint64_t op, const std::string& process);
   void orphan_create_ended();
   void orphan_exec_ended(const std::string& process);
@@ -254,6 +285,9 @@ private:
   v1::By stop_by_; ///< Who asked for the stop under way.
   io::nanoseconds killed_at_{0};
   size_t execs_making_ = 0;
+  std::set<uint64_t> lingering_; ///< Serials of ended execs whose cgroup is not gone yet.
+  std::unique_ptr<io::timer> linger_timer_;
+  unsigned linger_looks_ = 0;
   std::map<std::string, process_entry> processes_;
   std::shared_ptr<oom_account> oom_;
   std::unique_ptr<runtime::oom_watch> oom_watch_;
@@ -276,7 +310,9 @@ private:
     v1::UpdateRequest request;
   };
   std::unique_ptr<updating> updating_;
-  std::vector<std::shared_ptr<io::poll_op>> orphan_waits_;
+  std::map<std::string, std::shared_ptr<io::poll_op>> orphan_waits_; ///< By process.
+  io::nanoseconds undo_pause_{0}; ///< Before a failed deletion is tried again.
+  std::unique_ptr<io::timer> undo_timer_;
   /// False once this state is going or gone: it is destroyed when the actor quits, while
   /// handles of the actor still stand.
   std::shared_ptr<bool> here_ = std::make_shared<bool>(true);

@@ -1,6 +1,6 @@
 #include <algorithm>
 #include <csignal>
-#include <poll.h>
+#include <set>
 
 #include "actors/container.hpp"
 #include "actors/fifos.hpp"
@@ -29,15 +29,15 @@ void container_state::adopt() {
   runtime_ = v.runtime;
   remove_on_exit_ = v.remove_on_exit;
   at_ = phase_of(v.state);
-  const auto claimed = std::count_if(v.processes.begin(), v.processes.end(), [](const auto& p) {
-    return p.exit && p.exit->oom();
-  });
-  oom_ = std::make_shared<oom_account>(*host, who, instance_, v.oom_kills, uint64_t(claimed));
+  oom_ = std::make_shared<oom_account>(
+    *host, who, instance_,
+    oom_account::past{v.oom_kills, v.oom_claimed, v.oom_limit_hits, v.oom_level});
   for (const auto& p : v.processes) {
-    if (p.phase == phase_t::exited && p.id != init)
+    if (p.phase == phase_t::exited && !p.io_open() && p.id != init)
       continue;
     auto& entry = processes_[p.id];
     entry.serial = p.serial;
+    entry.run = p.run;
     entry.key = {p.pid, p.start_ticks};
     entry.made = p.phase != phase_t::adding;
     entry.started = p.started_at_ns != 0;
@@ -48,6 +48,9 @@ void container_state::adopt() {
     finish_run(v); // One command of the runtime made and started it; Started is missing.
     v = *view();
   }
+  if (v.init() != nullptr && v.init()->phase != phase_t::adding)
+    host->loop.sys().unlink( // Recorded: the next run must not find it.
+      runtime::create_pid_file(host->bundle_dir(instance_)));
   if (at_ != phase::stopped)
     report_restored(v);
   for (const auto& p : v.processes)
@@ -60,17 +63,20 @@ void container_state::adopt() {
       case phase_t::running:
       case phase_t::died:
         adopt_process(p);
+        if (p.id != init && p.phase == phase_t::running)
+          adopt_exec_end(p.id);
         break;
       case phase_t::exited:
-        log_forward::start(*host, names(p.id, p.serial), log_options_of(v, p));
-        if (host->shelved.erase(p.serial) > 0)
-          drop_streams(*host, p.serial);
-        io::discard_slot(host->keeper.memory(), host->blocks, p.serial);
-        forget_fifos(*host, p.serial);
-        if (host->shelved_consoles.erase(p.serial) > 0)
-          close_console(*host, p.serial);
+        adopt_exited(p);
         break;
     }
+  std::set<uint64_t> living;
+  for (const auto& p : v.processes)
+    if (p.phase != phase_t::exited)
+      living.insert(p.serial);
+    else if (p.id != init && exec_group(p.serial).exists())
+      lingering_.insert(p.serial);
+  runtime::exec_cgroup::sweep(host->loop.sys(), host->cgroups, host->cgroup_path(who), living);
   adopt_phase(v);
 }
 
@@ -103,28 +109,65 @@ void container_state::adopt_process(const runtime::process_view& p) {
   auto setup = std::make_shared<process_setup>();
   setup->host = host;
   setup->parent = container_actor{self};
-  setup->who = names(p.id, p.serial);
-  // An exec of the run before may not be settled yet: its end belongs to that run.
-  if (p.id != init && run_ > 1 && p.intent_seq < view()->init()->intent_seq)
-    setup->who.run = run_ - 1;
+  setup->who = names(p.id);
   setup->streams = adopt_streams(*host, setup->who, log);
   setup->oom = oom_;
   setup->is_init = p.id == init;
   setup->stdin_closed = p.stdin_closed || !p.with_stdin;
   if (host->shelved_consoles.erase(p.serial) > 0)
     close_console(*host, p.serial); // Its master was taken before it was recorded.
+  setup->settled = p.phase == phase_t::exited;
   if (setup->stdin_closed)
     setup->streams.stdin_pipe.reset();
   if (p.stdin_closed && p.with_stdin)
     drop_stdin(*host, p.serial); // The crash may have come between the record and this.
-  setup->key = {p.pid, p.start_ticks};
+  if (!setup->settled)
+    setup->key = {p.pid, p.start_ticks};
   setup->started = p.started_at_ns != 0;
   if (p.phase == phase_t::died) {
     journal::Died d;
     d.ParseFromString(p.died);
-    setup->death = ended{d.known(), d.code(), d.signal(), d.core(), d.at_ns(), 0};
+    setup->death = ended{d.known(), d.code(), d.signal(), d.core(), d.at_ns(), 0,
+                         d.max_rss_bytes()};
+  }
+  if (setup->settled && !setup->streams.pump) {
+    output_lost(p);
+    return;
   }
   processes_[p.id].actor = self->spawn(process, std::move(setup));
+}
+
+/// An exit that is told. Where somebody still held a stream its log goes on.
+void container_state::adopt_exited(const runtime::process_view& p) {
+  if (p.io_open() && host->shelved.contains(p.serial)) {
+    adopt_process(p);
+    return;
+  }
+  if (p.io_open())
+    output_lost(p);
+  log_forward::start(*host, {who, instance_, p.run, p.id, p.serial}, log_options_of(*view(), p));
+  if (host->shelved.erase(p.serial) > 0)
+    drop_streams(*host, p.serial);
+  io::discard_slot(host->keeper.memory(), host->blocks, p.serial);
+  forget_fifos(*host, p.serial);
+  if (host->shelved_consoles.erase(p.serial) > 0)
+    close_console(*host, p.serial);
+}
+
+/// The streams of a process that has exited went with the host or the keeper.
+void container_state::output_lost(const runtime::process_view& p) {
+  io::log_totals last;
+  last.bytes = {p.exit->stdout_bytes(), p.exit->stderr_bytes()};
+  if (const auto memory = host->keeper.memory())
+    io::totals_in_arena(memory, p.serial, last);
+  auto r = record_of(p.id, {}, {});
+  r.mutable_output_closed()->set_stdout_bytes(last.bytes[0]);
+  r.mutable_output_closed()->set_stderr_bytes(last.bytes[1]);
+  host->ledger.record(r);
+  if (p.id != init)
+    processes_.erase(p.id);
+  drop_streams(*host, p.serial);
+  io::discard_slot(host->keeper.memory(), host->blocks, p.serial);
 }
 
 void container_state::adopt_exec(const runtime::process_view& p) {
@@ -138,169 +181,6 @@ void container_state::adopt_exec(const runtime::process_view& p) {
   await_orphan(p.op, p.id);
 }
 
-void container_state::await_orphan(uint64_t op, const std::string& process_id) {
-  container_actor me{self};
-  auto ended = [me, process_id] { caf::anon_send(me, atom::orphan::value, process_id); };
-  const auto at = host->orphans.find(op);
-  if (at == host->orphans.end()) {
-    ended();
-    return;
-  }
-  auto& sys = host->loop.sys();
-  struct wait {
-    explicit wait(io::loop& l) : op(l), patience(l) {}
-    io::fd pidfd;
-    io::poll_op op;
-    io::timer patience;
-  };
-  auto w = std::make_shared<wait>(host->loop);
-  w->pidfd = io::fd{sys, sys.pidfd_open(at->second.pid)};
-  if (!w->pidfd || sys.start_ticks(at->second.pid) != int64_t(at->second.start_ticks)) {
-    ended();
-    return;
-  }
-  io::log_info("container={}: waits for the runtime command pid={} of an earlier life", who.id,
-               at->second.pid);
-  // Whoever it made may be dead before it ends: the table keeps that for us so long.
-  const auto ticket = host->reaper.command_begins();
-  w->patience.start(host->options.orphan_patience,
-                    [w, &sys] { sys.pidfd_signal(w->pidfd.get(), SIGKILL); });
-  w->op.start(w->pidfd.get(), POLLIN, [w, ended, ticket, &reaper = host->reaper](int32_t n) {
-    w->patience.cancel();
-    if (n < 0)
-      return;
-    reaper.command_ends(ticket);
-    ended();
-  });
-  orphan_waits_.emplace_back(w, &w->op);
-}
-
-void container_state::on_orphan(const std::string& process_id) {
-  orphan_waits_.clear();
-  if (process_id != init) {
-    orphan_exec_ended(process_id);
-    return;
-  }
-  if (at_ == phase::checkpointing)
-    return orphan_checkpoint_ended();
-  if (at_ == phase::starting) {
-    const auto dir = host->options.state_dir + "/runtime/" + runtime::runtime_id(who);
-    auto& sys = host->loop.sys();
-    // The runtime takes its fifo away when init runs. Without its directory (a boot took it)
-    // nothing ran: it says so itself.
-    if (sys.exists(dir) == 1 && sys.exists(dir + "/exec.fifo") == 0)
-      on_started({});
-    else
-      host->engine.start(runtime_, runtime::runtime_id(who), host->bundle_dir(instance_),
-                         making_->op, [me = container_actor{self}](result<void> x) {
-                           outcome out;
-                           if (!x)
-                             out.failed = x.why();
-                           caf::anon_send(me, atom::started::value, out);
-                         });
-    return;
-  }
-  orphan_create_ended();
-}
-
-void container_state::orphan_create_ended() {
-  const auto id = runtime::runtime_id(who);
-  auto& entry = processes_[init];
-  auto made = runtime::made_before(host->loop.sys(), host->reaper,
-                                   runtime::create_pid_file(host->bundle_dir(instance_)));
-  const auto fifo = host->options.state_dir + "/runtime/" + id + "/exec.fifo";
-  const bool waits = host->loop.sys().exists(fifo) == 1;
-  const bool terminal = making_->spec.terminal();
-  auto streams = terminal && made && waits
-                   ? take_terminal_again(*host, names(init, entry.serial), making_->spec.log())
-                   : result<process_streams>{process_streams{}};
-  if (made && streams && waits != (making_->run && !terminal)) {
-    adopt_made({.failed = {}, .pid = made->key.pid, .start_ticks = made->key.start_ticks},
-               terminal ? std::make_shared<process_streams>(std::move(*streams)) : nullptr);
-    return;
-  }
-  // Half: undone, and done once more under the same names.
-  if (auto killed = group().kill_all(); !killed)
-    io::log_warn("container={}: {}", who.id, killed.why().text());
-  host->shelved.erase(entry.serial);
-  host->shelved_stdin.erase(entry.serial);
-  host->shelved_consoles.erase(entry.serial);
-  host->engine.remove(runtime_, id, true, making_->op,
-                      while_here([this](result<void> x) {
-                        if (!x) {
-                          fail_making(x.why());
-                          return;
-                        }
-                        // What the half one wrote is nobody's, and may end in a torn record.
-                        undo_log(while_here([this] { begin_making(); }));
-                      }));
-}
-
-// Whole: created and waiting, or run and running. It goes on as if we had been there.
-/// @param terminal Its streams, if they are a terminal's, which was taken already.
-void container_state::adopt_made(const outcome& made, std::shared_ptr<process_streams> terminal) {
-  auto go_on = [this, made, terminal] {
-    auto& entry = processes_[init];
-    auto streams = terminal ? std::move(*terminal)
-                            : adopt_streams(*host, names(init, entry.serial), making_->spec.log());
-    // It may have been closed while it was made.
-    const bool closed = view()->init()->stdin_closed || !making_->spec.with_stdin();
-    if (closed) {
-      streams.stdin_pipe.reset();
-      drop_stdin(*host, entry.serial);
-    }
-    spawn_process(init, entry.serial, std::move(streams), closed);
-    on_made(made);
-  };
-  const auto& args = making_->spec.args();
-  making_->args.assign(args.begin(), args.end());
-  if (!args.empty()) {
-    go_on();
-    return;
-  }
-  runtime::read_command(host->loop, host->bundle_dir(instance_),
-                        while_here([this, go_on](result<std::vector<std::string>> command) {
-                          if (command)
-                            making_->args = std::move(*command);
-                          else
-                            io::log_warn("container={}: {}", who.id, command.why().text());
-                          go_on();
-                        }));
-}
-
-void container_state::orphan_exec_ended(const std::string& process_id) {
-  auto& entry = processes_[process_id];
-  auto& work = *execs_.at(process_id);
-  auto made = runtime::made_before(
-    host->loop.sys(), host->reaper,
-    runtime::exec_pid_file(host->bundle_dir(instance_), hex16(entry.serial)));
-  if (made && work.request.spec().terminal()) {
-    take_exec_terminal(process_id, take_terminal_again(*host, names(process_id, entry.serial),
-                                                       work.request.spec().log()));
-    on_exec_made(process_id,
-                 {.failed = {}, .pid = made->key.pid, .start_ticks = made->key.start_ticks});
-    return;
-  }
-  if (made) {
-    spawn_process(process_id, entry.serial,
-                  adopt_streams(*host, names(process_id, entry.serial), work.request.spec().log()),
-                  !work.request.spec().with_stdin());
-    on_exec_made(process_id,
-                 {.failed = {}, .pid = made->key.pid, .start_ticks = made->key.start_ticks});
-    return;
-  }
-  host->shelved.erase(entry.serial);
-  host->shelved_stdin.erase(entry.serial);
-  host->shelved_consoles.erase(entry.serial);
-  // What the half one wrote is nobody's, and may end in a torn record.
-  remove_logs(*host, entry.serial, while_here([this, process_id] {
-    if (at_ == phase::running)
-      prepare_exec(process_id);
-    else
-      fail_exec(process_id, refusal("it ended before the process ran"));
-  }));
-}
-
 void container_state::adopt_phase(const runtime::container_view& v) {
   const v1::By by = v.intent_by.value_or(v1::By{});
   if (at_ != phase::creating && at_ != phase::stopped) {
@@ -309,18 +189,7 @@ void container_state::adopt_phase(const runtime::container_view& v) {
   }
   switch (at_) {
     case phase::creating:
-      making_ = std::make_shared<making>();
-      making_->spec.ParseFromString(v.spec);
-      making_->by = by;
-      making_->request_id = v.intent_request;
-      making_->run = v.start_wanted;
-      making_->fresh = run_ > 1;
-      making_->op = v.op;
-      making_->durable = true;
-      making_->in_steps = making_->run && !making_->fresh && making_->spec.terminal();
-      if (journal::Restore from; from.ParseFromString(v.restore) && !from.dir().empty())
-        making_->restore = std::move(from);
-      await_orphan(v.op, init);
+      adopt_making(v);
       return;
     case phase::starting:
       adopt_start(v);
@@ -370,6 +239,28 @@ void container_state::adopt_phase(const runtime::container_view& v) {
     case phase::count_:
       return;
   }
+}
+
+void container_state::adopt_making(const runtime::container_view& v) {
+  making_ = std::make_shared<making>();
+  making_->spec.ParseFromString(v.spec);
+  making_->by = v.intent_by.value_or(v1::By{});
+  making_->request_id = v.intent_request;
+  making_->run = v.start_wanted;
+  making_->fresh = run_ > 1;
+  making_->op = v.op;
+  making_->durable = true;
+  making_->in_steps = making_->run && !making_->fresh && making_->spec.terminal();
+  if (journal::Restore from; from.ParseFromString(v.restore) && !from.dir().empty())
+    making_->restore = std::move(from);
+  if (v.undoing) {
+    making_->failed = error{code_named(v.undoing->code()), v.undoing->message(), v.undoing->cure()};
+    if (host->shelved.erase(processes_[init].serial) > 0)
+      drop_streams(*host, processes_[init].serial);
+    if (host->shelved_consoles.erase(processes_[init].serial) > 0)
+      close_console(*host, processes_[init].serial);
+  }
+  await_orphan(v.op, init);
 }
 
 } // namespace gantry::actors

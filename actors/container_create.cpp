@@ -50,7 +50,7 @@ caf::result<v1::CreateReply> container_state::create(const v1::By& by,
   if (making_->restore)
     *c->mutable_restore() = *making_->restore;
   instance_ = host->ledger.record(r);
-  oom_ = std::make_shared<oom_account>(*host, who, instance_, 0);
+  oom_ = std::make_shared<oom_account>(*host, who, instance_, oom_account::past{});
   begin_making();
   return promise;
 }
@@ -116,7 +116,7 @@ void container_state::on_bundle(const outcome& x) {
   }
   auto& entry = processes_[init];
   io::discard_slot(host->keeper.memory(), host->blocks, entry.serial);
-  const auto who_is = names(init, entry.serial);
+  const auto who_is = names(init);
   auto streams = making_->spec.terminal()
                    ? make_console(*host, who_is)
                    : make_streams(*host, who_is, making_->spec.with_stdin(), making_->spec.log());
@@ -207,7 +207,7 @@ void container_state::on_made(const outcome& x) {
 
 /// @returns whether init has its streams; else the making has failed.
 bool container_state::take_init_terminal() {
-  const auto who_is = names(init, processes_[init].serial);
+  const auto who_is = names(init);
   auto streams = take_terminal(*host, who_is, std::move(making_->streams.console),
                                making_->spec.log());
   if (!streams) {
@@ -257,65 +257,6 @@ void container_state::answer_making() {
     work->when_durable = std::move(answer);
   happen(work->run ? event::made_running : event::made,
          [this, run = work->run] { enter(run ? phase::running : phase::created); });
-}
-
-void container_state::fail_making(error why) {
-  for (auto& theirs : making_->streams.theirs)
-    theirs.reset();
-  if (making_->streams.console.listener) {
-    making_->streams.console.listener.reset();
-    close_console(*host, processes_[init].serial);
-  }
-  making_->failed = std::move(why);
-  if (processes_[init].actor) {
-    self->send(processes_[init].actor, atom::release::value); // `released` goes on.
-    return;
-  }
-  undo_making();
-}
-
-void container_state::undo_making() {
-  const auto dir = host->bundle_dir(instance_);
-  const auto serial = processes_[init].serial;
-  io::discard_slot(host->keeper.memory(), host->blocks, serial);
-  forget_fifos(*host, serial);
-  auto files_gone = while_here([this] {
-    auto why = *making_->failed;
-    auto group = this->group(); // The record takes the container out of the world.
-    auto r = record(making_->by, making_->request_id);
-    auto fill = [&why](auto* f) {
-      f->set_code(std::string{name_of(why.code)});
-      f->set_message(why.message);
-      f->set_cure(why.cure);
-    };
-    r.set_cause(instance_);
-    if (making_->fresh)
-      fill(r.mutable_start_failed());
-    else
-      fill(r.mutable_create_failed());
-    host->ledger.record(r);
-    host->logs.notify(processes_[init].serial);
-    auto done = std::move(making_);
-    group.remove();
-    host->fail_request(done->request_id, done->fresh ? "Start" : "Create", why);
-    if (done->fresh) {
-      for (auto& p : done->starts)
-        p.deliver(to_caf(why));
-      enter(phase::stopped);
-      return;
-    }
-    happen(event::make_failed, [this] { enter(phase::gone); });
-    go_away();
-    for (auto& p : done->creates)
-      p.deliver(to_caf(why));
-  });
-  auto bundle_gone = while_here([this, files_gone] { undo_log(files_gone); });
-  host->engine.remove(runtime_, runtime::runtime_id(who), true, making_->op,
-                      while_here([this, dir, bundle_gone](result<void> x) {
-                        if (!x)
-                          io::log_warn("container={}: {}", who.id, x.why().text());
-                        runtime::remove_bundle(host->loop, dir, bundle_gone);
-                      }));
 }
 
 } // namespace gantry::actors

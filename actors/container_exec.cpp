@@ -59,6 +59,7 @@ void container_state::begin_exec(const v1::By& by, const v1::ExecRequest& req,
   e->set_op(work->op);
   host->ledger.record(r);
   processes_[id].serial = serial;
+  processes_[id].run = run_;
   execs_[id] = std::move(work);
   ++execs_making_;
   prepare_exec(id);
@@ -100,14 +101,20 @@ void container_state::on_exec_ready(const std::string& id, const outcome& x) {
   auto process_json =
     config.is_discarded()
       ? result<nlohmann::json>{error{ec::data_loss, bundle + "/config.json is damaged", {}}}
-      : runtime::exec_process(config, spec);
+      : runtime::exec_process(config, spec,
+                              spec.privileged() ? runtime::capability_bounds(host->loop.sys()) : 0);
   if (!process_json) {
     fail_exec(id, process_json.why());
     return;
   }
   const auto serial = processes_[id].serial;
+  auto group = exec_group(serial);
+  if (auto grouped = group.make(); !grouped) {
+    fail_exec(id, grouped.why());
+    return;
+  }
   io::discard_slot(host->keeper.memory(), host->blocks, serial);
-  const auto who_is = names(id, serial);
+  const auto who_is = names(id);
   auto streams = spec.terminal() ? make_console(*host, who_is)
                                  : make_streams(*host, who_is, spec.with_stdin(), spec.log());
   if (!streams) {
@@ -119,7 +126,7 @@ void container_state::on_exec_ready(const std::string& id, const outcome& x) {
     spawn_process(id, serial, std::move(work.streams.ours), !spec.with_stdin());
   runtime::exec_command c{runtime_, runtime::runtime_id(who), process_json->dump(), bundle,
                           hex16(serial), work.streams.numbers(), work.streams.console.path,
-                          work.op};
+                          work.op, group.option()};
   host->engine.exec(std::move(c),
                     [me = container_actor{self}, id](result<runtime::made_process> made) {
                       outcome out;
@@ -146,14 +153,13 @@ void container_state::on_exec_made(const std::string& id, const outcome& x) {
   }
   auto& entry = processes_[id];
   if (work.request.spec().terminal() && !entry.actor) {
-    const auto who_is = names(id, entry.serial);
+    const auto who_is = names(id);
     take_exec_terminal(id, take_terminal(*host, who_is, std::move(work.streams.console),
                                          work.request.spec().log()));
   }
   entry.key = {x.pid, x.start_ticks};
   entry.made = true;
-  auto r = record(work.by, work.request.request_id());
-  r.set_process(id);
+  auto r = record_of(id, work.by, work.request.request_id());
   r.set_pid(x.pid);
   if (const auto* p = view() != nullptr ? view()->process(id) : nullptr)
     r.set_cause(p->intent_seq);
@@ -164,6 +170,7 @@ void container_state::on_exec_made(const std::string& id, const outcome& x) {
   reply.set_pid(x.pid);
   reply.set_instance(instance_);
   self->send(entry.actor, atom::made::value, x.pid, x.start_ticks, true);
+  watch_exec(id);
   host->finish_request(work.request.request_id(), "Exec", reply);
   host->loop.sys().unlink(
     runtime::exec_pid_file(host->bundle_dir(instance_), hex16(entry.serial))); // Recorded.
@@ -196,10 +203,13 @@ void container_state::fail_exec(const std::string& id, error why) {
   if (work.request.spec().terminal() && !entry.actor)
     close_console(*host, serial);
   forget_fifos(*host, serial);
+  if (auto group = exec_group(serial); group.exists()) {
+    (void)group.kill_all(); // What a runtime that was killed has left.
+    leave_exec(id, serial);
+  }
   if (entry.actor)
     self->send(entry.actor, atom::release::value);
-  auto r = record(work.by, work.request.request_id());
-  r.set_process(id);
+  auto r = record_of(id, work.by, work.request.request_id());
   if (const auto* p = view() != nullptr ? view()->process(id) : nullptr)
     r.set_cause(p->intent_seq);
   auto* f = r.mutable_exec_failed();

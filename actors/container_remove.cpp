@@ -127,6 +127,12 @@ void container_state::fail_remove(error why) {
   host->ledger.record(r);
   host->fail_request(work->request_id, "Remove", why);
   happen(event::delete_failed, [this] { enter(phase::stopped); });
+  if (remove_on_exit_ && work->waiters.empty() && at_ == phase::stopped) {
+    undo_pause_ = std::clamp<io::nanoseconds>(2 * undo_pause_, std::chrono::seconds(1),
+                                              std::chrono::seconds(60));
+    host->stuck[who] = "it is to be removed, and cannot be (tried again): " + why.message;
+    arm_undo();
+  }
   for (auto& p : work->waiters)
     p.deliver(to_caf(why));
 }

@@ -8,7 +8,8 @@
 namespace gantry::actors {
 
 namespace {
-}
+using phase_t = runtime::process_view::phase_t;
+} // namespace
 
 uint64_t container_state::record_kill(const std::string& process_id, int sig, bool all,
                                       const v1::By* by, const std::string& request_id,
@@ -78,6 +79,10 @@ caf::result<v1::KillReply> container_state::kill(const v1::By& by, const v1::Kil
       const auto at = processes_.find(id);
       const auto* known = view() != nullptr ? view()->process(id) : nullptr;
       const bool over = at == processes_.end() ? known != nullptr : at->second.ended;
+      if (req.tree() && id != init && known != nullptr && known->phase > phase_t::adding) {
+        kill_exec_tree(by, req, *known, sig, promise);
+        return;
+      }
       if (!over && (at == processes_.end() || !at->second.made)) {
         answer.deliver(to_caf({ec::not_found,
                                "container \"" + who.id + "\" has no living process \"" + id + "\"",
@@ -108,6 +113,34 @@ caf::result<v1::KillReply> container_state::kill(const v1::By& by, const v1::Kil
       }
     });
   return promise;
+}
+
+void container_state::kill_exec_tree(const v1::By& by, const v1::KillRequest& req,
+                                     const runtime::process_view& p, int sig,
+                                     pending<v1::KillReply> answer) {
+  if (exec_group(p.serial).pids().empty()) { // Those that it started may outlive it.
+    answer.deliver(to_caf({ec::wrong_state,
+                           "process \"" + p.id + "\" of \"" + who.id
+                             + "\" has ended already, with all that it started", {}}));
+    return;
+  }
+  auto r = record_of(p.id, by, req.request_id());
+  r.set_pid(p.pid);
+  r.mutable_killed()->set_signal(sig);
+  r.mutable_killed()->set_tree(true);
+  if (sig == SIGKILL && oom_ && p.phase < phase_t::died)
+    oom_->spare(p.id);
+  v1::KillReply reply;
+  const auto serial = p.serial; // The record changes what `p` is of.
+  reply.set_seq(host->ledger.record(r));
+  if (auto sent = signal_tree(serial, sig); !sent) {
+    answer.deliver(to_caf(sent.why()));
+    return;
+  }
+  if (sig == SIGKILL && at_ == phase::paused && host->cgroups.mode != runtime::cgroup_mode::v2)
+    thaw_for_end(nullptr, 0);
+  host->finish_request(req.request_id(), "Kill", reply);
+  answer.deliver(reply);
 }
 
 result<void> container_state::signal_all(int sig) {

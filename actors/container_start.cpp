@@ -37,6 +37,10 @@ void container_state::try_start(const v1::By& by, const v1::StartRequest& req,
         waiting_.push_back([this, by, req, promise] { try_start(by, req, promise); });
         return;
       }
+      if (execs_making_ > 0) { // They would come into the new run: its last one asks again.
+        waiting_.push_back([this, by, req, promise] { try_start(by, req, promise); });
+        return;
+      }
       begin_fresh_run(by, req, promise);
       return;
     }
@@ -93,7 +97,7 @@ void container_state::on_started(const outcome& x) {
       p.deliver(to_caf(*x.failed));
     if (auto killed = group().kill_all(); !killed)
       io::log_warn("container={}: {}", who.id, killed.why().text());
-    happen(event::start_failed, [this] { enter(phase::stopped); });
+    happen(event::start_failed, [this] { come_to_stop(); });
     return;
   }
   auto r = record(work->by, work->request_id);
@@ -140,9 +144,11 @@ void container_state::begin_fresh_run(const v1::By& by, const v1::StartRequest& 
   const auto last = processes_[init].serial;
   if (!making_->restore)
     remove_logs(*host, last, [] {}); // A log belongs to one run, but for one that goes on.
-  oom_ = std::make_shared<oom_account>(*host, who, instance_, 0); // A new cgroup counts anew.
+  oom_ = std::make_shared<oom_account>(*host, who, instance_, oom_account::past{}); // A new cgroup.
   processes_.erase(init);
   processes_[init].serial = making_->restore ? last : host->ledger.now().take_serial();
+  processes_[init].run = run_;
+  host->stuck.erase(who);
   auto r = record(by, req.request_id());
   if (making_->restore)
     *r.mutable_starting()->mutable_restore() = *making_->restore;

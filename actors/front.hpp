@@ -50,6 +50,12 @@ public:
   virtual void on_room(std::function<void()> f) = 0;
 };
 
+/// A wait for an exit. Destroy it, and nobody is told any more.
+class pending_wait {
+public:
+  virtual ~pending_wait() = default;
+};
+
 /// What every gateway and every embedding program speaks to: the supervisor without its
 /// actors. One thread: the loop's.
 class front {
@@ -78,6 +84,8 @@ public:
   virtual void call(const v1::By& by, v1::StatsRequest req, answer<v1::StatsReply> f) = 0;
   virtual void call(const v1::By& by, v1::TopRequest req, answer<v1::TopReply> f) = 0;
   virtual void call(const v1::By& by, v1::ExecRequest req, answer<v1::ExecReply> f) = 0;
+  virtual void call(const v1::By& by, v1::ListProcessesRequest req,
+                    answer<v1::ListProcessesReply> f) = 0;
   virtual void call(const v1::By& by, v1::WriteStdinRequest req, answer<v1::WriteStdinReply> f) = 0;
   virtual void call(const v1::By& by, v1::CloseStdinRequest req, answer<v1::CloseStdinReply> f) = 0;
   virtual void call(const v1::By& by, v1::ResizeRequest req, answer<v1::ResizeReply> f) = 0;
@@ -87,6 +95,16 @@ public:
 
   /// What a ticket of `GetProcessFd` stands for, when the process presents it that asked.
   virtual result<io::fd> redeem(const v1::By& by, std::string_view ticket) = 0;
+
+  /// As the call, but it can be left: nothing of it stays once what is returned is gone (which
+  /// may be empty where the answer is on its way already).
+  virtual std::unique_ptr<pending_wait> wait(const v1::By& by, v1::WaitRequest req,
+                                             answer<v1::WaitReply> f) = 0;
+
+  /// Runs a process, waits for its end and gives the two ends of its output. Destroy what is
+  /// returned to leave; what becomes of the process then stands in its spec (`on_disconnect`).
+  virtual std::unique_ptr<pending_wait> exec_sync(const v1::By& by, const v1::ExecSyncRequest& req,
+                                                  answer<v1::ExecSyncReply> f) = 0;
 
   /// Begins to follow the events.
   virtual result<std::unique_ptr<event_source>> follow(v1::FollowRequest req) = 0;

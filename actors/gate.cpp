@@ -35,13 +35,6 @@ result<Reply> parsed(const result<std::string>& outcome) {
 
 } // namespace
 
-struct gate::waiter {
-  runtime::container_name who;
-  uint64_t instance = 0;
-  std::string process;
-  answer<v1::WaitReply> f;
-};
-
 gate::gate(caf::actor_system& sys, services& host, supervisor_actor to)
   : sys_(sys), host_(host), to_(std::move(to)), errands_(sys.spawn(errands)),
     tickets_(host.loop) {
@@ -52,6 +45,7 @@ gate::gate(caf::actor_system& sys, services& host, supervisor_actor to)
 }
 
 gate::~gate() {
+  *here_ = nullptr;
   host_.on_request = nullptr;
 }
 
@@ -183,75 +177,6 @@ void gate::call(const v1::By& by, v1::CloseStdinRequest req, answer<v1::CloseStd
 }
 void gate::call(const v1::By& by, v1::ResizeRequest req, answer<v1::ResizeReply> f) {
   send<v1::ResizeReply>(by, std::move(req), std::move(f));
-}
-
-// -- wait: answered from the world, no actor is asked ---------------------------------------
-
-void gate::call(const v1::By&, v1::WaitRequest req, answer<v1::WaitReply> f) {
-  auto name = runtime::checked_name(req.ref());
-  if (!name) {
-    later<v1::WaitReply>(std::move(f), name.why());
-    return;
-  }
-  const auto process = req.process().empty() ? std::string{runtime::init_id} : req.process();
-  if (auto x = host_.ledger.now().exit_of(*name, req.instance(), process)) {
-    v1::WaitReply reply;
-    *reply.mutable_exit() = x->exit;
-    reply.set_instance(x->instance);
-    reply.set_run(x->run);
-    later<v1::WaitReply>(std::move(f), std::move(reply));
-    return;
-  }
-  const auto* c = host_.ledger.now().find(*name);
-  if (c == nullptr || c->process(process) == nullptr
-      || (req.instance() != 0 && req.instance() != c->instance)) {
-    later<v1::WaitReply>(
-      std::move(f),
-      error{ec::not_found, "no such process \"" + process + "\" of container \"" + name->id + "\"",
-            "gantry ps -a lists what is there; exits of removed containers are kept for an hour"});
-    return;
-  }
-  if (c->process(process)->phase == runtime::process_view::phase_t::exited) {
-    later<v1::WaitReply>(std::move(f), error{ec::cancelled,
-                                             "process \"" + process + "\" of container \""
-                                               + name->id + "\" never ran: its start failed",
-                                             "gantry start " + name->id + " tries again"});
-    return;
-  }
-  const auto number = next_waiter_++;
-  waiters_[number] = std::make_shared<waiter>(waiter{*name, c->instance, process, std::move(f)});
-  if (exits_)
-    return;
-  exits_ = host_.ledger.on_record([this](const journal::Record& r) {
-    if (!r.has_exited() && !r.has_deleted() && !r.has_exec_failed() && !r.has_create_failed()
-        && !r.has_start_failed())
-      return;
-    std::vector<std::shared_ptr<waiter>> told;
-    for (auto at = waiters_.begin(); at != waiters_.end();) {
-      const auto& w = *at->second;
-      const bool mine = w.instance == r.instance()
-                        && (r.has_deleted() || r.has_create_failed() || r.has_start_failed()
-                            || w.process == r.process());
-      if (mine)
-        told.push_back(at->second);
-      at = mine ? waiters_.erase(at) : std::next(at);
-    }
-    for (const auto& w : told) {
-      if (!r.has_exited()) {
-        later<v1::WaitReply>(w->f, error{ec::cancelled,
-                                         "process \"" + w->process + "\" of container \""
-                                           + w->who.id + "\" went away and never ran",
-                                         {}});
-        continue;
-      }
-      v1::WaitReply reply;
-      *reply.mutable_exit() = r.exited().exit();
-      reply.mutable_exit()->set_seq(r.seq());
-      reply.set_instance(r.instance());
-      reply.set_run(r.run());
-      later<v1::WaitReply>(w->f, std::move(reply));
-    }
-  });
 }
 
 } // namespace gantry::actors

@@ -24,6 +24,9 @@ public:
   /// A request of an earlier life is still under way: a repeat waits for its outcome.
   void expect(const std::string& request_id, std::string method);
 
+  /// Waits that nobody has left and that have no answer yet.
+  [[nodiscard]] size_t waiting() const noexcept { return waiters_.size(); }
+
   /// Ends the actor behind it. Call before the actor system goes.
   void close();
 
@@ -49,6 +52,8 @@ public:
   void call(const v1::By& by, v1::StatsRequest req, answer<v1::StatsReply> f) override;
   void call(const v1::By& by, v1::TopRequest req, answer<v1::TopReply> f) override;
   void call(const v1::By& by, v1::ExecRequest req, answer<v1::ExecReply> f) override;
+  void call(const v1::By& by, v1::ListProcessesRequest req,
+            answer<v1::ListProcessesReply> f) override;
   void call(const v1::By& by, v1::WriteStdinRequest req, answer<v1::WriteStdinReply> f) override;
   void call(const v1::By& by, v1::CloseStdinRequest req, answer<v1::CloseStdinReply> f) override;
   void call(const v1::By& by, v1::ResizeRequest req, answer<v1::ResizeReply> f) override;
@@ -56,6 +61,12 @@ public:
   void call(const v1::By& by, v1::GetProcessFdRequest req,
             answer<v1::GetProcessFdReply> f) override;
   result<io::fd> redeem(const v1::By& by, std::string_view ticket) override;
+
+  std::unique_ptr<pending_wait> wait(const v1::By& by, v1::WaitRequest req,
+                                     answer<v1::WaitReply> f) override;
+
+  std::unique_ptr<pending_wait> exec_sync(const v1::By& by, const v1::ExecSyncRequest& req,
+                                          answer<v1::ExecSyncReply> f) override;
 
   result<std::unique_ptr<event_source>> follow(v1::FollowRequest req) override;
   result<std::unique_ptr<attachment>> attach(const v1::By& by,
@@ -86,17 +97,27 @@ private:
   [[nodiscard]] result<const runtime::container_view*> look_up(const v1::Ref& ref) const;
   static std::string named_namespace(const std::string& asked);
   result<v1::GetProcessFdReply> ticket_for(const v1::By& by, const v1::GetProcessFdRequest& req);
+  uint64_t begin_wait(v1::WaitRequest req, answer<v1::WaitReply> f);
+  void on_end(const journal::Record& r);
 
   caf::actor_system& sys_;
   services& host_;
   supervisor_actor to_;
   caf::actor errands_;
   std::map<std::string, under_way> requests_;
-  struct waiter;
+  struct waiter {
+    runtime::container_name who;
+    uint64_t instance = 0;
+    std::string process;
+    answer<v1::WaitReply> f;
+  };
+  class held_wait;
+  class sync_exec;
   std::map<uint64_t, std::shared_ptr<waiter>> waiters_;
   std::unique_ptr<runtime::ledger::watch> exits_;
   uint64_t next_waiter_ = 1;
   io::fd_tickets tickets_;
+  std::shared_ptr<gate*> here_ = std::make_shared<gate*>(this); ///< For waits that outlive us.
 };
 
 template <class T>

@@ -43,6 +43,10 @@ v1::LogState log_of(services& host, const runtime::process_view& p) {
     out.set_stdout_dropped(p.exit->stdout_dropped());
     out.set_stderr_dropped(p.exit->stderr_dropped());
   }
+  if (p.output_closed) { // It outlived its process, and has ended since.
+    out.set_stdout_bytes(p.output_bytes[0]);
+    out.set_stderr_bytes(p.output_bytes[1]);
+  }
   if (const auto at = host.pumps.find(p.serial); at != host.pumps.end())
     now = at->second->totals();
   else
@@ -74,6 +78,34 @@ uint64_t status_kib(io::kernel& k, std::string_view field) {
     return 0;
   const auto at = text.find(field);
   return at == std::string::npos ? 0 : std::strtoull(text.c_str() + at + field.size(), nullptr, 10);
+}
+
+void fill_process(services& host, const runtime::container_view& c,
+                  const runtime::process_view& p, v1::Process& x) {
+  using ph = runtime::process_view::phase_t;
+  static constexpr const char* words[] = {"adding", "created", "running", "running", "exited"};
+  static_assert(size_t(ph::exited) == 4);
+  x.set_id(p.id);
+  x.set_pid(p.pid);
+  x.set_state(words[size_t(p.phase)]);
+  if (!p.spec.empty())
+    x.mutable_spec()->ParseFromString(p.spec);
+  if (p.exit)
+    *x.mutable_exit() = *p.exit;
+  x.set_stdin_open(p.with_stdin && !p.stdin_closed && p.phase != ph::exited);
+  x.set_started_at_ns(p.started_at_ns);
+  x.set_serial(p.serial);
+  x.set_terminal(p.terminal);
+  if (p.width != 0) {
+    x.mutable_terminal_size()->set_width(p.width);
+    x.mutable_terminal_size()->set_height(p.height);
+  }
+  x.set_run(p.run);
+  x.set_io_open(p.io_open());
+  *x.mutable_log() = log_of(host, p);
+  if (const auto group = host.exec_group(c.name, p.serial);
+      p.id != runtime::init_id && group.exists())
+    x.set_cgroup(group.path());
 }
 
 } // namespace
@@ -139,7 +171,7 @@ void gate::call(const v1::By&, v1::InfoRequest, answer<v1::InfoReply> f) {
   for (const auto& [name, c] : host_.ledger.now().all()) {
     running += c->state == v1::RUNNING || c->state == v1::PAUSED;
     for (const auto& p : c->processes)
-      slots += p.phase != runtime::process_view::phase_t::exited;
+      slots += p.phase != runtime::process_view::phase_t::exited || p.io_open();
   }
   out.set_containers(uint32_t(host_.ledger.now().all().size()));
   out.set_running(running);
@@ -218,28 +250,8 @@ void gate::call(const v1::By&, v1::InspectRequest req, answer<v1::ContainerDetai
   v1::ContainerDetail out;
   *out.mutable_summary() = summary_of(host_, c);
   out.mutable_spec()->ParseFromString(c.spec);
-  for (const auto& p : c.processes) {
-    auto* x = out.add_processes();
-    x->set_id(p.id);
-    x->set_pid(p.pid);
-    using ph = runtime::process_view::phase_t;
-    static constexpr const char* words[] = {"adding", "created", "running", "running", "exited"};
-    x->set_state(words[size_t(p.phase)]);
-    static_assert(size_t(ph::exited) == 4);
-    if (!p.spec.empty())
-      x->mutable_spec()->ParseFromString(p.spec);
-    if (p.exit)
-      *x->mutable_exit() = *p.exit;
-    x->set_stdin_open(p.with_stdin && !p.stdin_closed && p.phase != ph::exited);
-    x->set_started_at_ns(p.started_at_ns);
-    x->set_serial(p.serial);
-    x->set_terminal(p.terminal);
-    if (p.width != 0) {
-      x->mutable_terminal_size()->set_width(p.width);
-      x->mutable_terminal_size()->set_height(p.height);
-    }
-    *x->mutable_log() = log_of(host_, p);
-  }
+  for (const auto& p : c.processes)
+    fill_process(host_, c, p, *out.add_processes());
   out.set_bundle(host_.bundle_dir(c.instance));
   out.set_cgroup(host_.cgroup_path(c.name));
   if (const auto* init = c.init())
@@ -250,6 +262,19 @@ void gate::call(const v1::By&, v1::InspectRequest req, answer<v1::ContainerDetai
     out.set_config_json(config);
   out.set_message(out.summary().stuck());
   later<v1::ContainerDetail>(std::move(f), std::move(out));
+}
+
+void gate::call(const v1::By&, v1::ListProcessesRequest req, answer<v1::ListProcessesReply> f) {
+  auto found = look_up(req.ref());
+  if (!found) {
+    later<v1::ListProcessesReply>(std::move(f), found.why());
+    return;
+  }
+  v1::ListProcessesReply out;
+  for (const auto& p : (*found)->processes)
+    if (req.all() || p.phase != runtime::process_view::phase_t::exited)
+      fill_process(host_, **found, p, *out.add_processes());
+  later<v1::ListProcessesReply>(std::move(f), std::move(out));
 }
 
 } // namespace gantry::actors

@@ -2,6 +2,7 @@
 
 #include <caf/all.hpp>
 #include <csignal>
+#include <set>
 #include <sys/wait.h>
 
 #include "actors/recorder.hpp"
@@ -127,6 +128,7 @@ result<void> supervisor_host::recover(supervisor_options options, runtime::engin
                                .logs = {},
                                .outputs = {},
                                .lingering = {},
+                               .holds = {},
                                .pumps = {},
                                .forwards = {},
                                .shelved = {},
@@ -152,8 +154,6 @@ result<void> supervisor_host::recover(supervisor_options options, runtime::engin
     services_->orphans.emplace(o.op, o);
   end_idle_orphans();
   clear_leftovers();
-  clear_images();
-  look_for_strangers();
   reaper_->start();
   say_started();
   keeper_.on_lost([this] { on_keeper_lost(); });
@@ -221,102 +221,6 @@ void supervisor_host::say_started() {
                s->cause(), ledger_->now().all().size());
 }
 
-void supervisor_host::clear_leftovers() {
-  std::set<uint64_t> serials;
-  std::set<std::string> bundles;
-  for (const auto& [name, c] : ledger_->now().all()) {
-    bundles.insert(hex16(c->instance));
-    for (const auto& p : c->processes)
-      serials.insert(p.serial);
-  }
-  for (auto& e : shelf_)
-    if (auto* place = services_->place_of(e.key.kind)) {
-      if (serials.contains(e.key.serial))
-        place->emplace(e.key.serial, std::move(e));
-      else // Nobody's: its container is gone.
-        drop_kind(*services_, e.key.kind, e.key.serial);
-    } else if (e.key.kind == io::shelf_kind::listener) {
-      listeners_.push_back(std::move(e));
-    }
-  shelf_.clear();
-  if (const auto memory = keeper_.memory()) {
-    const auto slots = memory.logs().first(io::log_state::slots_used(memory));
-    for (const auto& slot : slots)
-      if (const auto serial = slot.serial.load(); serial != 0 && !serials.contains(serial))
-        io::discard_slot(memory, *blocks_, serial);
-  }
-  std::vector<std::string> names;
-  if (loop_.sys().list(services_->options.state_dir + "/tty", names) >= 0)
-    for (const auto& n : names) // A socket without its listener: nobody can say anything there.
-      if (!services_->shelved_consoles.contains(std::strtoull(n.c_str(), nullptr, 16)))
-        loop_.sys().unlink(services_->options.state_dir + "/tty/" + n);
-  names.clear();
-  if (loop_.sys().list(services_->options.state_dir + "/bundles", names) >= 0)
-    for (const auto& n : names)
-      if (!bundles.contains(n))
-        runtime::remove_bundle(loop_, services_->options.state_dir + "/bundles/" + n, [] {});
-  names.clear();
-  if (loop_.sys().list(services_->options.root_dir + "/logs", names) >= 0)
-    for (const auto& n : names)
-      if (const auto serial = std::strtoull(n.c_str(), nullptr, 16);
-          hex16(serial) == n && !serials.contains(serial))
-        remove_logs(*services_, serial, [] {});
-}
-
-/// Images of containers that are gone, and of checkpoints that never became whole.
-void supervisor_host::clear_images() {
-  const auto all = services_->options.root_dir + "/checkpoints";
-  std::map<std::string, std::set<std::string>> known;
-  for (const auto& [name, c] : ledger_->now().all()) {
-    auto& mine = known[hex16(c->instance)];
-    for (const auto& text : c->checkpoints)
-      if (v1::Checkpoint x; x.ParseFromString(text))
-        mine.insert(x.name());
-    if (journal::Checkpointing x; x.ParseFromString(c->checkpointing))
-      mine.insert(x.what().name()); // Its actor decides.
-  }
-  auto& sys = loop_.sys();
-  std::vector<std::string> instances;
-  if (sys.list(all, instances) < 0)
-    return;
-  for (const auto& instance : instances) {
-    std::vector<std::string> names;
-    if (sys.list(all + "/" + instance, names) < 0)
-      continue;
-    const auto dir = all + "/" + instance;
-    const bool whole = !known.contains(instance);
-    std::erase_if(names, [&](const auto& n) { return !whole && known[instance].contains(n); });
-    remove_images(*services_, dir, std::move(names), whole, [] {});
-  }
-}
-
-void supervisor_host::look_for_strangers() {
-  auto& sys = loop_.sys();
-  const auto mount = cgroups_.unified.empty() ? std::string{cgroups_.mount_of("memory")}
-                                              : cgroups_.unified;
-  const auto& parent = services_->options.cgroup_parent;
-  auto groups_in = [&sys](const std::string& dir) {
-    std::vector<std::string> names;
-    if (sys.list(dir, names) < 0)
-      names.clear();
-    std::erase_if(names, [&](const std::string& n) {
-      return sys.exists(dir + "/" + n + "/cgroup.procs") != 1; // A file of the group itself.
-    });
-    return names;
-  };
-  for (const auto& ns : groups_in(mount + "/" + parent))
-    for (const auto& id : groups_in(mount + "/" + parent + "/" + ns)) {
-      if (ledger_->now().find({ns, id}) != nullptr)
-        continue;
-      const auto path = services_->cgroup_path({ns, id});
-      runtime::cgroup group{sys, cgroups_, path};
-      if (group.populated()) // Never clean up what is alive.
-        io::log_warn("the cgroup {} has processes and no record of ours: left alone", path);
-      else
-        group.remove();
-    }
-}
-
 void supervisor_host::spawn_actors() {
   config_ = std::make_unique<io::loop_config>(loop_);
   system_ = std::make_unique<caf::actor_system>(*config_);
@@ -353,6 +257,7 @@ void supervisor_host::on_keeper_lost() {
 }
 
 void supervisor_host::shutdown(bool stop_containers, std::string cause, std::function<void()> f) {
+  going_away();
   journal::Record r;
   r.mutable_supervisor_stopping()->set_leaves_running(!stop_containers);
   r.mutable_supervisor_stopping()->set_cause(std::move(cause));

@@ -30,6 +30,10 @@ public:
   [[nodiscard]] std::vector<io::shelf_entry>& listeners() noexcept { return listeners_; }
   [[nodiscard]] caf::actor_system& system() noexcept { return *system_; }
 
+  /// From now on calls end because we go, and not because their clients leave. Before the
+  /// gateways are stopped.
+  void going_away() noexcept { services_->holds.close(); }
+
   /// Brings everything to rest: stops the containers or leaves them running, then ends the
   /// actors, then flushes the journal. `f` when nothing is in flight.
   void shutdown(bool stop_containers, std::string cause, std::function<void()> f);

@@ -34,6 +34,11 @@ void process_state::take_up() {
     join_fifos();
     setup.host->logs.notify(setup.who.serial); // Whoever waits for its streams.
   }
+  if (setup.settled) {
+    settled_ = drained_ = io_open_ = true;
+    await_close();
+    return;
+  }
   if (setup.key.pid == 0)
     return;
   if (setup.death) {
@@ -77,10 +82,11 @@ void process_state::made(io::process_key key, bool running) {
     died->set_signal(d.status.signal);
     died->set_core(d.status.core);
     died->set_at_ns(d.realtime_ns);
+    died->set_max_rss_bytes(d.status.max_rss_bytes);
     const auto seq = host->ledger.record(r);
     caf::anon_send(me, atom::died::value,
                    ended{d.status.known, d.status.code, d.status.signal, d.status.core,
-                         d.realtime_ns, seq});
+                         d.realtime_ns, seq, d.status.max_rss_bytes});
   });
   GANTRY_CHECK(fresh);
 }
@@ -116,7 +122,7 @@ void process_state::on_drained(bool io_open) {
     return;
   if (drained_) { // The pump's own word, behind the limit.
     if (settled_ && !io_open)
-      release();
+      on_closed();
     return;
   }
   drained_ = true;
@@ -156,6 +162,7 @@ v1::Exit process_state::make_exit(bool io_open) {
   x.set_exited_at_ns(death_->at_ns);
   x.set_status_unknown(!death_->known);
   x.set_io_open(io_open);
+  x.set_max_rss_bytes(death_->max_rss_bytes);
   if (death_->known && death_->signal == 0)
     x.set_exit_code(death_->code);
   if (setup.is_init && death_->signal == SIGKILL)
@@ -166,6 +173,16 @@ v1::Exit process_state::make_exit(bool io_open) {
       x.set_oom(true);
       x.set_oom_level(std::move(level));
     }
+  }
+  const auto* c = setup.host->ledger.now().find(setup.who.container);
+  const auto* p = c != nullptr ? c->process(setup.who.process) : nullptr;
+  if (p != nullptr && (p->ended_signal == SIGTERM || p->ended_signal == death_->signal))
+    x.set_ended_by(p->ended_by);
+  if (!setup.is_init) {
+    const auto used = setup.host->exec_group(setup.who.container, setup.who.serial).used();
+    x.set_cpu_ns(used.all_ns);
+    x.set_cpu_user_ns(used.user_ns);
+    x.set_cpu_system_ns(used.system_ns);
   }
   if (setup.streams.pump) {
     const auto totals = setup.streams.pump->totals();
@@ -191,8 +208,30 @@ void process_state::settle(bool io_open) {
   x.set_seq(setup.host->ledger.record(r));
   setup.host->logs.notify(setup.who.serial);
   tell_parent(atom::settled::value, setup.who.process, x);
-  if (!io_open)
+  if (io_open)
+    await_close();
+  else
     release();
+}
+
+/// Somebody else holds a stream: the log goes on until the last writer leaves.
+void process_state::await_close() {
+  if (!std::exchange(setup.stdin_closed, true))
+    drop_stdin(*setup.host, setup.who.serial); // Nobody can write into it any more.
+  setup.streams.pump->at_end(
+    [me = process_actor{self}] { caf::anon_send(me, atom::closed::value); });
+}
+
+void process_state::on_closed() {
+  if (releasing_ || stopping_)
+    return;
+  const auto totals = setup.streams.pump->totals();
+  auto r = record_for(setup.who);
+  r.mutable_output_closed()->set_stdout_bytes(totals.bytes[0]);
+  r.mutable_output_closed()->set_stderr_bytes(totals.bytes[1]);
+  setup.host->ledger.record(r);
+  setup.host->logs.notify(setup.who.serial);
+  release();
 }
 
 void process_state::release() {
@@ -266,6 +305,7 @@ process_actor::behavior_type process(process_actor::stateful_pointer<process_sta
     [self](atom::started) { self->state.started(); },
     [self](atom::died, const ended& e) { self->state.on_died(e); },
     [self](atom::drained, bool io_open) { self->state.on_drained(io_open); },
+    [self](atom::closed) { self->state.on_closed(); },
     [self](atom::release) { self->state.release(); },
     [self](atom::released) { self->state.on_released(); },
     [self](const v1::WriteStdinRequest& req) { return self->state.write_stdin(req); },

@@ -25,6 +25,7 @@ struct process_setup {
   io::process_key key;
   bool started = false;
   std::optional<ended> death; ///< It died in an earlier life and is not settled yet.
+  bool settled = false; ///< Its exit is told: only its output goes on.
 };
 
 /// State of the PROCESS actor: one host process, from its pipes to its settled exit.
@@ -48,6 +49,9 @@ public:
 
   void on_died(const ended& e);
   void on_drained(bool io_open);
+
+  /// The last writer of its streams has left, after its exit.
+  void on_closed();
 
   /// Lets go of the streams; ends the actor when the pump is at rest.
   void release();
@@ -82,6 +86,7 @@ private:
   std::optional<result<v1::WriteStdinReply>> try_write(const v1::WriteStdinRequest& req);
   void wait_writable();
   void settle(bool io_open);
+  void await_close();
   /// Two turns on: in the first the readers of events are given the exit, in the second it is
   /// submitted to their sockets. What the container does about the end of its process (looks
   /// at cgroups, starts the runtime) takes longer than all of that.

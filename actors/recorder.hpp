@@ -12,11 +12,12 @@ namespace gantry::actors {
 struct recorder_state {
   services* host = nullptr;
   bool sweep_due = false;
+  std::unique_ptr<io::timer> expiry; ///< Armed for the oldest exec that ended; else off.
   std::unique_ptr<runtime::ledger::watch> watch;
 
   static inline const char* name = "recorder";
 
-  void sweep();
+  void sweep(const recorder_actor& self);
 };
 
 recorder_actor::behavior_type recorder(recorder_actor::stateful_pointer<recorder_state> self,

@@ -55,6 +55,11 @@ runtime::cgroup services::cgroup_of(const runtime::container_name& name) const {
   return {loop.sys(), cgroups, cgroup_place(name)};
 }
 
+runtime::exec_cgroup services::exec_group(const runtime::container_name& name,
+                                          uint64_t serial) const {
+  return {loop.sys(), cgroups, cgroup_path(name), serial};
+}
+
 std::string services::bundle_dir(uint64_t instance) const {
   return options.state_dir + "/bundles/" + hex16(instance);
 }
@@ -136,17 +141,14 @@ uint32_t open_fds(io::kernel& k) {
 }
 
 oom_account::oom_account(services& host, runtime::container_name name, uint64_t instance,
-                         uint64_t kills, uint64_t claimed)
-  : host_(host), name_(std::move(name)), instance_(instance) {
-  seen_.kills = kills;
-  if (kills <= claimed)
+                         past known)
+  : host_(host), name_(std::move(name)), instance_(instance), level_(std::move(known.level)) {
+  seen_.kills = known.kills;
+  seen_.limit_hits = known.limit_hits;
+  if (known.kills <= known.claimed)
     return;
   grown_ = host_.loop.now();
-  unclaimed_ = kills - claimed; // The supervisor died between the kill and its exit.
-  const auto group = host_.cgroup_of(name_);
-  auto now = group.oom();
-  now.kills = kills;
-  level_ = runtime::oom_level(host_.cgroups.mode, {}, now);
+  unclaimed_ = known.kills - known.claimed; // We died between the kill and its exit.
 }
 
 void oom_account::check(uint32_t run) {
@@ -163,6 +165,7 @@ void oom_account::check(uint32_t run) {
     r.set_run(run);
     r.mutable_oom()->set_level(level_);
     r.mutable_oom()->set_kills(now.kills);
+    r.mutable_oom()->set_limit_hits(now.limit_hits);
     host_.ledger.record(r);
     // Only here: v2 tells of the limit that was hit before it tells of the kill, and a look in
     // between must not take the hit away from its kill.

@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 
+#include "actors/holds.hpp"
 #include "actors/log_packer.hpp"
 #include "actors/output_hub.hpp"
 #include "io/loop.hpp"
@@ -17,6 +18,7 @@
 #include "io/shelf.hpp"
 #include "runtime/cgroup.hpp"
 #include "runtime/engine.hpp"
+#include "runtime/exec_cgroup.hpp"
 #include "runtime/ledger.hpp"
 
 namespace gantry::actors {
@@ -79,6 +81,7 @@ struct services {
   output_hub outputs;
   /// Relays of processes that have ended, whose readers have not caught up.
   std::set<std::shared_ptr<output_tap>> lingering;
+  hold_table holds;
   std::map<uint64_t, io::pump*> pumps; ///< Of living process actors, by process serial.
   std::map<uint64_t, std::function<void()>> forwards; ///< Ends a `log_forward`; by process serial.
   /// What was on the shelf when this life began: stdio by process serial.
@@ -128,6 +131,8 @@ struct services {
   [[nodiscard]] std::string cgroup_path(const runtime::container_name& name) const;
   [[nodiscard]] runtime::cgroup_place cgroup_place(const runtime::container_name& name) const;
   [[nodiscard]] runtime::cgroup cgroup_of(const runtime::container_name& name) const;
+  [[nodiscard]] runtime::exec_cgroup exec_group(const runtime::container_name& name,
+                                                uint64_t serial) const;
   [[nodiscard]] std::string bundle_dir(uint64_t instance) const;
   [[nodiscard]] std::string log_dir(uint64_t serial) const;
   /// Where a container's checkpoints are kept; a directory for each below it.
@@ -149,10 +154,14 @@ uint32_t open_fds(io::kernel& k);
 /// What is known of a container's OOM kills; shared by the container and its processes.
 class oom_account {
 public:
-  /// @param kills What the records know already (after an adoption).
-  /// @param claimed How many of them an exit has claimed.
-  oom_account(services& host, runtime::container_name name, uint64_t instance, uint64_t kills,
-              uint64_t claimed = 0);
+  /// What the records know already (after an adoption).
+  struct past {
+    uint64_t kills = 0;
+    uint64_t claimed = 0;    ///< So many of them an exit has claimed.
+    uint64_t limit_hits = 0; ///< With the last of them.
+    std::string level = {};  ///< Of the last of them.
+  };
+  oom_account(services& host, runtime::container_name name, uint64_t instance, past known);
 
   /// Reads the counters again; records an `oom` event if they grew.
   void check(uint32_t run);

@@ -25,8 +25,8 @@ struct dead_entry {
   int32_t pid;
   uint64_t start_ticks; ///< Field 22 of /proc/PID/stat.
   int32_t status;       ///< Raw wait status.
-  uint32_t reserved;
-  int64_t realtime_ns; ///< When the keeper reaped it.
+  uint32_t max_rss_kib; ///< Peak of its resident memory; 0 where nobody could tell.
+  int64_t realtime_ns;  ///< When the keeper reaped it.
 };
 static_assert(sizeof(dead_entry) == 32);
 

@@ -44,6 +44,8 @@ struct exit_status {
   int code = 0;       ///< Exit code; 0 when a signal ended it.
   int signal = 0;     ///< 0 when it exited by itself.
   bool core = false;  ///< A core was dumped.
+  /// Peak resident memory of the process, or of the largest that it waited for; 0: unknown.
+  uint64_t max_rss_bytes = 0;
 
   /// From the raw status of waitpid(2).
   static exit_status from_wait(int status) noexcept;

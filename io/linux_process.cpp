@@ -2,6 +2,7 @@
 #include <charconv>
 #include <csignal>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -69,13 +70,15 @@ int linux_kernel::spawn(const spawn_request& what, child& out) {
 
 int linux_kernel::reap(int pidfd, exit_status& out) {
   siginfo_t si{};
-  if (::waitid(pidfd_idtype, id_t(pidfd), &si, WEXITED | WNOHANG) < 0) {
+  rusage used{}; // Only the system call itself gives it; glibc's waitid leaves it out.
+  if (::syscall(SYS_waitid, pidfd_idtype, pidfd, &si, WEXITED | WNOHANG, &used) < 0) {
     GANTRY_CHECK(errno == ECHILD || errno == EINTR);
     return errno == EINTR ? -EAGAIN : -ECHILD;
   }
   if (si.si_pid == 0)
     return -EAGAIN;
   out = from_siginfo(si);
+  out.max_rss_bytes = uint64_t(used.ru_maxrss) * 1024;
   return 0;
 }
 

@@ -139,6 +139,8 @@ void pump::impl::advance() {
     }
     if (drained_ && settle_drain())
       continue;
+    if (all_closed_ && tell_end())
+      continue;
     if (held_ && !drained_)
       return;
     const size_t first = turn_;
@@ -199,17 +201,35 @@ bool pump::impl::settle_drain() {
     const int there = x.in ? readable(s) : 0;
     if (there <= 0) {
       x.drain_left = 0;
-      if (at_end(s)) {
+      if (has_ended(s)) {
         end_stream(s);
         return true;
       }
     }
     if (x.drain_left != 0)
       return false;
+    if (state_.at().tail[s] != 0) { // The last words of who has ended, whoever goes on.
+      flush(s);
+      return true;
+    }
     io_open = true;
   }
   if (const auto f = std::exchange(drained_, nullptr))
     f(io_open);
+  return true;
+}
+
+void pump::impl::at_end(std::function<void()> f) {
+  all_closed_ = std::move(f);
+  later();
+}
+
+/// Tells of the end of both streams. @returns whether it has come to that.
+bool pump::impl::tell_end() {
+  for (size_t s = 0; s < 2; ++s)
+    if (open(s) || state_.at().tail[s] != 0)
+      return false;
+  std::exchange(all_closed_, nullptr)();
   return true;
 }
 
@@ -276,6 +296,7 @@ void pump::impl::come_to_rest() {
     if (goal_ == goal::finish)
       release_blocks();
   }
+  all_closed_ = nullptr;
   const goal how = std::exchange(goal_, goal::rest);
   for (auto& f : std::exchange(reopened_, {}))
     loop_.post([f = std::move(f)] { f(0); });
@@ -313,6 +334,10 @@ result<void> pump::resume(uint64_t serial, std::string dir, std::array<fd, 2> fd
 
 void pump::drain(std::function<void(bool)> f) {
   impl_->drain(std::move(f));
+}
+
+void pump::at_end(std::function<void()> f) {
+  impl_->at_end(std::move(f));
 }
 
 void pump::finish(std::function<void()> f) {

@@ -128,6 +128,10 @@ public:
   /// EAGAIN after everything readable was logged. `f` gets true if a stream is still open.
   void drain(std::function<void(bool io_open)> f);
 
+  /// Calls `f` once, when both streams have come to their end and everything is logged; never
+  /// if `finish` or `stop` comes first.
+  void at_end(std::function<void()> f);
+
   /// Stops reading, writes out an unfinished last line, frees the slot and the blocks;
   /// `f` is called when no op is in flight. The totals stay readable until destruction.
   void finish(std::function<void()> f);

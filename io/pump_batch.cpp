@@ -84,7 +84,7 @@ bool pump::impl::read_stream(size_t s) {
     return read_batch(s, std::min(static_cast<uint32_t>(there), most));
   }
   if (!x.in || std::exchange(x.hung_up, false))
-    if (at_end(s)) {
+    if (has_ended(s)) {
       end_stream(s);
       later();
       return true;
@@ -219,7 +219,7 @@ int pump::impl::readable(size_t s) {
 }
 
 /// Whether an empty pipe has no writer any more.
-bool pump::impl::at_end(size_t s) {
+bool pump::impl::has_ended(size_t s) {
   if (streams_[s].in && is_terminal(s))
     return readable(s) == -EIO;
   return !streams_[s].in || (open_stage() && pool_.stage_.at_end(streams_[s].in.get()));

@@ -43,6 +43,7 @@ struct pump::impl {
   bool open_stage();
   void adopt(std::string dir, std::array<fd, 2> fds, events on);
   void drain(std::function<void(bool)> f);
+  void at_end(std::function<void()> f);
   void end(goal how, std::function<void()> f);
   void end_limit();
   void reopen(std::function<void(uint64_t)> f);
@@ -50,6 +51,7 @@ struct pump::impl {
   void advance();
   bool report();
   bool settle_drain();
+  bool tell_end();
   bool flush_next();
   void come_to_rest();
   void release_blocks();
@@ -70,7 +72,7 @@ struct pump::impl {
   void next_nonce(uint64_t (&nonce)[2]);
   uint32_t read_terminal(size_t s);
   int readable(size_t s);
-  bool at_end(size_t s);
+  bool has_ended(size_t s);
   void flush(size_t s);
   void end_stream(size_t s);
   void shut_stream(size_t s);
@@ -133,6 +135,7 @@ struct pump::impl {
   nanoseconds finish_by_{0}; ///< After it, a finish no longer waits for the disk.
   log_totals totals_;        ///< Kept when the slot is gone.
   std::function<void(bool)> drained_;
+  std::function<void()> all_closed_; ///< Who waits for the end of both streams.
   std::function<void()> ended_;
   std::vector<std::function<void(uint64_t)>> reopened_; ///< Wait for a new file.
   std::shared_ptr<impl*> alive_; ///< What is posted looks here whether we still are.

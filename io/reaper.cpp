@@ -18,6 +18,12 @@ constexpr nanoseconds last_inquiry = 1s;    // … up to this
 constexpr nanoseconds word_may_come = 2s;   // after the end was certain, with a keeper
 constexpr nanoseconds zombie_may_stay = 30s; // dead, but nobody reaps it
 
+exit_status status_of(const dead_entry& x) {
+  auto out = exit_status::from_wait(x.status);
+  out.max_rss_bytes = uint64_t{x.max_rss_kib} * 1024;
+  return out;
+}
+
 } // namespace
 
 struct reaper::watch_state {
@@ -181,7 +187,7 @@ bool reaper::claim(process_key who, watch_state& w) {
     if (x.pid != who.pid || (x.start_ticks != who.start_ticks && x.start_ticks != 0))
       continue;
     aside_.erase(at);
-    report(who, w, {who, exit_status::from_wait(x.status), x.realtime_ns}, index);
+    report(who, w, {who, status_of(x), x.realtime_ns}, index);
     return true;
   }
   return false;
@@ -196,7 +202,7 @@ void reaper::look_at(uint32_t index) {
   if (at == watches_.end() || at->second->reported)
     return set_aside(index, keep_);
   report(at->first, *at->second,
-         {at->first, exit_status::from_wait(x.status), x.realtime_ns}, index);
+         {at->first, status_of(x), x.realtime_ns}, index);
 }
 
 void reaper::keeper_lost() {

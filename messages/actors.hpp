@@ -30,6 +30,7 @@ struct ended {
   bool core = false;
   int64_t at_ns = 0;
   uint64_t seq = 0; ///< Of its Died record.
+  uint64_t max_rss_bytes = 0;
 };
 
 namespace atom {
@@ -41,6 +42,7 @@ using exec_made = caf::atom_constant<caf::atom("execmade")>;
 using exec_ready = caf::atom_constant<caf::atom("execready")>;
 using died = caf::atom_constant<caf::atom("died")>;
 using drained = caf::atom_constant<caf::atom("drained")>;
+using closed = caf::atom_constant<caf::atom("closed")>;
 using settled = caf::atom_constant<caf::atom("settled")>;
 using unstarted = caf::atom_constant<caf::atom("unstarted")>;
 using release = caf::atom_constant<caf::atom("release")>;
@@ -51,6 +53,9 @@ using images = caf::atom_constant<caf::atom("images")>;
 using frozen = caf::atom_constant<caf::atom("frozen")>;
 using grace = caf::atom_constant<caf::atom("grace")>;
 using stuck = caf::atom_constant<caf::atom("stuck")>;
+using overdue = caf::atom_constant<caf::atom("overdue")>;
+using unheld = caf::atom_constant<caf::atom("unheld")>;
+using undo = caf::atom_constant<caf::atom("undo")>;
 using sweep = caf::atom_constant<caf::atom("sweep")>;
 using orphan = caf::atom_constant<caf::atom("orphan")>;
 using gone = caf::atom_constant<caf::atom("gone")>;
@@ -143,6 +148,13 @@ using container_actor = caf::typed_actor<
   caf::reacts_to<atom::stuck, uint64_t>,
   // INTERNAL: the next step of a removal.
   caf::reacts_to<atom::sweep>,
+  // INTERNAL: the time of an exec (by its serial) is over, or its patience with SIGTERM.
+  caf::reacts_to<atom::overdue, std::string, uint64_t>,
+  // INTERNAL: perhaps nobody holds this exec any more.
+  caf::reacts_to<atom::unheld, std::string, uint64_t>,
+  // INTERNAL: the runtime may now delete what a failed create left; or a removal that
+  // nobody waits for is tried once more.
+  caf::reacts_to<atom::undo>,
   // INTERNAL: a runtime command of an earlier life has ended; the name says which.
   caf::reacts_to<atom::orphan, std::string>,
   // Come to rest and end; the container stays as it is.
@@ -158,6 +170,8 @@ using process_actor = caf::typed_actor<
   caf::reacts_to<atom::died, ended>,
   // INTERNAL: what it wrote is in the log. True: somebody else still holds a stream open.
   caf::reacts_to<atom::drained, bool>,
+  // INTERNAL: the last writer of its streams has left, after its exit was settled.
+  caf::reacts_to<atom::closed>,
   // From the container: let go of everything that is still held; then `released` and the end.
   caf::reacts_to<atom::release>,
   // INTERNAL: the pump is at rest.

@@ -61,7 +61,12 @@ nlohmann::json resources_json(const v1::Resources& r);
 
 /// process.json of an exec: the container's process with the exec's own over it.
 /// @param config The container's config.json.
-result<nlohmann::json> exec_process(const nlohmann::json& config, const v1::ProcessSpec& spec);
+/// @param bounds Capabilities that a privileged exec can have (CapBnd): no more than we have.
+result<nlohmann::json> exec_process(const nlohmann::json& config, const v1::ProcessSpec& spec,
+                                    uint64_t bounds = ~0ull);
+
+/// The capability bounding set of this process.
+uint64_t capability_bounds(io::kernel& k);
 
 /// Reads a client's bundle beneath its directory (openat2), or starts from options; writes
 /// config.json into `req.dir`. Everything through the ring, but for a `dir` on a tmpfs; `f` on

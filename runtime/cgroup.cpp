@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <csignal>
 #include <map>
-#include <set>
 
 #include "runtime/cgroup_files.hpp"
 
@@ -74,6 +73,15 @@ cgroup_pin::~cgroup_pin() {
   auto at = pinned.find(parent_);
   if (at != pinned.end() && --at->second == 0)
     pinned.erase(at);
+}
+
+std::set<std::string> mounts_of(const cgroup_host& host) {
+  std::set<std::string> out;
+  for (const auto& [name, point] : host.controllers)
+    out.insert(point);
+  if (!host.unified.empty())
+    out.insert(host.unified);
+  return out;
 }
 
 cgroup::cgroup(io::kernel& k, const cgroup_host& host, cgroup_place place)
@@ -245,28 +253,34 @@ result<void> cgroup::kill_strays() {
 bool cgroup::remove() {
   if (path_.size() < 2 || path_.front() != '/')
     return true; // never the root of a hierarchy
-  std::set<std::string> mounts;
-  for (const auto& [name, point] : host_.controllers)
-    mounts.insert(point);
-  if (!host_.unified.empty())
-    mounts.insert(host_.unified);
   bool clean = true;
-  for (const auto& mount : mounts)
+  for (const auto& mount : mounts_of(host_))
     clean = remove_in(mount) && clean;
-  if (clean && pinned.find(parent_of(path_)) == pinned.end())
-    for (const auto& mount : mounts)
-      remove_parents_in(mount);
+  if (clean)
+    remove_parents();
   return clean;
 }
 
-void cgroup::remove_parents_in(const std::string& mount) {
+bool cgroup::remove_parents() {
+  if (pinned.find(parent_of(path_)) != pinned.end())
+    return false;
+  bool gone = true;
+  for (const auto& mount : mounts_of(host_))
+    gone = remove_parents_in(mount) && gone;
+  return gone;
+}
+
+bool cgroup::remove_parents_in(const std::string& mount) {
   // EBUSY (somebody lives there) ends the way up.
   const size_t shortest = std::max<size_t>(keep_.size(), 1);
+  bool first = true;
   for (auto up = parent_of(path_); up.size() > shortest; up = parent_of(up)) {
     int rc = kernel_.rmdir(mount + std::string(up));
     if (rc < 0 && !is_gone(rc))
-      return;
+      return !first;
+    first = false;
   }
+  return true;
 }
 
 } // namespace gantry::runtime

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -32,6 +33,9 @@ struct cgroup_host {
   /// Mount point of a v1 controller, empty if it has none.
   [[nodiscard]] std::string_view mount_of(std::string_view controller) const noexcept;
 };
+
+/// The mount point of every hierarchy, once each.
+std::set<std::string> mounts_of(const cgroup_host& host);
 
 /// Looks at /proc/self/mountinfo.
 result<cgroup_host> detect_cgroups(io::kernel& k);
@@ -110,6 +114,10 @@ public:
   /// populated stays (EBUSY); if that is the container's own, false: try again later.
   bool remove();
 
+  /// Removes the parents below the hierarchy's root, where they are empty and not pinned.
+  /// @returns whether the parent is gone everywhere.
+  bool remove_parents();
+
 private:
   [[nodiscard]] std::string dir(std::string_view controller) const;
   [[nodiscard]] std::string unified_dir() const;
@@ -120,7 +128,7 @@ private:
   void thaw_if_needed();
   int signal_one(int32_t pid);
   bool remove_in(const std::string& mount);
-  void remove_parents_in(const std::string& mount);
+  bool remove_parents_in(const std::string& mount);
 
   io::kernel& kernel_;
   const cgroup_host& host_;

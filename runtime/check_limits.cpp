@@ -17,6 +17,7 @@ constexpr uint64_t least_period_us = 1000;
 constexpr uint64_t most_period_us = 1'000'000;
 constexpr uint64_t default_period_us = 100'000;
 
+/// In the kernel's order: each stands at its number.
 constexpr std::array<std::string_view, 41> capabilities{
   "CHOWN",        "DAC_OVERRIDE",     "DAC_READ_SEARCH", "FOWNER",       "FSETID",
   "KILL",         "SETGID",           "SETUID",          "SETPCAP",      "LINUX_IMMUTABLE",
@@ -155,9 +156,14 @@ std::string full_capability(std::string_view name) {
 }
 
 std::vector<std::string> all_capabilities() {
+  return capabilities_in(~0ull);
+}
+
+std::vector<std::string> capabilities_in(uint64_t mask) {
   std::vector<std::string> out;
-  for (auto name : capabilities)
-    out.push_back("CAP_" + std::string(name));
+  for (size_t i = 0; i < capabilities.size(); ++i)
+    if ((mask >> i & 1) != 0)
+      out.push_back("CAP_" + std::string(capabilities[i]));
   return out;
 }
 

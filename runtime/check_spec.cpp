@@ -21,6 +21,7 @@ constexpr int max_labels = 512;
 constexpr size_t max_label_key = 256;
 constexpr size_t max_label_value = 16384;
 constexpr int64_t longest_stop = 24ll * 3600 * 1'000'000'000;
+constexpr int64_t longest_memory = 7 * longest_stop;
 
 result<void> check_label_map(std::string_view field,
                              const google::protobuf::Map<std::string, std::string>& map) {
@@ -121,6 +122,26 @@ result<void> check_terminal(const Spec& spec) {
     return error{ec::invalid_argument, "terminal_size: there is no terminal",
                  "ask for one (terminal), or leave the size out"};
   return check_terminal_size(spec.terminal_size());
+}
+
+} // namespace
+
+namespace {
+
+/// What ends an exec and its memory.
+result<void> check_exec_end(const v1::ProcessSpec& spec) {
+  if (spec.timeout_ns() < 0 || spec.timeout_ns() > longest_stop)
+    return bad("timeout_ns", std::to_string(spec.timeout_ns()),
+               "use 1 to 86400000000000 (24 hours), or 0 for no limit");
+  if (spec.ttl_ns() < 0 || spec.ttl_ns() > longest_memory)
+    return bad("ttl_ns", std::to_string(spec.ttl_ns()),
+               "use 1 to 604800000000000 (7 days), or 0 for an hour");
+  if (!v1::OnDisconnect_IsValid(spec.on_disconnect()))
+    return bad("on_disconnect", std::to_string(spec.on_disconnect()), "use KEEP, TERM or KILL");
+  if (spec.privileged() && !spec.capabilities().empty())
+    return bad("capabilities", "a list beside `privileged`",
+               "privileged gives all of them: leave one of the two out");
+  return {};
 }
 
 } // namespace
@@ -284,6 +305,8 @@ result<void> check_process(const v1::ProcessSpec& spec) {
   if (auto done = check_log(spec.log()); !done)
     return done;
   if (auto done = check_fifos(spec); !done)
+    return done;
+  if (auto done = check_exec_end(spec); !done)
     return done;
   return check_terminal(spec);
 }

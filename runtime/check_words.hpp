@@ -48,6 +48,8 @@ result<void> check_options(const v1::ContainerSpec& spec);
 /// @param field Of the limits, for the error.
 result<void> check_rlimits(std::string_view field,
                            const google::protobuf::RepeatedPtrField<v1::Rlimit>& limits);
+/// The names of the capabilities in a mask as the kernel writes it (CapBnd of a status file).
+std::vector<std::string> capabilities_in(uint64_t mask);
 
 /// CPU quota and period in microseconds, from `nano_cpus` where that is given; 0: not set.
 int64_t quota_of(const v1::Resources& r) noexcept;

@@ -82,6 +82,7 @@ struct exec_command {
   std::array<int, 3> stdio{};
   std::string console; ///< As of a create.
   uint64_t op = 0;
+  std::string cgroup; ///< For --cgroup; empty: that of the container.
 };
 
 /// Counters for `info`, and what the last commands took (for the bench).
@@ -143,6 +144,10 @@ std::vector<orphan_command> find_orphans(io::kernel& k, const std::string& runti
 /// The process that a create or exec left behind, from its pid file, if it lives or its
 /// death stands in the table; for recovery. `pid_file` as the engine names it.
 result<made_process> made_before(io::kernel& k, const io::reaper& r, const std::string& pid_file);
+
+/// The process of a pid file that has come and gone without a word (there was no keeper): a
+/// key that no living process has, so that its end is told as unknown.
+result<made_process> ended_before(io::kernel& k, const std::string& pid_file);
 
 /// Names of the files that the engine keeps in a bundle. The pid file of a process that was
 /// made is taken away by the engine's user, once the process is recorded.

@@ -55,6 +55,8 @@ std::string_view type_of(const Record& r) {
     return "log-dropped";
   case Record::kLogReopened:
     return "log-reopened";
+  case Record::kOutputClosed:
+    return "output-closed";
   case Record::kSupervisorStarted:
     return "supervisor-started";
   case Record::kSupervisorStopping:
@@ -137,6 +139,15 @@ void put_log(v1::Event& e, const Record& r) {
     put_number(e, "file", r.log_reopened().file());
 }
 
+void put_killed(v1::Event& e, const journal::Killed& x) {
+  e.mutable_details()->insert({"signal", signal_name(x.signal())});
+  if (x.all())
+    put(e, "all", "true");
+  if (x.tree())
+    put(e, "tree", "true");
+  put(e, "reason", x.reason());
+}
+
 /// What a type has beyond the common fields.
 void put_body(v1::Event& e, const Record& r) {
   switch (r.body_case()) {
@@ -157,11 +168,12 @@ void put_body(v1::Event& e, const Record& r) {
     put(e, "level", r.oom().level());
     put_number(e, "kills", r.oom().kills());
     break;
-  case Record::kKilled:
-    e.mutable_details()->insert({"signal", signal_name(r.killed().signal())});
-    if (r.killed().all())
-      put(e, "all", "true");
+  case Record::kOutputClosed:
+    put_number(e, "stdout_bytes", r.output_closed().stdout_bytes());
+    put_number(e, "stderr_bytes", r.output_closed().stderr_bytes());
     break;
+  case Record::kKilled:
+    return put_killed(e, r.killed());
   case Record::kUpdated:
     return put_resources(e, r.updated().resources());
   case Record::kRestored:

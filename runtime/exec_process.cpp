@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdlib>
 
 #include "runtime/bundle.hpp"
 #include "runtime/check_words.hpp"
@@ -24,7 +25,17 @@ json rlimits_over(json base, const google::protobuf::RepeatedPtrField<v1::Rlimit
   return base;
 }
 
-result<json> exec_process(const json& config, const v1::ProcessSpec& spec) {
+uint64_t capability_bounds(io::kernel& k) {
+  std::string text;
+  constexpr std::string_view field = "CapBnd:";
+  if (k.read_small("/proc/self/status", text) < 0)
+    return ~0ull;
+  const auto at = text.find(field);
+  return at == std::string::npos ? ~0ull
+                                 : std::strtoull(text.c_str() + at + field.size(), nullptr, 16);
+}
+
+result<json> exec_process(const json& config, const v1::ProcessSpec& spec, uint64_t bounds) {
   if (auto done = check_process(spec); !done)
     return std::move(done).why();
   if (auto done = check_config_process(config); !done)
@@ -46,7 +57,11 @@ result<json> exec_process(const json& config, const v1::ProcessSpec& spec) {
     GANTRY_CHECK(user.ok()); // check_process has looked
     out["user"] = {{"uid", user->uid}, {"gid", user->gid}};
   }
-  if (!spec.capabilities().empty()) {
+  if (spec.privileged()) {
+    out["capabilities"] = capability_sets(json(capabilities_in(bounds)));
+    out["noNewPrivileges"] = false;
+    out.erase("apparmorProfile");
+  } else if (!spec.capabilities().empty()) {
     json names = json::array();
     for (const auto& name : spec.capabilities())
       names.push_back(full_capability(name));

@@ -22,7 +22,7 @@ public:
   oci_driver(io::loop& l, io::reaper& r, std::string root, engine_policy policy,
              std::function<cgroup_place(const std::string&)> cgroup_of)
     : loop_(l), reaper_(r), root_(std::move(root)), notes_(root_ + ".tmp"), policy_(policy),
-      cgroup_of_(std::move(cgroup_of)), commands_(l, r, root_, policy) {}
+      cgroup_of_(std::move(cgroup_of)), parents_due_(l), commands_(l, r, root_, policy) {}
 
   /// Takes the kept parents away, where nobody lives below them.
   ~oci_driver();
@@ -65,7 +65,9 @@ private:
   void clean_up(const oci_call& c, std::function<void()> f);
   void empty_cgroup(const std::string& id);
   const cgroup_host* cgroups();
-  void keep_parent(const std::string& id);
+  std::shared_ptr<void> keep_parent(const std::string& id);
+  void parent_left(const std::string& id);
+  void sweep_parents();
   void try_remove(std::shared_ptr<removal> r);
   void make_notes();
   void later(io::nanoseconds after, std::function<void()> f);
@@ -82,9 +84,17 @@ private:
   engine_policy policy_;
   std::function<cgroup_place(const std::string&)> cgroup_of_;
   std::optional<cgroup_host> cgroups_; ///< Looked at when it is first needed.
-  /// Parents of cgroups, with one path below each. A namespace's directories stay from its
-  /// first container on: to make and remove them in a dozen hierarchies of v1 takes 15 ms.
-  std::map<std::string, std::pair<cgroup_place, std::unique_ptr<cgroup_pin>>, std::less<>> kept_;
+  /// A namespace's directories stay some seconds after its last container: to make and remove
+  /// them in a dozen hierarchies of v1 takes 15 ms.
+  struct kept_parent {
+    std::string keep; ///< As `cgroup_place::keep`.
+    std::unique_ptr<cgroup_pin> pin;
+    int makers = 0; ///< Creates under way.
+    std::optional<io::nanoseconds> left; ///< When something was last removed from it.
+    int looks = 0; ///< … and how often it was not empty since then.
+  };
+  std::map<std::string, kept_parent, std::less<>> kept_; ///< By the parent's path.
+  io::timer parents_due_;
   std::map<std::string, std::string> versions_;
   std::map<uint64_t, std::unique_ptr<io::timer>> timers_;
   uint64_t next_timer_ = 0;

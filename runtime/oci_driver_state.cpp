@@ -47,8 +47,10 @@ void oci_driver::try_remove(std::shared_ptr<removal> r) {
     auto why = self->failure(x, end);
     self->unlink(x.log);
     self->commands_.settled(end);
-    if (!why || why->code == ec::not_found)
+    if (!why || why->code == ec::not_found) {
+      self->parent_left(r->id);
       return r->f({});
+    }
     // No process or descriptor to be had now: a removal that gives up leaves everything behind.
     const bool scarce = end.spawn_error == EAGAIN || end.spawn_error == EMFILE
                         || end.spawn_error == ENFILE || end.spawn_error == ENOMEM;

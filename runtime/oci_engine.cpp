@@ -64,24 +64,6 @@ std::optional<error> oci_driver::failure(const oci_call& c, const oci_end& end) 
   return runtime_error(what);
 }
 
-oci_driver::~oci_driver() {
-  for (auto& [parent, kept] : kept_) {
-    kept.second.reset();
-    if (const auto* host = cgroups())
-      cgroup(loop_.sys(), *host, kept.first).remove();
-  }
-}
-
-void oci_driver::keep_parent(const std::string& id) {
-  if (!cgroup_of_)
-    return;
-  auto place = cgroup_of_(id);
-  const auto& path = place.path;
-  auto parent = path.substr(0, std::max<size_t>(path.rfind('/'), 1));
-  if (auto& kept = kept_[parent]; !kept.second)
-    kept = {place, std::make_unique<cgroup_pin>(path)};
-}
-
 void oci_driver::create(create_command c, made_answer answer) {
   auto f = std::make_shared<made_answer>(std::move(answer));
   auto pid_file = create_pid_file(c.bundle);
@@ -101,12 +83,14 @@ void oci_driver::create(create_command c, made_answer answer) {
                            c.id})
     x.argv.push_back(word);
   std::weak_ptr<oci_driver> weak = weak_from_this();
-  x.on_overdue = [weak, id = c.id] {
-    if (auto self = weak.lock())
-      self->empty_cgroup(id);
+  x.on_overdue = [weak, id = c.id, pid_file] {
+    const auto self = weak.lock();
+    if (!self)
+      return;
+    self->unlink(pid_file); // Else our next life takes who is killed here for one that has run.
+    self->empty_cgroup(id);
   };
-  keep_parent(c.id);
-  run(x, f, [weak, x, f, pid_file, images = c.images](oci_end end) {
+  run(x, f, [weak, x, f, pid_file, images = c.images, kept = keep_parent(c.id)](oci_end end) {
     auto self = weak.lock();
     if (!self)
       return;
@@ -122,7 +106,7 @@ void oci_driver::create(create_command c, made_answer answer) {
       return refuse(*std::move(why));
     if (!torn)
       return self->explain_images(images + "/restore.log", *std::move(why), refuse);
-    self->clean_up(x, [f, why = *why] { (*f)(why); });
+    self->clean_up(x, [f, kept, why = *why] { (*f)(why); });
   });
 }
 
@@ -130,14 +114,6 @@ void oci_driver::create(create_command c, made_answer answer) {
 void oci_driver::clean_up(const oci_call& c, std::function<void()> f) {
   empty_cgroup(c.id);
   remove(c.runtime, c.id, true, c.op, [f = std::move(f)](result<void>) { f(); });
-}
-
-/// Null where the host has none.
-const cgroup_host* oci_driver::cgroups() {
-  if (!cgroups_)
-    if (auto found = detect_cgroups(loop_.sys()))
-      cgroups_ = *std::move(found);
-  return cgroups_ ? &*cgroups_ : nullptr;
 }
 
 void oci_driver::empty_cgroup(const std::string& id) {
@@ -178,8 +154,13 @@ void oci_driver::exec(exec_command c, made_answer answer) {
   auto x = call("exec", c.runtime, c.id, base + ".log", policy_.exec_deadline, c.op);
   set_streams(x, c.stdio, c.console);
   for (const auto& word : {std::string("--detach"), std::string("--process"), base + ".json",
-                           std::string("--pid-file"), pid_file, c.id})
+                           std::string("--pid-file"), pid_file})
     x.argv.push_back(word);
+  if (!c.cgroup.empty()) {
+    x.argv.emplace_back("--cgroup");
+    x.argv.push_back(c.cgroup);
+  }
+  x.argv.push_back(c.id);
   auto answered = std::make_shared<made_answer>(
     [weak = weak_from_this(), f, base](result<made_process> r) {
       if (auto self = weak.lock())

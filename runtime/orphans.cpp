@@ -10,6 +10,7 @@ namespace gantry::runtime {
 namespace {
 
 constexpr size_t environ_limit = 256u << 10;
+constexpr uint64_t never = 1; ///< Ticks after boot at which no process was started by us.
 
 /// A whole text as a positive number; 0 if it is none.
 template <class T>
@@ -80,7 +81,9 @@ std::vector<orphan_command> find_orphans(io::kernel& k, const std::string& runti
   return out;
 }
 
-result<made_process> made_before(io::kernel& k, const io::reaper& r, const std::string& pid_file) {
+namespace {
+
+result<int32_t> pid_in(io::kernel& k, const std::string& pid_file) {
   std::string text;
   int rc = k.read_small(pid_file, text, 64);
   if (rc < 0)
@@ -88,13 +91,29 @@ result<made_process> made_before(io::kernel& k, const io::reaper& r, const std::
   auto pid = whole_number<int32_t>(text);
   if (pid == 0)
     return error{ec::runtime_failed, "the pid file " + pid_file + " holds no pid", ""};
-  auto ticks = k.start_ticks(pid);
+  return pid;
+}
+
+} // namespace
+
+result<made_process> ended_before(io::kernel& k, const std::string& pid_file) {
+  auto pid = pid_in(k, pid_file);
+  if (!pid)
+    return std::move(pid).why();
+  return made_process{{*pid, never}};
+}
+
+result<made_process> made_before(io::kernel& k, const io::reaper& r, const std::string& pid_file) {
+  auto pid = pid_in(k, pid_file);
+  if (!pid)
+    return std::move(pid).why();
+  auto ticks = k.start_ticks(*pid);
   if (ticks >= 0)
-    return made_process{{pid, uint64_t(ticks)}};
-  if (const auto* dead = r.unclaimed(pid))
-    return made_process{{pid, dead->start_ticks}};
+    return made_process{{*pid, uint64_t(ticks)}};
+  if (const auto* dead = r.unclaimed(*pid))
+    return made_process{{*pid, dead->start_ticks}};
   return error{ec::unknown_outcome,
-               "process " + std::to_string(pid) + " of " + pid_file
+               "process " + std::to_string(*pid) + " of " + pid_file
                  + " is gone, and nobody knows how it ended",
                ""};
 }

@@ -19,17 +19,23 @@ const finished_exit* find_finished(const std::deque<finished_exit>& in, const co
   return nullptr;
 }
 
-/// Execs of `c` that ended, oldest exit first.
+/// Execs of `c` that ended, with their output, oldest exit first.
 std::vector<const process_view*> finished_execs(const container_view& c) {
   std::vector<const process_view*> out;
   for (const auto& p : c.processes)
-    if (p.phase == phase::exited && p.id != init_id)
+    if (p.phase == phase::exited && p.id != init_id && !p.io_open())
       out.push_back(&p);
   std::sort(out.begin(), out.end(), [](const process_view* a, const process_view* b) {
     auto at = [](const process_view* p) { return p->exit ? p->exit->seq() : 0; };
     return at(a) < at(b);
   });
   return out;
+}
+
+int64_t expiry_of(const process_view& p, const world_policy& policy) {
+  if (!p.exit)
+    return INT64_MAX;
+  return p.exit->exited_at_ns() + (p.ttl_ns > 0 ? p.ttl_ns : policy.finished_age_ns);
 }
 
 } // namespace
@@ -106,7 +112,7 @@ std::optional<world::found_exit> world::exit_of(const container_name& name, uint
   if (c != nullptr && (instance == 0 || instance == c->instance)) {
     const auto* p = c->process(id);
     if (p != nullptr && p->exit)
-      return found_exit{*p->exit, c->instance, c->run};
+      return found_exit{*p->exit, c->instance, p->run};
     if (instance == 0)
       return std::nullopt; // The newest instance has not ended: an older one's exit is no answer.
   }
@@ -124,11 +130,18 @@ std::vector<world::forgettable> world::beyond_bounds(int64_t now_ns) const {
     auto execs = finished_execs(*c);
     size_t surplus = execs.size() - std::min(execs.size(), impl_->policy.max_finished_execs);
     for (size_t i = 0; i < execs.size(); ++i) {
-      int64_t ended = execs[i]->exit ? execs[i]->exit->exited_at_ns() : now_ns;
-      if (i < surplus || now_ns - ended > impl_->policy.finished_age_ns)
+      if (i < surplus || now_ns > expiry_of(*execs[i], impl_->policy))
         out.push_back({name, c->instance, execs[i]->id});
     }
   }
+  return out;
+}
+
+std::optional<int64_t> world::next_expiry() const {
+  std::optional<int64_t> out;
+  for (const auto& [name, c] : impl_->containers)
+    for (const auto* p : finished_execs(*c))
+      out = std::min(out.value_or(INT64_MAX), expiry_of(*p, impl_->policy));
   return out;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -27,12 +28,15 @@ struct world_policy {
 struct process_view {
   std::string id;
   uint64_t serial = 0;
+  uint32_t run = 0; ///< In which it was made.
   int32_t pid = 0;
   uint64_t start_ticks = 0;
   enum class phase_t : uint8_t { adding, created, running, died, exited } phase = phase_t::adding;
   std::string spec;      ///< Serialized v1::ProcessSpec (execs only).
   std::string died;      ///< Serialized journal::Died between death and settling, else empty.
   std::optional<v1::Exit> exit;
+  std::array<uint64_t, 2> output_bytes{}; ///< At the end of an output that outlived the exit.
+  bool output_closed = false; ///< … has come to its end.
   bool with_stdin = false;
   bool stdin_closed = false;
   bool terminal = false;
@@ -43,6 +47,12 @@ struct process_view {
   std::string request_id;
   uint64_t cause = 0;
   uint64_t intent_seq = 0;
+  std::string ended_by;     ///< Why gantry ended it: timeout, disconnect.
+  int32_t ended_signal = 0; ///< … and by which signal.
+  int64_t ttl_ns = 0;       ///< Of an exec: so long it is remembered; 0: as the policy says.
+
+  /// It has exited, and its output goes on: somebody else holds a stream.
+  [[nodiscard]] bool io_open() const noexcept { return exit && exit->io_open() && !output_closed; }
 };
 
 /// One container as the records tell it.
@@ -70,6 +80,10 @@ struct container_view {
   int32_t stop_signal = 0;
   int64_t stop_timeout_ns = 0;
   uint64_t oom_kills = 0;
+  uint64_t oom_limit_hits = 0; ///< With the last OOM kill.
+  std::string oom_level;       ///< Of the last OOM kill.
+  uint64_t oom_claimed = 0;    ///< OOM kills of this run that an exit has claimed.
+  std::optional<journal::Undoing> undoing; ///< The failed create that is being undone.
   std::vector<process_view> processes; ///< init first
   // Rare, so kept as text:
   std::vector<std::string> checkpoints; ///< Serialized v1::Checkpoint, the oldest first.
@@ -116,6 +130,9 @@ public:
   /// Finished execs beyond the bounds, to be recorded as forgotten: {name, instance, process}.
   struct forgettable { container_name name; uint64_t instance = 0; std::string process; };
   [[nodiscard]] std::vector<forgettable> beyond_bounds(int64_t now_ns) const;
+
+  /// When the first finished exec becomes old enough to be forgotten (wall clock).
+  [[nodiscard]] std::optional<int64_t> next_expiry() const;
 
   /// For the bus.
   [[nodiscard]] v1::Container summary(const container_view& c) const;

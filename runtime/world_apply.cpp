@@ -49,6 +49,11 @@ void created(container_view& c, const Record& r) {
 }
 
 void killed(container_view& c, const Record& r) {
+  if (auto* p = find_process(c, r.process());
+      p != nullptr && p->phase < phase::died && !r.killed().reason().empty()) {
+    p->ended_by = r.killed().reason();
+    p->ended_signal = r.killed().signal();
+  }
   if (r.killed().all()) {
     for (auto& p : c.processes)
       if (p.phase < phase::died)
@@ -127,6 +132,7 @@ void world::impl::create(const Record& r) {
   process_view p;
   p.id = init_id;
   p.serial = body.process_serial();
+  p.run = 1;
   p.with_stdin = body.spec().with_stdin();
   p.terminal = body.spec().terminal();
   set_size(p, body.spec().terminal_size());
@@ -221,6 +227,11 @@ void world::impl::apply_to(container_view& c, const Record& r) {
     break;
   case Record::kOom:
     c.oom_kills = std::max(c.oom_kills, r.oom().kills());
+    c.oom_limit_hits = std::max(c.oom_limit_hits, r.oom().limit_hits());
+    c.oom_level = r.oom().level();
+    break;
+  case Record::kUndoing:
+    c.undoing = r.undoing();
     break;
   case Record::kKilled:
     return killed(c, r);
@@ -268,6 +279,10 @@ void world::impl::apply_process(container_view& c, const Record& r) {
   case Record::kResized:
     set_size(*p, r.resized().size());
     break;
+  case Record::kOutputClosed:
+    p->output_closed = true;
+    p->output_bytes = {r.output_closed().stdout_bytes(), r.output_closed().stderr_bytes()};
+    break;
   case Record::kProcessForgotten:
     if (p->id != init_id && p->phase == phase::exited)
       drop_process(c, p->id);
@@ -285,10 +300,10 @@ void world::impl::started(container_view& c, const Record& r) {
   if (auto* p = find_process(c, {}); p != nullptr) {
     if (p->phase == phase::exited && p->exit) { // A new run: the last one's end is kept apart.
       keep_exit(c, *p, r.time_ns());
-      finished.back().run = c.run - 1;
       p->exit.reset();
       p->phase = phase::created;
     }
+    p->run = c.run;
     if (p->phase != phase::died) {
       set_pid(*p, r, r.started().start_ticks());
       p->phase = phase::running;
@@ -313,7 +328,8 @@ bool world::impl::begin_fresh_run(container_view& c, const Record& r) {
   c.restore.clear();
   if (r.starting().has_restore())
     c.restore = r.starting().restore().SerializeAsString();
-  c.oom_kills = 0; // Its cgroup is a new one.
+  c.oom_kills = c.oom_limit_hits = c.oom_claimed = 0; // Its cgroup is a new one.
+  c.oom_level.clear();
   auto* init = find_process(c, {});
   if (init == nullptr)
     return true;
@@ -323,6 +339,7 @@ bool world::impl::begin_fresh_run(container_view& c, const Record& r) {
   process_view next;
   next.id = init->id;
   next.serial = r.starting().process_serial();
+  next.run = c.run;
   next.with_stdin = init->with_stdin;
   next.terminal = init->terminal;
   next.width = init->width;
@@ -343,45 +360,17 @@ void world::impl::add_exec(container_view& c, const Record& r) {
   process_view p;
   p.id = r.process();
   p.serial = r.exec_adding().process_serial();
+  p.run = std::max(r.run(), 1u);
   p.spec = r.exec_adding().spec().SerializeAsString();
   p.with_stdin = r.exec_adding().spec().with_stdin();
   p.terminal = r.exec_adding().spec().terminal();
   set_size(p, r.exec_adding().spec().terminal_size());
+  p.ttl_ns = r.exec_adding().spec().ttl_ns();
   p.op = r.exec_adding().op();
   p.request_id = r.request_id();
   p.intent_seq = r.seq();
   c.processes.push_back(std::move(p));
   next_serial = std::max(next_serial, r.exec_adding().process_serial() + 1);
-}
-
-void world::impl::exited(container_view& c, const Record& r) {
-  auto* p = find_process(c, r.process());
-  if (p->exit)
-    return; // Exactly one.
-  p->phase = phase::exited;
-  p->died.clear();
-  p->died.shrink_to_fit();
-  p->op = 0;
-  p->exit = r.exited().exit();
-  p->exit->set_seq(r.seq());
-  if (p->id != init_id)
-    return;
-  c.paused = false;
-  if (c.state == v1::DELETING || c.state == v1::CHECKPOINTING) { // They have their own end.
-    c.before = v1::STOPPED;
-    return;
-  }
-  c.state = v1::STOPPED;
-  end_intent(c);
-}
-
-void world::impl::updated(container_view& c, const v1::Resources& changed) {
-  v1::ContainerSpec spec;
-  if (!spec.ParseFromString(c.spec))
-    return;
-  // A field of 0 or empty means "unchanged", which is what a proto3 merge does.
-  spec.mutable_resources()->MergeFrom(changed);
-  c.spec = spec.SerializeAsString();
 }
 
 void world::impl::restored(container_view& c, const Record& r) {

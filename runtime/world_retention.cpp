@@ -19,7 +19,7 @@ void world::impl::remember_answer(const std::string& request_id, const journal::
 }
 
 void world::impl::keep_exit(const container_view& c, const process_view& p, int64_t now_ns) {
-  finished.push_back({c.name, c.instance, c.run, p.id, *p.exit, now_ns});
+  finished.push_back({c.name, c.instance, p.run, p.id, *p.exit, now_ns});
   while (finished.size() > policy.max_finished_exits)
     finished.pop_front();
 }

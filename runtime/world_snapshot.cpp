@@ -41,6 +41,13 @@ void save_process(const process_view& p, journal::ProcessState& out) {
   out.set_request_id(p.request_id);
   out.set_cause(p.cause);
   out.set_intent_seq(p.intent_seq);
+  out.set_run(p.run);
+  out.set_ended_by(p.ended_by);
+  out.set_ended_signal(p.ended_signal);
+  if (p.output_closed) {
+    out.mutable_output_closed()->set_stdout_bytes(p.output_bytes[0]);
+    out.mutable_output_closed()->set_stderr_bytes(p.output_bytes[1]);
+  }
 }
 
 process_view load_process(const journal::ProcessState& s) {
@@ -66,6 +73,13 @@ process_view load_process(const journal::ProcessState& s) {
   p.request_id = s.request_id();
   p.cause = s.cause();
   p.intent_seq = s.intent_seq();
+  p.run = s.run();
+  p.ended_by = s.ended_by();
+  p.ended_signal = s.ended_signal();
+  p.ttl_ns = s.spec().ttl_ns();
+  p.output_closed = s.has_output_closed();
+  if (p.output_closed)
+    p.output_bytes = {s.output_closed().stdout_bytes(), s.output_closed().stderr_bytes()};
   return p;
 }
 
@@ -102,6 +116,11 @@ void save_container(const container_view& c, journal::ContainerState& out) {
     (void)out.mutable_checkpointing()->ParseFromString(c.checkpointing);
   if (!c.restore.empty())
     (void)out.mutable_restore()->ParseFromString(c.restore);
+  out.set_oom_limit_hits(c.oom_limit_hits);
+  out.set_oom_level(c.oom_level);
+  out.set_oom_claimed(c.oom_claimed);
+  if (c.undoing)
+    *out.mutable_undoing() = *c.undoing;
 }
 
 std::unique_ptr<container_view> load_container(const journal::ContainerState& s) {
@@ -136,8 +155,16 @@ std::unique_ptr<container_view> load_container(const journal::ContainerState& s)
     c->checkpointing = s.checkpointing().SerializeAsString();
   if (s.has_restore())
     c->restore = s.restore().SerializeAsString();
-  for (const auto& p : s.processes())
+  c->oom_limit_hits = s.oom_limit_hits();
+  c->oom_level = s.oom_level();
+  c->oom_claimed = s.oom_claimed();
+  if (s.has_undoing())
+    c->undoing = s.undoing();
+  for (const auto& p : s.processes()) {
     c->processes.push_back(load_process(p));
+    if (c->processes.back().run == 0) // Written before processes had a run of their own.
+      c->processes.back().run = std::max(c->run, 1u);
+  }
   return c;
 }
 

@@ -165,6 +165,7 @@ int foreground::join(const attach_plan& plan) {
   *until.mutable_ref() = plan.ref;
   until.set_process(plan.process);
   until.set_instance(plan.instance);
+  until.set_hold(holds_);
   client::unary<v1::WaitReply> exit("/gantry.v1.Containers/Wait", until);
   s_.way.start(exit);
   stay here(s_, plan, out_, err_);

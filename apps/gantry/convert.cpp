@@ -136,6 +136,41 @@ void take_spec(reader& in, options& to) {
   take_log_options(in, line.list("--log-opt"), *spec.mutable_log());
 }
 
+/// What ends an exec, and who collects its output.
+void take_exec_end(reader& in, options& to) {
+  const auto& line = in.line;
+  auto& spec = to.process_spec;
+  spec.set_privileged(line.flag("--privileged"));
+  for (const auto& name : line.list("--cap"))
+    spec.add_capabilities(name);
+  in.take("--timeout", parse_duration, [&spec](int64_t ns) { spec.set_timeout_ns(ns); });
+  in.take("--ttl", parse_duration, [&spec](int64_t ns) { spec.set_ttl_ns(ns); });
+  const std::string leave = line.text("--on-disconnect");
+  if (leave == "term")
+    spec.set_on_disconnect(v1::TERM);
+  else if (leave == "kill")
+    spec.set_on_disconnect(v1::KILL);
+  else if (!leave.empty() && leave != "keep")
+    in.fail("--on-disconnect", {ec::invalid_argument, "\"" + printable(leave) + "\" is unknown",
+                                "keep, term or kill"});
+  to.sync = line.flag("--sync");
+  const auto bytes = [](std::optional<uint64_t>& field) {
+    return [&field](int64_t n) { field = static_cast<uint64_t>(n); };
+  };
+  in.take("--head", parse_size, bytes(to.head_bytes));
+  in.take("--tail", parse_size, bytes(to.tail_bytes));
+  const auto apart = [&in](bool both, const char* option, const char* why, const char* cure) {
+    if (both)
+      in.fail(option, {ec::invalid_argument, why, cure});
+  };
+  apart(!to.sync && (to.head_bytes || to.tail_bytes), "--head, --tail", "they belong to --sync",
+        "add --sync, or read the log: gantry logs ID PROCESS");
+  apart(to.sync && to.detach, "--sync", "it waits, and -d does not", "leave one of them out");
+  apart(to.sync && spec.with_stdin(), "--sync", "it has no stdin to pass on", "leave -i out");
+  apart(to.detach && spec.on_disconnect() != v1::KEEP, "--on-disconnect",
+        "with -d there is no connection that could break", "leave -d out");
+}
+
 void take_process(reader& in, options& to) {
   const auto& line = in.line;
   auto& spec = to.process_spec;
@@ -149,6 +184,7 @@ void take_process(reader& in, options& to) {
   take_streams(in, to, spec);
   take_log_driver(in, line.text("--log-driver"), *spec.mutable_log());
   take_log_options(in, line.list("--log-opt"), *spec.mutable_log());
+  take_exec_end(in, to);
 }
 
 /// The words that are no options: containers, a process, or a directory.
@@ -223,6 +259,7 @@ result<options> convert(const raw_line& line) {
   out.detach = line.flag("--detach");
   out.signal = line.text("--signal");
   out.all = line.flag("--all");
+  out.tree = line.flag("--tree");
   out.all_namespaces = line.flag("--all-namespaces");
   out.quiet = line.flag("--quiet");
   out.force = line.flag("--force");

@@ -133,7 +133,8 @@ void take_looks(reader& in, options& out) {
   const auto lines = [](std::string_view t) {
     return t == "all" ? result<int64_t>(int64_t{0}) : parse_number(t, 1, INT64_MAX);
   };
-  in.take("--tail", lines, [&out](int64_t n) { out.tail = static_cast<uint64_t>(n); });
+  if (out.verb == "logs")
+    in.take("--tail", lines, [&out](int64_t n) { out.tail = static_cast<uint64_t>(n); });
   const auto seq = [](std::string_view t) { return parse_number(t, 0, INT64_MAX); };
   in.take("--after", seq, [&out](int64_t n) { out.after = static_cast<uint64_t>(n); });
   take_times(in, out);

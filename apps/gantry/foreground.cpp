@@ -117,7 +117,7 @@ int foreground::start_and_follow(const v1::Ref& ref, uint64_t instance, bool wit
     s_.way.drop(*start_);
   if (!started_ || *started_)
     return code;
-  v1::RemoveRequest gone; // It never ran, so it does not go by itself.
+  v1::RemoveRequest gone; // It goes by itself; here we wait for that.
   *gone.mutable_ref() = ref;
   gone.set_force(true);
   gone.set_request_id(fresh_request_id());
@@ -140,6 +140,7 @@ int foreground::follow(const v1::Ref& ref, const std::string& process, uint64_t 
   *until.mutable_ref() = ref;
   until.set_process(process);
   until.set_instance(instance);
+  until.set_hold(holds_);
   client::unary<v1::WaitReply> exit("/gantry.v1.Containers/Wait", until);
   s_.way.start(exit);
   if (start_)

@@ -52,6 +52,9 @@ public:
     return error{ec::cancelled, "interrupted; what was asked for may still be done", {}};
   }
 
+  /// From now on the process that is followed is held: see `on_disconnect` of its spec.
+  void hold() noexcept { holds_ = true; }
+
   /// Follows the process to its end.
   /// @returns The program's exit code.
   int follow(const v1::Ref& ref, const std::string& process, uint64_t instance, bool with_stdin);
@@ -86,6 +89,7 @@ private:
   std::unique_ptr<client::unary<v1::StartReply>> start_; ///< To be sent behind the readers.
   std::optional<result<v1::StartReply>> started_; ///< Its answer.
   bool resized_ = false; ///< Our terminal may have another size.
+  bool holds_ = false;
   int interrupts_ = 0;
   int leaving_ = 0; ///< The signal that made us give up.
 };

@@ -1,3 +1,6 @@
+#include <array>
+
+#include <poll.h>
 #include <unistd.h>
 
 #include "apps/gantry/foreground.hpp"
@@ -100,6 +103,47 @@ int run_command(session& s) {
   return front.follow(r.ref(), "", reply->instance(), s.opt.interactive);
 }
 
+namespace {
+
+void print_ends(const char* stream, const v1::Output& from, sink& to) {
+  to.put(from.head());
+  to.flush();
+  if (from.omitted_bytes() > 0)
+    say_note(std::to_string(from.omitted_bytes()) + " bytes of " + stream + " are left out here");
+  to.put(from.tail());
+  to.flush();
+}
+
+int exec_and_collect(session& s, const v1::ExecRequest& exec) {
+  v1::ExecSyncRequest r;
+  *r.mutable_ref() = exec.ref();
+  r.set_process(exec.process());
+  *r.mutable_spec() = exec.spec();
+  r.set_request_id(exec.request_id());
+  if (s.opt.head_bytes)
+    r.set_head_bytes(*s.opt.head_bytes);
+  if (s.opt.tail_bytes)
+    r.set_tail_bytes(*s.opt.tail_bytes);
+  auto reply = s.way.ask<v1::ExecSyncReply>("/gantry.v1.Processes/ExecSync", r);
+  if (!reply)
+    return failed(reply.why());
+  sink out(STDOUT_FILENO);
+  sink err(STDERR_FILENO);
+  print_ends("stdout", reply->stdout(), out);
+  print_ends("stderr", reply->stderr(), err);
+  while (out.waiting() + err.waiting() > 0) {
+    std::array<pollfd, 2> set{out.want(), err.want()};
+    ::poll(set.data(), set.size(), -1);
+    out.flush();
+    err.flush();
+  }
+  if (!reply->exit().ended_by().empty())
+    say_note("it was ended by gantry: " + reply->exit().ended_by());
+  return exit_code_of_exit(reply->exit());
+}
+
+} // namespace
+
 int exec_command(session& s) {
   constexpr const char* method = "/gantry.v1.Processes/Exec";
   const std::string id = s.opt.ids.front();
@@ -108,6 +152,8 @@ int exec_command(session& s) {
   r.set_process(s.opt.name);
   *r.mutable_spec() = s.opt.process_spec;
   r.set_request_id(fresh_request_id());
+  if (s.opt.sync)
+    return exec_and_collect(s, r);
   if (s.opt.detach) {
     auto reply = s.way.ask<v1::ExecReply>(method, r);
     return reply ? say_exec(s, id, *reply) : failed(reply.why());
@@ -121,6 +167,8 @@ int exec_command(session& s) {
   auto reply = front.ask<v1::ExecReply>(method, r);
   if (!reply)
     return failed(reply.why());
+  if (s.opt.process_spec.on_disconnect() != v1::KEEP)
+    front.hold();
   if (terminal) {
     auto plan = plan_for(s, r.ref(), s.opt.interactive);
     plan.process = reply->process();

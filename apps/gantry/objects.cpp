@@ -27,10 +27,18 @@ void add_exit(json_object& o, const v1::Exit& x) {
     .number("stdout_dropped", x.stdout_dropped())
     .number("stderr_dropped", x.stderr_dropped())
     .flag("io_open", x.io_open())
+    .number("cpu_ns", x.cpu_ns())
+    .number("cpu_user_ns", x.cpu_user_ns())
+    .number("cpu_system_ns", x.cpu_system_ns())
+    .number("max_rss_bytes", x.max_rss_bytes())
     .flag("status_unknown", x.status_unknown())
     .time("exited_at", x.exited_at_ns());
   if (!x.checkpoint().empty())
     o.text("checkpoint", x.checkpoint());
+  if (x.ended_by().empty())
+    o.null("ended_by");
+  else
+    o.text("ended_by", x.ended_by());
 }
 
 void add_container(json_object& o, const v1::Container& c) {
@@ -83,7 +91,11 @@ std::string process_json(const v1::Process& p) {
                  .number("file", p.log().file())
                  .number("limited_ns", p.log().limited_ns())
                  .done());
-  return o.number("serial", p.serial()).done();
+  return o.number("serial", p.serial())
+    .number("run", p.run())
+    .flag("io_open", p.io_open())
+    .text("cgroup", p.cgroup())
+    .done();
 }
 
 } // namespace

@@ -74,6 +74,20 @@ constexpr std::array rows{
              "apparmor=NAME, label=LABEL|disable, writable-cgroups, systempaths=unconfined"},
   option_row{"--group-add", "GID", make, sight, "A further group, numeric"},
   option_row{"--cgroup-parent", "PATH", make, sight, "Its cgroup is PATH/NAMESPACE/ID"},
+  // Of an exec.
+  option_row{"--privileged", "", "exec", plain, "Every capability, new privileges allowed"},
+  option_row{"--cap", "CAP", "exec", plain,
+             "A capability (NET_ADMIN); those that are named, instead of the container's"},
+  option_row{"--timeout", "TIME", "exec", plain,
+             "After this time SIGKILL for it and all that it started: 30, 1.5s, 5m"},
+  option_row{"--on-disconnect", "WHAT", "exec", plain,
+             "When gantry, in the foreground, goes away: keep (default), term or kill"},
+  option_row{"--ttl", "TIME", "exec", plain,
+             "So long after its end it is remembered, with its log (default 1 h)"},
+  option_row{"--sync", "", "exec", plain,
+             "Wait for the end, then print the beginning and the end of its output"},
+  option_row{"--head", "SIZE", "exec", plain, "With --sync: so much of the beginning (32k)"},
+  option_row{"--tail", "SIZE", "exec", plain, "With --sync: so much of the end (32k)"},
   // What it may use.
   option_row{"-m,--memory", "SIZE", limited, limits, "Memory: 64m, 1.5g; -1: no limit"},
   option_row{"--memory-swap", "SIZE", limited, limits, "Memory and swap together; -1: no limit"},
@@ -97,6 +111,7 @@ constexpr std::array rows{
   // Of what exists.
   option_row{"-s,--signal", "SIG", "kill", plain, "TERM, SIGTERM or 15 (default KILL)"},
   option_row{"-a,--all", "", "kill", plain, "Every process of the container"},
+  option_row{"--tree", "", "kill", plain, "The exec and all that it started"},
   option_row{"-t,--time", "TIME", "stop", plain, "How long to wait before SIGKILL: 10, 2.5s, 1m"},
   option_row{"-s,--signal", "SIG", "stop", plain, "The first signal (default: the container's)"},
   option_row{"--checkpoint", "NAME", "start", plain, "Go on from this checkpoint of the container"},

@@ -29,6 +29,8 @@ struct options {
   std::string name; ///< Of the container or of the exec; empty: one is chosen.
   bool detach = false;
   bool interactive = false; ///< Our own stdin is passed on.
+  bool sync = false; ///< Of `exec`: one call that collects the output.
+  std::optional<uint64_t> head_bytes, tail_bytes; ///< … and how much of it.
 
   // Of attaching.
   bool no_stdin = false;
@@ -40,6 +42,7 @@ struct options {
   std::string process;
   std::string signal;
   bool all = false;
+  bool tree = false;
   bool all_namespaces = false;
   bool quiet = false;
   bool force = false;

@@ -47,6 +47,7 @@ int kill_command(session& s) {
       r.set_process(s.opt.process);
       r.set_signal(s.opt.signal);
       r.set_all(s.opt.all);
+      r.set_tree(s.opt.tree);
       return r;
     },
     show_seq<v1::KillReply>(s));

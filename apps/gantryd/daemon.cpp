@@ -218,8 +218,10 @@ void daemon::stop(int sig) {
   const auto cause = "signal " + std::to_string(sig);
   if (stops_) // The bus goes last: whoever follows the events sees the exits.
     host_->shutdown(true, cause, [this] { stop_serving([this] { rest(); }); });
-  else
+  else {
+    host_->going_away();
     stop_serving([this, cause] { host_->shutdown(false, cause, [this] { rest(); }); });
+  }
 }
 
 void daemon::stop_serving(std::function<void()> f) {

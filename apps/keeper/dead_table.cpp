@@ -4,6 +4,8 @@
 #include <cstring>
 #include <ctime>
 #include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -78,7 +80,7 @@ io::dead_entry* dead_table::free_entry() noexcept {
   return nullptr;
 }
 
-bool dead_table::bury(pid_t pid, int status) noexcept {
+bool dead_table::bury(pid_t pid, int status, const rusage& used) noexcept {
   auto* x = free_entry();
   if (x == nullptr) {
     // Said first, then looked again: gantryd frees first and looks at the flag afterwards,
@@ -91,6 +93,7 @@ bool dead_table::bury(pid_t pid, int status) noexcept {
   x->pid = pid;
   x->start_ticks = start_ticks(proc_, pid);
   x->status = status;
+  x->max_rss_kib = static_cast<uint32_t>(used.ru_maxrss);
   x->realtime_ns = realtime_ns();
   x->full.store(1, std::memory_order_release);
   memory_.header().dead_position.store(position_, std::memory_order_release);
@@ -110,12 +113,14 @@ bool dead_table::reap(pid_t gantryd, int& status) noexcept {
   int untold = 0;
   while (room) {
     siginfo_t x{};
-    if (::waitid(P_ALL, 0, &x, WEXITED | WNOHANG | WNOWAIT) != 0 || x.si_pid == 0)
+    rusage used{}; // glibc's waitid leaves it out.
+    if (::syscall(SYS_waitid, P_ALL, 0, &x, WEXITED | WNOHANG | WNOWAIT, &used) != 0
+        || x.si_pid == 0)
       break;
     if (x.si_pid == gantryd) {
       found = true;
       status = raw_status(x);
-    } else if (!bury(x.si_pid, raw_status(x))) {
+    } else if (!bury(x.si_pid, raw_status(x), used)) {
       room = false;
       break;
     } else if (!told) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "io/arena.hpp"
@@ -25,7 +26,7 @@ public:
 
 private:
   io::dead_entry* free_entry() noexcept;
-  bool bury(pid_t pid, int status) noexcept;
+  bool bury(pid_t pid, int status, const rusage& used) noexcept;
   void tell() noexcept;
 
   io::arena memory_;

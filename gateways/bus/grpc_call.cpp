@@ -357,6 +357,11 @@ void grpc_call::draw(std::unique_ptr<call_source> source) {
   source_->ask();
 }
 
+void grpc_call::keep(std::unique_ptr<call_source> what) {
+  GANTRY_CHECK(source_ == nullptr && !ended_);
+  source_ = std::move(what);
+}
+
 void grpc_call::ask_source() {
   if (source_ != nullptr)
     source_->ask();

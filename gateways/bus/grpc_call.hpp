@@ -100,6 +100,8 @@ public:
   /// Draws from `source` from now on; it dies with the call.
   void draw(std::unique_ptr<call_source> source);
   void ask_source();
+  /// As `draw` for a call with one reply: `what` only lives as long as the call.
+  void keep(std::unique_ptr<call_source> what);
 
   /// From the `open` of a method: the messages that come go to `sink`, which dies with the call.
   void receive(std::unique_ptr<call_sink> sink);

@@ -28,6 +28,20 @@ bool parse(grpc_call& call, std::string_view bytes, Request& out) {
   return false;
 }
 
+/// Answers a call, if its client is still there.
+template <class Reply>
+actors::answer<Reply> answer_to(grpc_call& call) {
+  return [weak = call.weak_from_this()](result<Reply> r) {
+    const auto c = weak.lock();
+    if (c == nullptr || c->ended())
+      return;
+    if (r.ok())
+      c->answer(*r);
+    else
+      c->fail(r.why());
+  };
+}
+
 /// One request, one reply.
 template <class Request, class Reply>
 void unary(grpc_call& call, std::string_view bytes) {
@@ -35,16 +49,43 @@ void unary(grpc_call& call, std::string_view bytes) {
   if (!parse(call, bytes, request))
     return;
   auto& host = call.host();
-  host.front.call(host.by, std::move(request),
-                  actors::answer<Reply>([weak = call.weak_from_this()](result<Reply> r) {
-                    const auto c = weak.lock();
-                    if (c == nullptr || c->ended())
-                      return;
-                    if (r.ok())
-                      c->answer(*r);
-                    else
-                      c->fail(r.why());
-                  }));
+  host.front.call(host.by, std::move(request), answer_to<Reply>(call));
+}
+
+/// Keeps something as long as the call's client is there.
+template <class Held>
+class holder final : public call_source {
+public:
+  explicit holder(std::unique_ptr<Held> held) : held_(std::move(held)) {}
+  void ask() override {}
+
+private:
+  std::unique_ptr<Held> held_;
+};
+
+/// A wait may be long: a client that leaves takes it along.
+void wait_for_exit(grpc_call& call, std::string_view bytes) {
+  v1::WaitRequest request;
+  if (!parse(call, bytes, request))
+    return;
+  auto& host = call.host();
+  // Who holds a process may end it by leaving.
+  if (request.hold())
+    if (auto may = check_right(host.caller, right::operate, host.by, "Wait with hold"); !may)
+      return call.fail(may.why());
+  auto held = host.front.wait(host.by, std::move(request), answer_to<v1::WaitReply>(call));
+  if (held)
+    call.keep(std::make_unique<holder<actors::pending_wait>>(std::move(held)));
+}
+
+/// The same for one that runs a process first.
+void exec_and_wait(grpc_call& call, std::string_view bytes) {
+  v1::ExecSyncRequest request;
+  if (!parse(call, bytes, request))
+    return;
+  auto& host = call.host();
+  auto held = host.front.exec_sync(host.by, request, answer_to<v1::ExecSyncReply>(call));
+  call.keep(std::make_unique<holder<actors::pending_wait>>(std::move(held)));
 }
 
 /// Feeds a call from a source that is pulled: asked only while the call's queue has room.
@@ -121,13 +162,16 @@ constexpr std::array methods{
          unary<v1::ListCheckpointsRequest, v1::ListCheckpointsReply>},
   method{"/gantry.v1.Containers/RemoveCheckpoint", right::operate,
          unary<v1::RemoveCheckpointRequest, v1::RemoveCheckpointReply>},
-  method{"/gantry.v1.Containers/Wait", right::read, unary<v1::WaitRequest, v1::WaitReply>},
+  method{"/gantry.v1.Containers/Wait", right::read, wait_for_exit},
   method{"/gantry.v1.Containers/List", right::read, unary<v1::ListRequest, v1::ListReply>},
   method{"/gantry.v1.Containers/Inspect", right::read,
          unary<v1::InspectRequest, v1::ContainerDetail>},
   method{"/gantry.v1.Containers/Stats", right::read, unary<v1::StatsRequest, v1::StatsReply>},
   method{"/gantry.v1.Containers/Top", right::read, unary<v1::TopRequest, v1::TopReply>},
   method{"/gantry.v1.Processes/Exec", right::operate, unary<v1::ExecRequest, v1::ExecReply>},
+  method{"/gantry.v1.Processes/ExecSync", right::operate, exec_and_wait},
+  method{"/gantry.v1.Processes/List", right::read,
+         unary<v1::ListProcessesRequest, v1::ListProcessesReply>},
   method{"/gantry.v1.Processes/WriteStdin", right::operate,
          unary<v1::WriteStdinRequest, v1::WriteStdinReply>},
   method{"/gantry.v1.Processes/CloseStdin", right::operate,

@@ -119,6 +119,28 @@ TEST_CASE("options: of one that is given twice the last one holds") {
   CHECK(env[1] == "B=2");
 }
 
+TEST_CASE("options: how an exec ends") {
+  const auto o = parsed({"exec", "--timeout", "1.5s", "--on-disconnect=kill", "--ttl", "10m",
+                         "--privileged", "--sync", "--head", "1k", "--tail", "2k", "web", "ls"});
+  CHECK(o.process_spec.timeout_ns() == 1'500'000'000);
+  CHECK(o.process_spec.on_disconnect() == gantry::v1::KILL);
+  CHECK(o.process_spec.ttl_ns() == 600'000'000'000);
+  CHECK(o.process_spec.privileged());
+  CHECK(o.sync);
+  CHECK(o.head_bytes == 1024u);
+  CHECK(o.tail_bytes == 2048u);
+  CHECK(parsed({"exec", "--cap", "KILL", "--cap", "chown", "web", "ls"})
+          .process_spec.capabilities_size() == 2);
+  for (const auto& wrong : std::vector<std::vector<const char*>>{
+         {"exec", "--on-disconnect", "maybe", "web", "ls"},
+         {"exec", "-d", "--on-disconnect", "kill", "web", "ls"},
+         {"exec", "-d", "--sync", "web", "ls"},
+         {"exec", "-i", "--sync", "web", "ls"},
+         {"exec", "--head", "1k", "web", "ls"}})
+    CHECK(refused(wrong).exit_code == 125);
+  CHECK(parsed({"kill", "--tree", "web", "job"}).tree);
+}
+
 TEST_CASE("options: an id comes before the command of exec, options around it") {
   const auto o = parsed({"exec", "-d", "web", "--id", "job", "--", "-odd"});
   CHECK(o.ids == std::vector<std::string>{"web"});

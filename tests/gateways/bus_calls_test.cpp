@@ -181,6 +181,20 @@ TEST_CASE("bus: an answer that comes after its client has gone is dropped", "[ur
   CHECK(rig.serves());
 }
 
+TEST_CASE("bus: nothing of a wait stays when its client leaves", "[uring]") {
+  bus_rig rig;
+  auto& c = rig.connect();
+  v1::WaitRequest r;
+  r.mutable_ref()->set_id("hang");
+  const int32_t id = c.call("/gantry.v1.Containers/Wait", r.SerializeAsString());
+  REQUIRE(rig.until([&rig] { return rig.front.waits == 1; }));
+  SECTION("by a reset") { c.reset(id); }
+  SECTION("by the end of its connection") { c.drop(); }
+  REQUIRE(rig.until([&rig] { return rig.front.waits == 0; }));
+  rig.front.release();
+  CHECK(rig.serves());
+}
+
 TEST_CASE("bus: a deadline ends the call and not the deed", "[uring]") {
   bus_rig rig;
   auto& c = rig.connect();

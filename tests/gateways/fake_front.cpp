@@ -114,6 +114,32 @@ void fake_front::call(const v1::By&, v1::WaitRequest r, actors::answer<v1::WaitR
   respond(r.ref(), v1::WaitReply(), std::move(f));
 }
 
+void fake_front::call(const v1::By&, v1::ListProcessesRequest r,
+                      actors::answer<v1::ListProcessesReply> f) {
+  respond(r.ref(), v1::ListProcessesReply(), std::move(f));
+}
+
+namespace {
+struct counted final : actors::pending_wait {
+  explicit counted(size_t& n) : count(n) { ++count; }
+  ~counted() override { --count; }
+  size_t& count;
+};
+} // namespace
+
+std::unique_ptr<actors::pending_wait> fake_front::exec_sync(const v1::By&,
+                                                           const v1::ExecSyncRequest& r,
+                                                           actors::answer<v1::ExecSyncReply> f) {
+  respond(r.ref(), v1::ExecSyncReply(), std::move(f));
+  return std::make_unique<counted>(waits);
+}
+
+std::unique_ptr<actors::pending_wait> fake_front::wait(const v1::By& by, v1::WaitRequest r,
+                                                      actors::answer<v1::WaitReply> f) {
+  call(by, std::move(r), std::move(f));
+  return std::make_unique<counted>(waits);
+}
+
 void fake_front::call(const v1::By&, v1::ListRequest r, actors::answer<v1::ListReply> f) {
   v1::ListReply out;
   const size_t count = number_in(r.namespace_());

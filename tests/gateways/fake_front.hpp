@@ -47,6 +47,10 @@ public:
   void call(const v1::By&, v1::StatsRequest r, actors::answer<v1::StatsReply> f) override;
   void call(const v1::By&, v1::TopRequest r, actors::answer<v1::TopReply> f) override;
   void call(const v1::By&, v1::ExecRequest r, actors::answer<v1::ExecReply> f) override;
+  void call(const v1::By&, v1::ListProcessesRequest r,
+            actors::answer<v1::ListProcessesReply> f) override;
+  std::unique_ptr<actors::pending_wait> exec_sync(const v1::By& by, const v1::ExecSyncRequest& r,
+                                                  actors::answer<v1::ExecSyncReply> f) override;
   void call(const v1::By&, v1::WriteStdinRequest r, actors::answer<v1::WriteStdinReply> f) override;
   void call(const v1::By&, v1::CloseStdinRequest r, actors::answer<v1::CloseStdinReply> f) override;
   void call(const v1::By&, v1::ResizeRequest r, actors::answer<v1::ResizeReply> f) override;
@@ -54,6 +58,8 @@ public:
   void call(const v1::By& by, v1::GetProcessFdRequest r,
             actors::answer<v1::GetProcessFdReply> f) override;
   result<io::fd> redeem(const v1::By& by, std::string_view ticket) override;
+  std::unique_ptr<actors::pending_wait> wait(const v1::By& by, v1::WaitRequest r,
+                                             actors::answer<v1::WaitReply> f) override;
   result<std::unique_ptr<actors::event_source>> follow(v1::FollowRequest req) override;
   /// Says what it is sent, and ends with the requests. Of a container called "slow": wants
   /// no more input until `release`.
@@ -72,6 +78,7 @@ public:
   size_t calls = 0;       ///< Requests that arrived.
   size_t hanging = 0;     ///< Of them without an answer.
   size_t sources = 0;     ///< Living followers.
+  size_t waits = 0;       ///< Waits that nobody has left.
   size_t items_drawn = 0; ///< Events and chunks that were pulled.
 
 private:

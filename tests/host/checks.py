@@ -75,6 +75,8 @@ def check_stream(events):
         last = at
         who = (e["namespace"], e["container"], e["instance"], e["run"], e["process"])
         if e["type"] in ("start", "exec-started"):
+            if e["type"] == "exec-started" and who in ended:
+                del began[who], ended[who]  # Its time to be remembered was over, its name free.
             check(who not in began, f"two starts of {who}: {began.get(who)} and {e}")
             began[who] = e
         elif e["type"] == "exit":

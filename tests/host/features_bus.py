@@ -2,6 +2,7 @@
 processes with limits of their own, several clients at once."""
 
 import json
+import os
 import threading
 
 from bus import Stubs, connect, pb
@@ -43,7 +44,9 @@ def test_every_start_answers_a_pid(rig):
     check_equal({p["id"]: p["pid"] for p in rig.show(a)["processes"]},
                 {"init": started.pid, "other": done.pid}, "pids in inspect")
     top = b.call(b.containers.Top, pb.TopRequest(ref=ref(a)))
-    inside = {int(x) for x in read_text(rig.cgroup_file(a, "pids", "cgroup.procs")).split()}
+    group = os.path.dirname(rig.cgroup_file(a, "pids", "cgroup.procs"))
+    inside = {int(x) for directory, _, _ in os.walk(group)
+              for x in read_text(os.path.join(directory, "cgroup.procs")).split()}
     check_equal({p.pid for p in top.processes}, inside, "pids in top, and in the cgroup")
     check_equal({p.process: p.pid for p in top.processes},
                 {"init": started.pid, "other": done.pid}, "whose they are")

@@ -306,6 +306,7 @@ class Rig:
 
     def check_end(self):
         """At the end of a rig: the promises, over all that has happened in it."""
+        until(lambda: not self.cgroup_dirs(), "the cgroup directories of namespaces are gone", 30)
         log = self.daemon_log()
         for line in log.splitlines():
             check("a check failed" not in line and "SIGABRT" not in line, f"gantryd said: {line}")

@@ -5,6 +5,7 @@
 
 #include "host_rig.hpp"
 #include "runtime/cgroup_files.hpp"
+#include "runtime/exec_cgroup.hpp"
 
 using namespace gantry;
 using namespace gantry::runtime;
@@ -96,6 +97,43 @@ TEST_CASE("who was moved out of the unified directory alone is found at the remo
   REQUIRE(::waitpid(rig.child, &status, 0) == rig.child);
   rig.child = 0;
   CHECK(WTERMSIG(status) == SIGKILL);
+}
+
+TEST_CASE("the cgroup of an exec holds it, counts its time, ends it and goes", "[root]") {
+  small_group rig;
+  exec_cgroup exec(*rig.kernel, rig.cgroups, rig.path, 0xab);
+  CHECK_FALSE(exec.exists());
+  REQUIRE(exec.make().ok());
+  CHECK(exec.make().ok());
+  CHECK(exec.exists());
+  const auto option = exec.option();
+  CHECK(option.ends_with("exec-00000000000000ab"));
+  CHECK((option.find("freezer") != std::string::npos) == (rig.cgroups.mode != cgroup_mode::v2));
+  CHECK(option.find("memory") == std::string::npos);
+  rig.child = ::fork();
+  if (rig.child == 0)
+    for (;;) {
+    }
+  for (const auto& mount : rig.mounts()) // As the runtime does: elsewhere it is the container's.
+    for (const auto& dir : {mount + exec.path(), mount + rig.path})
+      if (std::filesystem::exists(dir)) {
+        host_rig::spill(dir + "/cgroup.procs", std::to_string(rig.child));
+        break;
+      }
+  CHECK(exec.pids() == std::vector<int32_t>{rig.child});
+  CHECK(rig.group.populated());
+  CHECK_FALSE(exec.remove());
+  CHECK(rig.until([&exec] { return exec.used().all_ns > 0; }, 5s));
+  exec_cgroup::sweep(*rig.kernel, rig.cgroups, rig.path, {});
+  CHECK(exec.exists()); // Somebody lives there.
+  CHECK(exec.kill_all().ok());
+  CHECK(::waitpid(rig.child, nullptr, 0) == rig.child);
+  rig.child = 0;
+  exec_cgroup::sweep(*rig.kernel, rig.cgroups, rig.path, {0xab});
+  CHECK(exec.exists()); // It is not over yet.
+  CHECK(rig.until([&exec] { return exec.remove(); }, 2s));
+  CHECK_FALSE(exec.exists());
+  CHECK(exec.used().all_ns == 0);
 }
 
 TEST_CASE("a populated group is not removed, and neither are its parents", "[root]") {

@@ -211,6 +211,27 @@ TEST_CASE("an exec is the container's process with its own parts over it") {
   CHECK((*got)["apparmorProfile"] == "p");
   CHECK((*got)["rlimits"][0]["hard"] == 3);
   CHECK_FALSE(got->contains("consoleSize"));
+  spec.clear_capabilities();
+  spec.clear_no_new_privileges();
+  spec.clear_apparmor_profile();
+  config["process"]["apparmorProfile"] = "the container's";
+  spec.set_privileged(true);
+  got = exec_process(config, spec, 0b100001);
+  REQUIRE(got.ok());
+  CHECK((*got)["capabilities"]["bounding"] == json::array({"CAP_CHOWN", "CAP_KILL"}));
+  CHECK((*got)["noNewPrivileges"] == false);
+  CHECK_FALSE(got->contains("apparmorProfile"));
+  spec.add_capabilities("KILL");
+  CHECK_FALSE(exec_process(config, spec).ok());
+  spec.clear_capabilities();
+  for (auto wrong : {-1ll, 86'400'000'000'001ll}) {
+    spec.set_timeout_ns(wrong);
+    CHECK_FALSE(exec_process(config, spec).ok());
+  }
+  spec.clear_timeout_ns();
+  spec.set_ttl_ns(-1);
+  CHECK_FALSE(exec_process(config, spec).ok());
+  spec.clear_ttl_ns();
   spec.set_workdir("/proc/self/fd/3");
   CHECK_FALSE(exec_process(config, spec).ok());
 }

@@ -235,6 +235,7 @@ TEST_CASE("events: every public record has the name that the bus promises", "[ur
     {"restored", "restored"},        {"log_blocked", "log-unblocked"},
     {"log_gap", "log-gap"},          {"log_dropped", "log-dropped"},
     {"log_reopened", "log-reopened"}, {"output_gap", "output-gap"},
+    {"output_closed", "output-closed"},
     {"checkpointed", "checkpointed"}, {"checkpoint_failed", "checkpoint-failed"},
     {"checkpoint_removed", "checkpoint-removed"},
     {"supervisor_started", "supervisor-started"},

@@ -91,6 +91,23 @@ struct scribe {
   }
 };
 
+inline const container_name web{"default", "web"};
+
+/// A world in which "web" runs.
+struct running_web {
+  world w;
+  scribe s;
+  running_web() {
+    w.apply(s.creating());
+    w.apply(s.created());
+    auto starting = s.record();
+    starting.mutable_starting();
+    w.apply(starting);
+    w.apply(s.started());
+  }
+  const container_view& c() { return *w.find(web); }
+};
+
 /// Any record at all, sensible or not: `apply` is total.
 inline journal::Record random_record(scribe& s, std::mt19937_64& random) {
   auto pick = [&random](uint64_t n) { return random() % n; };

@@ -9,27 +9,6 @@ using namespace gantry::runtime;
 using namespace gantry::runtime::testing;
 using phase = process_view::phase_t;
 
-namespace {
-
-const container_name web{"default", "web"};
-
-/// A world in which "web" runs.
-struct running_web {
-  world w;
-  scribe s;
-  running_web() {
-    w.apply(s.creating());
-    w.apply(s.created());
-    auto starting = s.record();
-    starting.mutable_starting();
-    w.apply(starting);
-    w.apply(s.started());
-  }
-  const container_view& c() { return *w.find(web); }
-};
-
-} // namespace
-
 TEST_CASE("world: a container appears with its intent and comes to run") {
   world w;
   scribe s;

@@ -248,10 +248,13 @@ std::vector<pid_t> cgroup_tree::members(const std::string& group_path) const {
 }
 
 void cgroup_tree::out_of_memory(process& victim) {
-  const auto own = at(victim.cgroup);
+  // An exec's own group has no memory controller: its memory is its container's.
+  const bool of_exec = victim.cgroup.find("/exec-") != std::string::npos;
+  const auto home = of_exec ? parent_of(victim.cgroup) : victim.cgroup;
+  const auto own = at(home);
   if (!own)
     return;
-  auto count = [this, own, path = victim.cgroup] {
+  auto count = [this, own, path = home] {
     if (own->memory_limit > 0)
       ++own->oom;
     for (std::string p = path; p != "/"; p = parent_of(p))

@@ -93,7 +93,7 @@ private:
   int read_v1(const place& p, const group& g, std::string& out) const;
   int write_file(const place& p, group& g, std::string_view bytes);
   void set_frozen(const place& p, group& g, bool v1, bool on);
-  [[nodiscard]] std::string procs_text(const group& g) const;
+  [[nodiscard]] std::string procs_text(const place& p) const;
   void drop_if_bare(const std::string& path);
 
   machine& host_;

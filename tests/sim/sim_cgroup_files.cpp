@@ -31,17 +31,26 @@ std::string memory_stat(const group& g) {
 
 } // namespace
 
-std::string cgroup_tree::procs_text(const group& g) const {
+/// Who is in a group without a directory in this hierarchy is in the next one above that has.
+std::string cgroup_tree::procs_text(const place& p) const {
   std::string out;
-  for (pid_t p : g.procs)
-    out += std::to_string(p) + "\n";
+  const auto& dirs = mounts_.at(p.mount);
+  for (const auto& [path, g] : groups_) {
+    std::string home = path;
+    while (!dirs.contains(home))
+      home = home.substr(0, std::max<size_t>(home.rfind('/'), 1));
+    if (home != p.path)
+      continue;
+    for (pid_t pid : g->procs)
+      out += std::to_string(pid) + "\n";
+  }
   return out;
 }
 
 int cgroup_tree::read_v2(const place& p, const group& g, std::string& out) const {
   const auto& f = p.file;
   if (f == "cgroup.procs" || f == "cgroup.threads")
-    return out = procs_text(g), 0;
+    return out = procs_text(p), 0;
   if (f == "cgroup.controllers" || f == "cgroup.subtree_control")
     return out = hybrid_ ? "\n" : "cpu io memory pids\n", 0;
   if (p.path == "/")
@@ -89,7 +98,7 @@ int cgroup_tree::read_v1(const place& p, const group& g, std::string& out) const
   const auto& f = p.file;
   const auto controller = p.mount.substr(p.mount.rfind('/') + 1);
   if (f == "cgroup.procs" || f == "tasks")
-    return out = procs_text(g), 0;
+    return out = procs_text(p), 0;
   if (controller == "memory") {
     if (f == "memory.usage_in_bytes" || f == "memory.max_usage_in_bytes")
       return out = number(g.memory_used), 0;

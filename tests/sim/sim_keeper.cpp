@@ -42,6 +42,7 @@ bool keeper::record(process& p) {
     e.pid = p.pid;
     e.start_ticks = p.start_ticks;
     e.status = ours && host_.options.canary == broken::a_status ? 99 << 8 : p.wait_status;
+    e.max_rss_kib = 1500;
     e.realtime_ns = host_.time.realtime().count();
     e.full.store(1, std::memory_order_release);
     position += i + 1;

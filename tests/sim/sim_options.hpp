@@ -21,6 +21,7 @@ struct fault_options {
   double runtime_fails = 0; ///< The OCI runtime answers with an error.
   double runtime_hangs = 0; ///< … never ends by itself.
   double runtime_dies = 0;  ///< … is killed by a signal half way.
+  double delete_fails = 0;  ///< … does not delete a container that it knows (or half knows).
 };
 
 /// A machine that breaks a promise by itself: the checks must notice. For their canary.

@@ -146,10 +146,18 @@ private:
     self.die_of(order_.sig);
   }
 
-  static void leave_child(process& self) {
+  void leave_child(process& self) const {
     auto child = self.host.fork(self.shared_from_this());
     child->fds = self.fds;
     child->body = std::make_unique<sleeps>();
+    if (!order_.stay)
+      return;
+    std::string words;
+    for (size_t n = 1; words.size() < order_.late; ++n)
+      words += line(*child, 3, n, order_.late - words.size());
+    child->after(*order_.stay, [p = child.get(), words] {
+      p->write_all(1, words, [p] { p->exit(0); });
+    });
   }
 
   work_order order_;
@@ -178,6 +186,10 @@ work_order work_order::parse(const std::vector<std::string>& argv) {
       o.bytes[0] = size_t(number_in(value));
     else if (key == "err")
       o.bytes[1] = size_t(number_in(value));
+    else if (key == "stay")
+      o.stay = span_in(value);
+    else if (key == "late")
+      o.late = size_t(number_in(value));
     else if (key == "term")
       o.term = int(number_in(value));
     o.oom = o.oom || word == "oom";

@@ -21,7 +21,9 @@ void install_basics(machine& m);
 ///   term=0        SIGTERM makes it exit with this code; `ignore-term` does not
 ///   stuck         not even SIGKILL ends it until `machine::release_stuck`
 ///   cat           copies stdin to stdout, and ends with it
-///   child         leaves a child behind that holds stdout open
+///   child         leaves a child behind that holds stdout open, for ever, or
+///   stay=20ms     for so long, and then writes
+///   late=300      so many bytes
 struct work_order {
   std::optional<nanoseconds> after;
   int exit = 0;
@@ -33,6 +35,8 @@ struct work_order {
   bool stuck = false;
   bool cat = false;
   bool child = false;
+  std::optional<nanoseconds> stay;
+  size_t late = 0;
 
   static work_order parse(const std::vector<std::string>& argv);
 };

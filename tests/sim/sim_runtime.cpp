@@ -99,8 +99,7 @@ void runtime_command::step(nanoseconds from, nanoseconds to, std::function<void(
     const int sig = rng.chance(0.5) ? SIGKILL : SIGSEGV;
     return self_.after(rng.between(from, to), [this, sig] { self_.die_of(sig); });
   }
-  // (Not a delete: what one leaves behind that fails for good is said, and stays.)
-  if (line_.verb != "delete" && rng.chance(faults.runtime_fails / 5))
+  if (rng.chance(line_.verb == "delete" ? faults.delete_fails / 2 : faults.runtime_fails / 5))
     return self_.after(rng.between(from, to), [this] {
       clean_up();
       fail("runc " + line_.verb + " failed: simulated: no luck", 1);
@@ -195,7 +194,11 @@ void runtime_command::destroy() {
     if (!c)
       return self_.exit(0);
     const std::string cgroup = c->cgroup;
-    const bool removed = !self_.host.groups.at(cgroup) || self_.host.groups.remove(cgroup);
+    bool removed = true; // With what is below, the lowest first.
+    const auto paths = self_.host.groups.paths();
+    for (auto at = paths.rbegin(); at != paths.rend(); ++at)
+      if (*at == cgroup || at->starts_with(cgroup + "/"))
+        removed = self_.host.groups.remove(*at) && removed;
     self_.host.files.remove_all(dir_);
     all_->erase(dir_);
     if (self_.host.options.canary == broken::a_file)

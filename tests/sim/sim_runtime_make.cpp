@@ -175,8 +175,8 @@ void runtime_command::write_pid_and_leave(const process_ptr& p, nanoseconds from
 void runtime_command::clean_up() {
   if (child_ && child_->alive() && (line_.verb == "exec" || made_dir_))
     child_->die_of(SIGKILL);
-  if (!made_dir_)
-    return;
+  if (!made_dir_ || self_.host.options.faults.delete_fails >= 1)
+    return; // Where nothing can be deleted, not by a create that fails either.
   all_->erase(dir_);
   self_.host.files.remove_all(dir_);
   // The runtime reaps its own child before it removes the group.
@@ -214,7 +214,12 @@ void runtime_command::make_exec() {
     return fail("exec failed: unable to start container process: error executing setns process: "
                 "exit status 1",
                 255);
-  child_ = fork_waiting(wanted_, c->cgroup);
+  const auto option = line_.get("--cgroup");
+  const auto sub = option.substr(option.find(':') + 1); // In front: the controllers of v1.
+  const auto group = sub.empty() ? c->cgroup : c->cgroup + "/" + sub;
+  if (!self_.host.groups.at(group))
+    return fail("exec failed: openat2 /sys/fs/cgroup" + group + "/cgroup.procs: no such file", 255);
+  child_ = fork_waiting(wanted_, group);
   if (init->ns)
     self_.host.enter(*child_, init->ns);
   // The child does its part itself: in a frozen group that waits for the thaw, and so does

@@ -26,6 +26,7 @@ machine_options options_of(uint64_t seed, run_kind kind, broken canary, dice& d)
   f.spawn_again = d.chance(0.2) ? 0.02 : 0;
   f.runtime_fails = d.chance(0.4) ? 0.1 : 0;
   f.runtime_dies = d.chance(0.4) ? 0.1 : 0;
+  f.delete_fails = d.chance(0.2) ? 0.1 : 0;
   f.runtime_hangs = d.chance(0.15) ? 0.05 : 0;
   return o;
 }

@@ -1,58 +1,12 @@
 // Races that a supervisor must have decided, one by one.
 
-#include <catch2/catch.hpp>
-#include <csignal>
+#include "tests/sim/lives/scenario.hpp"
 
-#include "tests/sim/lives/checks.hpp"
+#include <csignal>
 
 using namespace gantry;
 using namespace std::chrono_literals;
-using sim::nanoseconds;
-using sim::world;
-
-namespace {
-
-v1::CreateRequest create(const std::string& id, const std::vector<std::string>& args, bool start) {
-  v1::CreateRequest r;
-  *r.mutable_ref() = world::ref(id);
-  *r.mutable_spec() = world::spec(args);
-  r.set_start(start);
-  return r;
-}
-
-template <class Request>
-Request on(const std::string& id) {
-  Request r;
-  *r.mutable_ref() = world::ref(id);
-  return r;
-}
-
-void remove_all(world& w) {
-  const auto listed = w.list();
-  for (const auto& c : listed.containers()) {
-    auto r = on<v1::RemoveRequest>(c.id());
-    r.set_force(true);
-    const auto gone = w.must<v1::RemoveReply>(r);
-    INFO((gone.ok() ? "" : gone.why().text()));
-    CHECK(gone.ok());
-  }
-}
-
-/// Everything that must hold at the end of each scenario.
-void at_the_end(world& w) {
-  sim::findings out;
-  w.pass(5s);
-  check_list(w, out);
-  check_logs(w, out);
-  remove_all(w);
-  w.pass(30s);
-  check_events(w, w.events(), true, out);
-  check_nothing_left(w, out);
-  for (const auto& f : out)
-    FAIL_CHECK(f);
-}
-
-} // namespace
+using namespace gantry::sim;
 
 TEST_CASE("a container runs, logs, exits and is removed", "[sim]") {
   for (bool hybrid : {false, true}) {
@@ -74,56 +28,6 @@ TEST_CASE("a container runs, logs, exits and is removed", "[sim]") {
     at_the_end(w);
   }
 }
-
-namespace {
-
-/// A request whose answer comes some time.
-template <class Reply>
-struct asked {
-  std::shared_ptr<std::optional<result<Reply>>> got =
-    std::make_shared<std::optional<result<Reply>>>();
-  [[nodiscard]] bool answered() const { return got->has_value(); }
-  result<Reply>& operator*() { return **got; }
-};
-
-template <class Reply, class Request>
-asked<Reply> send(world& w, Request req) {
-  asked<Reply> a;
-  w.door().call(w.by(), std::move(req), [got = a.got](result<Reply> r) { *got = std::move(r); });
-  return a;
-}
-
-/// Both layouts and many timings: `f` gets a world with a living supervisor and a dice.
-void in_many_worlds(const std::function<void(world&, sim::dice&)>& f) {
-  for (uint64_t seed = 1; seed <= 40; ++seed)
-    for (bool hybrid : {false, true}) {
-      INFO("seed " << seed << (hybrid ? ", hybrid" : ", v2"));
-      sim::machine_options o;
-      o.seed = seed;
-      o.hybrid = hybrid;
-      world w(o);
-      REQUIRE(w.begin_life());
-      sim::dice d(seed * 77);
-      f(w, d);
-      at_the_end(w);
-    }
-}
-
-void must_run(world& w, const std::string& id, const std::vector<std::string>& args) {
-  const auto made = w.must<v1::CreateReply>(create(id, args, true));
-  INFO((made.ok() ? "" : made.why().text()));
-  REQUIRE(made.ok());
-}
-
-v1::ExecRequest exec(const std::string& id, const std::vector<std::string>& args) {
-  auto r = on<v1::ExecRequest>(id);
-  r.set_process("x");
-  for (const auto& a : args)
-    r.mutable_spec()->add_args(a);
-  return r;
-}
-
-} // namespace
 
 TEST_CASE("a pause during an exec waits for it, and both are answered", "[sim]") {
   in_many_worlds([](world& w, sim::dice& d) {

@@ -198,8 +198,13 @@ std::vector<std::string> story::random_work(bool init) {
     w.push_back("ignore-term");
   if (dice_.chance(0.05))
     w.push_back("oom");
-  if (dice_.chance(0.05))
+  if (dice_.chance(0.1)) {
     w.push_back("child");
+    if (dice_.chance(0.8)) {
+      w.push_back("stay=" + std::to_string(dice_.below(80)) + "ms");
+      w.push_back("late=" + std::to_string(dice_.below(2000)));
+    }
+  }
   return w;
 }
 

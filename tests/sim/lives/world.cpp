@@ -90,6 +90,12 @@ void world::end_life() {
     kills += here_->dead() && !was_dead;
   }
   sup_.reset();
+  // Whoever asked the kernel for something has taken it back.
+  for (int turns = 0; !here_->dead() && here_->loop.in_flight() > 0; ++turns) {
+    if (turns == 1000)
+      throw std::runtime_error("something is in flight at rest");
+    here_->loop.turn(false);
+  }
   here_->bury();
   here_.reset();
   cgroups_.reset();

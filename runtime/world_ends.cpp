@@ -1,0 +1,45 @@
+#include <algorithm>
+
+#include "runtime/world_impl.hpp"
+
+// What a settled exit and an update change.
+
+namespace gantry::runtime {
+
+namespace {
+using phase = process_view::phase_t;
+} // namespace
+
+void world::impl::exited(container_view& c, const journal::Record& r) {
+  auto* p = find_process(c, r.process());
+  if (p->exit)
+    return; // Exactly one.
+  p->phase = phase::exited;
+  p->died.clear();
+  p->died.shrink_to_fit();
+  p->op = 0;
+  p->exit = r.exited().exit();
+  p->exit->set_seq(r.seq());
+  if (p->exit->oom() && p->run == std::max(c.run, 1u))
+    ++c.oom_claimed;
+  if (p->id != init_id)
+    return;
+  c.paused = false;
+  if (c.state == v1::DELETING || c.state == v1::CHECKPOINTING) { // They have their own end.
+    c.before = v1::STOPPED;
+    return;
+  }
+  c.state = v1::STOPPED;
+  end_intent(c);
+}
+
+void world::impl::updated(container_view& c, const v1::Resources& changed) {
+  v1::ContainerSpec spec;
+  if (!spec.ParseFromString(c.spec))
+    return;
+  // A field of 0 or empty means "unchanged", which is what a proto3 merge does.
+  spec.mutable_resources()->MergeFrom(changed);
+  c.spec = spec.SerializeAsString();
+}
+
+} // namespace gantry::runtime
