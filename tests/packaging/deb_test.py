@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""The Debian package on this machine, below an overlay that vanishes: installed, upgraded while a
-container runs, removed, purged.
+"""The Debian packages on this machine, below an overlay that vanishes: installed, a program built
+and run with the library, upgraded while a container runs, removed, purged.
 
   tests/packaging/deb_test.py BUILD
 
@@ -35,6 +35,8 @@ FILES = ("/usr/bin/gantry", "/usr/bin/gantryd", "/usr/bin/gantry-keeper",
          "/usr/lib/systemd/system/gantry.service", "/etc/gantry/gantryd.toml",
          "/usr/share/man/man1/gantry.1.gz", "/usr/share/man/man8/gantryd.8.gz",
          "/usr/share/bash-completion/completions/gantry")
+DEV_FILES = ("/usr/include/gantry/gantry.hpp", "/usr/share/man/man3/libgantry.3.gz",
+             "/usr/share/gantry/messages/gantry.proto")
 WANTED = "/etc/systemd/system/multi-user.target.wants/gantry.service"
 
 
@@ -74,7 +76,12 @@ def build_packages(build, to):
     for version in ("0.1.0-1", "0.1.0-2"):
         subprocess.run([os.path.join(TREE, "scripts/build-deb"), build, to], check=True,
                        stdout=subprocess.DEVNULL, env=dict(os.environ, GANTRY_DEB_VERSION=version))
-    return [open(path, "rb").read() for path in sorted(glob.glob(f"{to}/gantry_*.deb"))]
+    names = sorted(glob.glob(f"{to}/gantry_*.deb")) + [f"{to}/gantry-dev_0.1.0-1_{arch()}.deb"]
+    return [open(path, "rb").read() for path in names]
+
+
+def arch():
+    return run("dpkg", "--print-architecture").strip()
 
 
 def start_gantryd():
@@ -102,6 +109,32 @@ def install(path):
     check("0.1.0" in run("gantryd", "--version"), "it runs")
     with open("/etc/gantry/gantryd.toml", "a") as f:
         f.write(f'cgroup-parent = "{CGROUP}"\n')
+
+
+def use_the_library(path, rootfs, example):
+    """What a program's author does: installs gantry-dev, builds, runs."""
+    run("dpkg", "-i", path)  # Its dependencies are those of the build: they are here.
+    for file in DEV_FILES:
+        check(os.path.isfile(file), f"{file} is there")
+    os.mkdir("/tmp/example")
+    with open("/tmp/example/embed.cpp", "w") as f:
+        f.write(example)
+    with open("/tmp/example/CMakeLists.txt", "w") as f:
+        f.write("cmake_minimum_required(VERSION 3.25)\nproject(example LANGUAGES CXX)\n"
+                "find_package(gantry 0.1 REQUIRED)\nadd_executable(by-cmake embed.cpp)\n"
+                "target_link_libraries(by-cmake PRIVATE gantry::gantry)\n")
+    run("cmake", "-S", "/tmp/example", "-B", "/tmp/example/build", "-G", "Ninja")
+    run("cmake", "--build", "/tmp/example/build")
+    flags = run("pkg-config", "--cflags", "--libs", "gantry").split()
+    run("g++", "-std=c++20", "/tmp/example/embed.cpp", "-o", "/tmp/example/by-pkg-config", *flags)
+    for number, program in enumerate(("build/by-cmake", "by-pkg-config")):
+        os.mkdir(f"/run/embed-{number}")
+        said = run(f"/tmp/example/{program}", f"/run/embed-{number}", rootfs, CGROUP).splitlines()
+        for line in ("out: hello, gantry", "exit: 3", "event: exit greeter"):
+            check_equal(said.count(line), 1, f"{line!r} of {program}: {said}")
+    run("dpkg", "--purge", "gantry-dev")
+    for file in DEV_FILES + ("/usr/include/gantry",):
+        check(not os.path.exists(file), f"{file} after the removal")
 
 
 def use_and_upgrade(path, rootfs):
@@ -135,13 +168,14 @@ def remove_and_purge(gantryd, pid):
     check_equal([x for x in left if not x.startswith(THEIRS)], [], "what is left")
 
 
-def inside(packages, rootfs):
+def inside(packages, rootfs, example):
     paths = []
     for number, content in enumerate(packages):
         paths.append(f"/tmp/{number}.deb")
         with open(paths[-1], "wb") as f:
             f.write(content)
     install(paths[0])
+    use_the_library(paths[2], rootfs, example)
     gantryd, pid = use_and_upgrade(paths[1], rootfs)
     remove_and_purge(gantryd, pid)
 
@@ -170,6 +204,8 @@ def main():
     try:
         packages = build_packages(sys.argv[1], os.path.join(work, "deb"))
         from rig import make_rootfs
+        with open(os.path.join(TREE, "examples/embed.cpp")) as f:
+            example = f.read()
         overlay = os.path.join(work, "overlay")
         os.mkdir(overlay)
         child = os.fork()
@@ -177,7 +213,7 @@ def main():
             code = 1
             try:
                 enter_overlay(overlay)
-                inside(packages, make_rootfs("/tmp/rootfs"))
+                inside(packages, make_rootfs("/tmp/rootfs"), example)
                 code = 0
             except (Broken, subprocess.SubprocessError) as e:
                 print(f"FAILED: {e}", flush=True)
