@@ -56,6 +56,8 @@ class Bench:
         self.quick = quick
         self.rows = []
         self.raw = {}
+        self.deeds = {}  # What everybody can do → who → samples in ns.
+        self.memory = {}  # Who → count of idle containers → MiB.
 
     def n(self, full, quick):
         return quick if self.quick else full
@@ -93,6 +95,19 @@ class Bench:
         mark = {True: "met", False: "MISSED", None: ""}[met]
         number = "not measured" if value is None else f"{value:.4g} {unit}"
         print(f"  {what:58} {number:>18}  {target:>14} {mark:6}  {beside}", flush=True)
+
+
+    def deed(self, what, who, samples_ns):
+        """One contender's samples of what all of them are asked to do."""
+        self.deeds.setdefault(what, {})[who] = samples_ns
+
+
+# What all contenders are asked to do; each as a client that is connected already, but for podman,
+# which has no daemon: of it the start of its program is a part.
+ONE_SHOT = "a container of /bin/true, from the request until it is gone"
+EXEC = "a further process /bin/true, from the request to its exit"
+EXIT = "SIGKILL of init to the exit at a client"
+CONTENDERS = ("floor", "gantry", "embedded", "containerd", "dockerd", "podman")
 
 
 # -- /proc ------------------------------------------------------------------------------------
@@ -148,6 +163,14 @@ def cpu_ticks_seconds(pid):
     """CPU time by proc(5), in hundredths; counts threads that are gone."""
     fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def remove_groups(parent):
+    """The cgroups below /PARENT of every hierarchy, once they are empty."""
+    for top in ["/sys/fs/cgroup", *glob.glob("/sys/fs/cgroup/*")]:
+        for folder, _, _ in os.walk(os.path.join(top, parent), topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
 
 
 def settled_pss(pids, quiet=0.5):

@@ -1,8 +1,11 @@
 """gantry's figures, each beside its floor or the bare runtime, in the same run."""
 
+import json
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 import time
 
 import harness
@@ -18,6 +21,8 @@ def exit_event(b):
         got = b.driver("exit", socket=r.socket, rootfs=r.rootfs, count=b.n(90, 12),
                        floor=os.path.join(b.tools, "bench_floor"))
     ours, floor = spread(got["gantry_ns"]), spread(got["floor_ns"])
+    b.deed(harness.EXIT, "floor", got["floor_ns"])
+    b.deed(harness.EXIT, "gantry", got["gantry_ns"])
     ratio = ours["median"] / floor["median"]
     b.row("exit", "SIGKILL of init to the exit event at a client, median", ours["median"], "ms",
           beside("C loop, five new namespaces:", floor), raw=got)
@@ -69,6 +74,8 @@ def one_shot(b):
     done, bare = spread(got["deleted_ns"]), spread(got["bare_commands_ns"])
     reply, ended = spread(got["reply_ns"]), spread(got["exit_ns"])
     b.raw.setdefault("one-shot", {})["samples"] = got
+    b.deed(harness.ONE_SHOT, "floor", got["bare_commands_ns"])
+    b.deed(harness.ONE_SHOT, "gantry", got["deleted_ns"])
     b.row("one-shot", "Create with start and removal of /bin/true, until deleted", done["median"],
           "ms", beside("bare runc run -d + delete:", bare))
     b.row("one-shot", "the same, p90", done["p90"], "ms")
@@ -89,11 +96,52 @@ def exec_true(b):
     with b.supervisor() as r:
         got = b.driver("exec", socket=r.socket, rootfs=r.rootfs, count=b.n(60, 12))
     ours, bare = spread(got["exit_ns"]), spread(got["bare_ns"])
+    b.deed(harness.EXEC, "floor", got["bare_ns"])
+    b.deed(harness.EXEC, "gantry", got["exit_ns"])
     more = ours["median"] - bare["median"]
     b.row("exec", "Exec of /bin/true to its exit event", ours["median"], "ms",
           beside("bare runc exec -d:", bare), raw=got)
     b.row("exec", "the same, p90", ours["p90"], "ms")
     b.row("exec", "above the bare runtime (median)", more, "ms", "", "≤ 1", more <= 1)
+
+
+def embedded(b):
+    """A supervisor inside a program, by the public interface."""
+    work = tempfile.mkdtemp(prefix="gantry-bench-embedded-", dir="/run")
+    parent = os.path.basename(work)
+    try:
+        root = harness.rig.make_rootfs(os.path.join(work, "rootfs"))
+        done = subprocess.run([os.path.join(b.tools, "bench_embedded"), work, root, parent,
+                               str(b.n(60, 8))], capture_output=True, text=True, timeout=600)
+        if done.returncode != 0:
+            raise NotMeasured(f"bench_embedded: {done.stderr.strip()[-400:]}")
+        got = json.loads(done.stdout)
+    finally:
+        harness.remove_groups(parent)
+        shutil.rmtree(work, ignore_errors=True)
+    for what, key, name in ((harness.ONE_SHOT, "one_shot_ns", "one-shot"),
+                            (harness.EXEC, "exec_ns", "exec of /bin/true"),
+                            (harness.EXIT, "exit_ns", "SIGKILL of init to the event")):
+        b.deed(what, "embedded", got[key])
+        x = spread(got[key])
+        b.row("embedded", f"inside a program: {name}, median", x["median"], "ms",
+              f"p90 {x['p90']:.3f}, p99 {x['p99']:.3f}", raw={"samples": got[key]})
+
+
+def growth(b):
+    """Memory of gantryd and keeper with more and more idle containers."""
+    points = {}
+    with b.supervisor() as r:
+        warm_up(b, r)
+        points[0] = harness.settled_pss(people(r)) / 1024
+        for count in b.n((10, 25, 50, 100), (3, 6)):
+            b.driver("fill", socket=r.socket, rootfs=r.rootfs, count=count)
+            points[count] = harness.settled_pss(people(r)) / 1024
+            b.driver("clear", socket=r.socket)
+    b.memory["gantry"] = points
+    most = max(points)
+    b.row("memory", f"PSS of gantryd and keeper with {most} idle containers", points[most], "MiB",
+          f"empty {points[0]:.1f}")
 
 
 def people(r):
@@ -239,5 +287,5 @@ def simulation(b):
 
 
 FIGURES = {"exit": exit_event, "loud": loud, "restart": restart, "one-shot": one_shot,
-           "exec": exec_true, "memory": memory, "thousand": thousand, "log": log, "attach": attach,
-           "simulation": simulation}
+           "exec": exec_true, "embedded": embedded, "growth": growth, "memory": memory,
+           "thousand": thousand, "log": log, "attach": attach, "simulation": simulation}

@@ -3,15 +3,14 @@
 What cannot be had says why; nothing of gantry depends on a peer."""
 
 import contextlib
-import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 
+import containerd_api
 import harness
 from harness import NotMeasured, median, spread
 
@@ -173,8 +172,68 @@ def containerd_exit(c, count):
         stop(follower)
 
 
+def containerd_by_grpc(b, c):
+    """The same deeds as gantry's, by a client that stays connected."""
+    api = containerd_api.Api(c.address, c.dir)
+    follower = api.exits()
+    seen = iter(follower)
+
+    def exit_of(name):
+        while api.exited(next(seen)) != name:
+            pass
+        return clock()
+
+    shots, execs, kills = [], [], []
+    for i in range(b.n(30, 4)):
+        began = clock()
+        api.create(f"grpc-{i}", c.rootfs, "/bin/true")
+        api.start(f"grpc-{i}")
+        api.wait(f"grpc-{i}")
+        api.delete(f"grpc-{i}")
+        shots.append(clock() - began)
+    api.create("grpc-host", c.rootfs, "/bin/sleep", "100000")
+    api.start("grpc-host")
+    c.made.append("grpc-host")
+    for i in range(b.n(30, 4)):
+        began = clock()
+        api.exec("grpc-host", f"e{i}", "/bin/true")
+        execs.append(clock() - began)
+        api.call("tasks.v1.Tasks", "DeleteProcess",
+                 api.pb.TaskRequest(container_id="grpc-host", exec_id=f"e{i}"))
+    for i in range(b.n(30, 4)):
+        pid = api.create(f"victim-{i}", c.rootfs, "/bin/sleep", "100000")
+        api.start(f"victim-{i}")
+        time.sleep(0.02)
+        began = clock()
+        os.kill(pid, signal.SIGKILL)
+        kills.append(exit_of(f"victim-{i}") - began)
+        api.delete(f"victim-{i}")
+    follower.cancel()
+    api.close()
+    for what, samples in ((harness.ONE_SHOT, shots), (harness.EXEC, execs), (harness.EXIT, kills)):
+        b.deed(what, "containerd", samples)
+        x = spread(samples)
+        b.row("peers", f"containerd by gRPC: {what}", x["median"], "ms",
+              f"p90 {x['p90']:.1f}, p99 {x['p99']:.1f}")
+
+
+def growing(b, who, make, pids):
+    """PSS of a daemon and its helpers while idle containers are made."""
+    points, made = {0: harness.settled_pss(pids()) / 1024}, 0
+    for count in b.n((5, 10, 20), (2,)):
+        for i in range(made, count):
+            make(f"many-{i}")
+        made = count
+        points[count] = harness.settled_pss(pids()) / 1024
+    b.memory[who] = points
+    b.row("peers", f"{who}: PSS with {made} idle containers, helpers included", points[made],
+          "MiB", f"{points[0]:.1f} empty")
+
+
 def containerd(b):
     with peer(b, Containerd) as c:
+        growing(b, "containerd", c.idle, lambda: [c.daemon.pid, *c.shims()])
+        containerd_by_grpc(b, c)
         samples = []
         for i in range(b.n(20, 4)):
             began = clock()
@@ -189,14 +248,11 @@ def containerd(b):
         b.row("peers", "containerd: ctr run --rm /bin/true, with the client's start",
               wall["median"], "ms", f"`ctr version` alone: {client['median']:.1f} ms",
               raw=samples)
-        own = next((r["value"] for r in b.rows
-                    if r["what"] == "Create with start and removal of /bin/true, until deleted"),
-                   None)
-        if own is not None:
-            share = own / (wall["median"] - client["median"])
-            b.row("one-shot", "times containerd's (ctr run --rm less ctr version)", share, "x",
-                  "an estimate of its gRPC time: the client's start is taken off", "≤ 0.6",
-                  share <= 0.6)
+        ours = b.deeds.get(harness.ONE_SHOT, {}).get("gantry")
+        if ours:
+            share = median(ours) / median(b.deeds[harness.ONE_SHOT]["containerd"])
+            b.row("one-shot", "times containerd's (by gRPC, both connected)", share, "x", "",
+                  "≤ 0.6", share <= 0.6)
         x = spread(containerd_exit(c, b.n(20, 3)))
         b.row("peers", "containerd: SIGKILL of init to the line of ctr events", x["median"], "ms",
               f"p90 {x['p90']:.1f}")
@@ -216,144 +272,3 @@ def containerd(b):
         x = spread(restarts)
         b.row("peers", f"containerd: kill -9, start, to ctr tasks ls of {len(c.made)}",
               x["median"], "ms", "with the client's start")
-
-
-# -- dockerd ----------------------------------------------------------------------------------
-
-
-class Dockerd(Peer):
-    def __init__(self, b):
-        need("dockerd", "docker", "containerd")
-        super().__init__(b, "dockerd")
-        self.address = os.path.join(self.dir, "docker.sock")
-        self.containerd = Containerd(b)
-
-    def start(self):
-        self.containerd.start()
-        self.spawn("dockerd", "--bridge=none", "--iptables=false", "--ip6tables=false",
-                   "--data-root", os.path.join(self.dir, "data"), "--exec-root",
-                   os.path.join(self.dir, "exec"), "-H", f"unix://{self.address}", "-p",
-                   os.path.join(self.dir, "pid"), "--containerd", self.containerd.address,
-                   "--storage-driver", "vfs", "--log-driver", "json-file")
-        until(lambda: self.daemon.poll() is not None or self.answers(), "dockerd answers", 60)
-        if self.daemon.poll() is not None:
-            raise NotMeasured(f"dockerd does not start: {self.words()}")
-        tar = os.path.join(self.dir, "image.tar")
-        run("tar", "-C", self.rootfs, "-cf", tar, ".")
-        self.docker("import", tar, "gantry-bench")
-
-    def answers(self):
-        return subprocess.run(["docker", "-H", f"unix://{self.address}", "version"],
-                              capture_output=True).returncode == 0
-
-    def docker(self, *words, patience=600):
-        return run("docker", "-H", f"unix://{self.address}", *words, patience=patience)
-
-    def ask(self, method, path):
-        """One call of the Engine API over a fresh connection; its status and body."""
-        s = socket.socket(socket.AF_UNIX)
-        s.settimeout(60)
-        s.connect(self.address)
-        s.sendall(f"{method} {path} HTTP/1.0\r\nHost: d\r\n\r\n".encode())
-        got = b""
-        while chunk := s.recv(65536):
-            got += chunk
-        s.close()
-        head, _, body = got.partition(b"\r\n\r\n")
-        return int(head.split()[1]), body
-
-    def finish(self):
-        with contextlib.suppress(Exception):
-            for name in self.docker("ps", "-aq").split():
-                self.docker("rm", "-f", name)
-
-    def close(self):
-        super().close()
-        self.containerd.finish()
-        self.containerd.close()
-
-
-def dockerd_exit(d, count):
-    """From the SIGKILL of init to the `die` event on an open /events stream."""
-    pids = []
-    for i in range(count):
-        name = d.docker("run", "-d", "--network", "none", "--name", f"exit-{i}", "gantry-bench",
-                        "/bin/sleep", "100000").strip()
-        pids.append(json.loads(d.ask("GET", f"/containers/{name}/json")[1])["State"]["Pid"])
-    s = socket.socket(socket.AF_UNIX)
-    s.connect(d.address)
-    s.sendall(b'GET /events?filters={"event":["die"]} HTTP/1.0\r\nHost: d\r\n\r\n')
-    time.sleep(0.5)
-    samples = []
-    for i, pid in enumerate(pids):
-        time.sleep(0.05)
-        began = clock()
-        os.kill(pid, signal.SIGKILL)
-        got = b""
-        while f"exit-{i}".encode() not in got:
-            got += s.recv(65536)
-        samples.append(clock() - began)
-    s.close()
-    return samples
-
-
-def dockerd_log(b, d):
-    size = b.n(256 << 20, 32 << 20)
-    for block, name in ((65500, "64 KiB blocks"), (100, "one write per line")):
-        before = harness.cpu_ticks_seconds(d.daemon.pid)
-        began = clock()
-        d.docker("run", "--network", "none", "--name", f"log-{block}", "-d", "gantry-bench",
-                 "/bin/log_writer", str(size), str(block))
-        d.docker("wait", f"log-{block}", patience=1200)
-        wall = (clock() - began) / 1e9
-        cpu = harness.cpu_ticks_seconds(d.daemon.pid) - before
-        b.row("peers", f"dockerd json-file: {size >> 20} MiB, {name}", size / 1e6 / wall, "MB/s",
-              f"CPU of dockerd {cpu / (size / 1e9):.1f} s/GB; with the container's start")
-
-
-def dockerd(b):
-    with peer(b, Dockerd) as d:
-        samples = []
-        for _ in range(b.n(10, 3)):
-            began = clock()
-            d.docker("run", "--rm", "--network", "none", "gantry-bench", "/bin/true")
-            samples.append(clock() - began)
-        b.row("peers", "dockerd: docker run --rm /bin/true, with the client's start",
-              median(samples) / 1e6, "ms", "storage driver vfs (copies the image each time)")
-        x = spread(dockerd_exit(d, b.n(20, 3)))
-        b.row("peers", "dockerd: SIGKILL of init to the die event of the API", x["median"], "ms",
-              f"p90 {x['p90']:.1f}")
-        dockerd_log(b, d)
-
-
-# -- podman -----------------------------------------------------------------------------------
-
-
-def podman(b):
-    need("podman", "conmon")
-    p = Peer(b, "podman")
-    try:
-        base = ["podman", "--root", os.path.join(p.dir, "root"), "--runroot",
-                os.path.join(p.dir, "run"), "--storage-driver", "vfs", "--cgroup-manager",
-                "cgroupfs", "--runtime", "runc"]
-        limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
-        samples = []
-        for i in range(b.n(10, 2)):
-            began = clock()
-            run(*base, "run", "--rm", "--network", "none", *limits, "--name", f"shot-{i}",
-                "--rootfs", p.rootfs, "/bin/true")
-            samples.append(clock() - began)
-        b.row("peers", "podman run --rm /bin/true, with the client's start", median(samples) / 1e6,
-              "ms")
-        run(*base, "run", "-d", "--network", "none", *limits, "--name", "idle",
-            "--rootfs", p.rootfs, "/bin/sleep", "100000")
-        try:
-            pid = int(run(*base, "inspect", "--format", "{{.State.ConmonPid}}", "idle"))
-            b.row("peers", "podman: PSS of one conmon", harness.smaps_kib(pid, "Pss"), "KiB")
-        finally:
-            run(*base, "rm", "-f", "-t", "0", "idle")
-    finally:
-        p.close()
-
-
-FIGURES = {"containerd": containerd, "dockerd": dockerd, "podman": podman}
