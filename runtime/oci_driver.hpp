@@ -55,6 +55,7 @@ private:
     plain_answer f;
   };
 
+  void make(create_command c, made_answer answer);
   oci_call call(std::string step, const std::string& runtime, const std::string& id,
                 std::string log, io::nanoseconds deadline, uint64_t op) const;
   template <class Answer>

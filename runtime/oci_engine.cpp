@@ -3,6 +3,8 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "runtime/criu_config.hpp"
+
 namespace gantry::runtime {
 
 namespace {
@@ -65,6 +67,21 @@ std::optional<error> oci_driver::failure(const oci_call& c, const oci_end& end) 
 }
 
 void oci_driver::create(create_command c, made_answer answer) {
+  const auto* host = c.images.empty() ? nullptr : cgroups();
+  if (host == nullptr || host->mode != cgroup_mode::v2) // runc tells CRIU itself on v1.
+    return make(std::move(c), std::move(answer));
+  const auto bundle = c.bundle;
+  tell_criu_cgroup(loop_, bundle,
+                   [weak = weak_from_this(), c = std::move(c),
+                    f = std::move(answer)](const result<void>& x) mutable {
+                     if (auto self = weak.lock(); self && x)
+                       self->make(std::move(c), std::move(f));
+                     else if (self)
+                       f(x.why());
+                   });
+}
+
+void oci_driver::make(create_command c, made_answer answer) {
   auto f = std::make_shared<made_answer>(std::move(answer));
   auto pid_file = create_pid_file(c.bundle);
   const bool restore = !c.images.empty();

@@ -109,6 +109,9 @@ def test_checkpoint_into_a_directory(rig):
     rig.ok("run", "-d", "--runtime", "runc", "--name", c, "--checkpoint-dir", images, "--rootfs",
            rig.rootfs, "--", "sh", "-c", COUNT, patience=300)
     until(lambda: numbers(rig, c) and numbers(rig, c)[0] == last + 1, "another one goes on")
+    with open(f"/proc/{rig.init_pid(c)}/cgroup") as f:
+        check(rig.show(c)["cgroup"] in f.read(), "it lies in its own cgroup, not in the other's")
+    rig.ok("checkpoint", "create", c, "again", patience=300)
 
 
 @once
