@@ -1,11 +1,13 @@
 #include <cstdio>
 #include <cstring>
+#include <google/protobuf/stubs/logging.h>
 #include <memory>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "daemon.hpp"
+#include "io/log.hpp"
 #include "io/log_pack.hpp"
 #include "notify.hpp"
 
@@ -21,6 +23,16 @@ int pack_log(const char* path) {
   if (!done)
     std::fprintf(stderr, "gantryd: %s\n", done.why().text().c_str());
   return done ? 0 : 1;
+}
+
+/// What protobuf has to say (of a client's string that is no UTF-8) goes where all else goes:
+/// it would write to stderr itself, and wait there.
+void take_words_of_protobuf(google::protobuf::LogLevel level, const char*, int,
+                            const std::string& text) {
+  if (level == google::protobuf::LOGLEVEL_FATAL)
+    gantry::io::log_critical("protobuf: {}", text);
+  else
+    gantry::io::log_debug("protobuf: {}", text);
 }
 
 } // namespace
@@ -48,6 +60,7 @@ int main(int argc, char** argv) {
     return launched->exit_code;
   auto sink = std::make_shared<io::log_sink>(STDERR_FILENO);
   auto logger = io::use_as_this_log(sink);
+  google::protobuf::SetLogHandler(take_words_of_protobuf);
   logger->set_level(spdlog::level::from_str(o.log_level));
   o.supervisor.packer = {"/proc/self/exe", "pack-log"};
   daemon::daemon d{std::move(o), sink};

@@ -8,6 +8,7 @@ import time
 
 import grpc
 
+import bus
 from bus import pb
 from rig import check, check_equal, scaled, until
 
@@ -39,6 +40,20 @@ def test_bad_ids(rig):
         except grpc.RpcError as e:
             check_equal(e.code(), grpc.StatusCode.INVALID_ARGUMENT, f"status of {bad!r}")
     check_equal(rig.ok("ps", "-aq").out, "", "nothing is left")
+
+
+def test_a_string_that_is_no_utf8(rig):
+    rig.bus()
+    inspect = rig.channel.unary_unary("/gantry.v1.Containers/Inspect",
+                                      request_serializer=lambda raw: raw,
+                                      response_deserializer=lambda raw: raw)
+    rig.crash_point()
+    try:
+        bus.Stubs.call(inspect, b"\x0a\x04\x12\x02\xff\xfe")  # ref.id
+        check(False, "it is refused")
+    except grpc.RpcError as e:
+        check_equal(e.code(), grpc.StatusCode.INVALID_ARGUMENT, "status")
+    check("libprotobuf" not in rig.daemon_log(), "nobody but us writes to the log")
 
 
 def test_bad_options(rig):
