@@ -103,7 +103,7 @@ TEST_CASE_METHOD(pump_rig, "pump: a rate is kept, and the writer waits", "[uring
   const auto format = GENERATE(log_format::json_file, log_format::raw);
   log_policy policy;
   policy.format = format;
-  policy.rate_bytes = 200'000;
+  policy.rate_bytes = uint64_t(100'000 / tests::slower()); // Less than a slow machine writes.
   policy.burst_bytes = 20'000;
   pump p(the_loop, keeper, pool, policy);
   REQUIRE(p.begin(7, dir.path(), pipes(), {}).ok());
@@ -112,7 +112,7 @@ TEST_CASE_METHOD(pump_rig, "pump: a rate is kept, and the writer waits", "[uring
   write(0, all);
   REQUIRE(until([&] { return p.totals().bytes[0] >= 150'000; }));
   const auto took = std::chrono::steady_clock::now() - began;
-  CHECK(took > 500ms); // (150,000 - 20,000) / 200,000 a second, less the last batch.
+  CHECK(took > 1s); // (150,000 - 20,000) / 100,000 a second, less the last batch.
   CHECK(p.totals().limited > 300ms);
   writer[0].reset();
   writer[1].reset();
@@ -126,14 +126,14 @@ TEST_CASE_METHOD(pump_rig, "pump: over its rate a log under a drop policy loses 
                  "[uring]") {
   const auto when_full = GENERATE(log_full::drop_oldest, log_full::drop_newest);
   log_policy policy;
-  policy.rate_bytes = 100'000;
+  policy.rate_bytes = uint64_t(100'000 / tests::slower());
   policy.when_full = when_full;
   pump p(the_loop, keeper, pool, policy);
   REQUIRE(p.begin(7, dir.path(), pipes(), {}).ok());
   const std::string all = lines_between(0, 800'000);
   const auto began = std::chrono::steady_clock::now();
   write(0, all);
-  CHECK(std::chrono::steady_clock::now() - began < 20s); // At its rate: 100 s.
+  CHECK(std::chrono::steady_clock::now() - began < tests::scaled(20s)); // At its rate: 100 s.
   writer[0].reset();
   writer[1].reset();
   CHECK_FALSE(drain(p));

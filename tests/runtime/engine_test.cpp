@@ -213,7 +213,7 @@ TEST_CASE("the version is the first line, asked for once", "[root][runc]") {
 TEST_CASE("a create over its deadline is killed with its children, and what it made is deleted",
           "[root]") {
   engine_policy policy;
-  policy.create_deadline = tests::scaled(300ms);
+  policy.create_deadline = tests::scaled(700ms);
   engine_rig rig(policy);
   // Moves a child into the container's cgroup, as a runtime does, and then hangs.
   auto group = rig.cgroup_path("default.a");
@@ -282,7 +282,7 @@ TEST_CASE("a stuck command gives its place to the others", "[root]") {
   engine_policy policy;
   policy.max_in_flight = 1;
   policy.patience = 50ms;
-  policy.start_deadline = 1s;
+  policy.start_deadline = tests::scaled(1s);
   engine_rig rig(policy);
   rig.runtime = script(rig, "stuck", "for last; do :; done\n[ $last = bad ] || exit 0\n"
                                      "exec sleep 1000\n");
