@@ -170,6 +170,7 @@ private:
   void adopt_made(const outcome& made, std::shared_ptr<process_streams> terminal);
   void make_with_runtime();
   void open_init_fifos();
+  void record_run(const outcome& x, uint64_t cause);
   bool take_init_terminal();
   void answer_create(const std::shared_ptr<making>& work);
   void fail_making(error why);

@@ -89,6 +89,7 @@ void container_state::finish_run(const runtime::container_view& v) {
   r.mutable_started()->set_start_ticks(v.init()->start_ticks);
   if (journal::Restore from; from.ParseFromString(v.restore) && !from.dir().empty())
     r.mutable_started()->set_checkpoint(from.name().empty() ? from.dir() : from.name());
+  const auto both = host->ledger.together();
   host->ledger.record(r);
   at_ = phase_of(view()->state);
   if (run_ > 1) { // A new run of a stopped container.

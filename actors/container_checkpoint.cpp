@@ -173,8 +173,12 @@ void container_state::on_checkpointed(const outcome& x) {
   auto r = record(work->by, work->request_id);
   r.set_cause(work->cause);
   *r.mutable_checkpointed()->mutable_what() = work->what;
-  const auto reply = reply_of(work->what, host->ledger.record(r));
-  host->finish_request(work->request_id, "Checkpoint", reply);
+  v1::CheckpointReply reply;
+  {
+    const auto both = host->ledger.together();
+    reply = reply_of(work->what, host->ledger.record(r));
+    host->finish_request(work->request_id, "Checkpoint", reply);
+  }
   leave_checkpointing(event::checkpointed);
   if (!work->promise)
     return;

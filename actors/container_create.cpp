@@ -183,26 +183,32 @@ void container_state::on_made(const outcome& x) {
   r.mutable_created()->set_start_ticks(x.start_ticks);
   for (const auto& a : making_->args)
     r.mutable_created()->add_command(a);
-  auto seq = host->ledger.record(r);
-  if (making_->run && !terminal) {
-    auto s = record(making_->by, making_->request_id);
-    s.set_process(init);
-    s.set_pid(x.pid);
-    s.set_cause(seq);
-    s.mutable_started()->set_start_ticks(x.start_ticks);
-    if (const auto& from = making_->restore)
-      s.mutable_started()->set_checkpoint(from->name().empty() ? from->dir() : from->name());
-    host->ledger.record(s);
-  }
   self->send(entry.actor, atom::made::value, x.pid, x.start_ticks, making_->run && !terminal);
   if (making_->run && terminal) {
+    host->ledger.record(r);
     begin_start(making_->by, making_->request_id, host->next_op++);
     happen(event::made_to_start, [this] { enter(phase::starting); });
   } else {
-    answer_making(); // Recorded beside the fact, before anything else can end us.
+    const auto all = host->ledger.together();
+    const auto seq = host->ledger.record(r);
+    if (making_->run)
+      record_run(x, seq);
+    answer_making();
   }
   host->loop.sys().unlink(runtime::create_pid_file(host->bundle_dir(instance_)));
   watch_oom();
+}
+
+/// The runtime has made it and started it in one command.
+void container_state::record_run(const outcome& x, uint64_t cause) {
+  auto s = record(making_->by, making_->request_id);
+  s.set_process(init);
+  s.set_pid(x.pid);
+  s.set_cause(cause);
+  s.mutable_started()->set_start_ticks(x.start_ticks);
+  if (const auto& from = making_->restore)
+    s.mutable_started()->set_checkpoint(from->name().empty() ? from->dir() : from->name());
+  host->ledger.record(s);
 }
 
 /// @returns whether init has its streams; else the making has failed.

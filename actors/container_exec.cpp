@@ -165,13 +165,16 @@ void container_state::on_exec_made(const std::string& id, const outcome& x) {
     r.set_cause(p->intent_seq);
   r.mutable_exec_started()->set_start_ticks(x.start_ticks);
   v1::ExecReply reply;
-  reply.set_seq(host->ledger.record(r));
-  reply.set_process(id);
-  reply.set_pid(x.pid);
-  reply.set_instance(instance_);
+  {
+    const auto both = host->ledger.together();
+    reply.set_seq(host->ledger.record(r));
+    reply.set_process(id);
+    reply.set_pid(x.pid);
+    reply.set_instance(instance_);
+    host->finish_request(work.request.request_id(), "Exec", reply);
+  }
   self->send(entry.actor, atom::made::value, x.pid, x.start_ticks, true);
   watch_exec(id);
-  host->finish_request(work.request.request_id(), "Exec", reply);
   host->loop.sys().unlink(
     runtime::exec_pid_file(host->bundle_dir(instance_), hex16(entry.serial))); // Recorded.
   if (work.promise)
@@ -216,8 +219,11 @@ void container_state::fail_exec(const std::string& id, error why) {
   f->set_code(std::string{name_of(why.code)});
   f->set_message(why.message);
   f->set_cure(why.cure);
-  host->ledger.record(r);
-  host->fail_request(work.request.request_id(), "Exec", why);
+  {
+    const auto both = host->ledger.together();
+    host->ledger.record(r);
+    host->fail_request(work.request.request_id(), "Exec", why);
+  }
   if (work.promise)
     work.promise->deliver(to_caf(why));
   if (entry.actor) {

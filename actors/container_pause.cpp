@@ -65,8 +65,11 @@ void container_state::on_frozen_tick() {
     r.set_cause(pause_seq_);
     r.mutable_paused();
     v1::PauseReply reply;
-    reply.set_seq(host->ledger.record(r));
-    host->finish_request(pause_request_, "Pause", reply);
+    {
+      const auto both = host->ledger.together();
+      reply.set_seq(host->ledger.record(r));
+      host->finish_request(pause_request_, "Pause", reply);
+    }
     if (auto p = std::exchange(pause_, std::nullopt))
       p->deliver(reply);
     enter(phase::paused);
@@ -93,8 +96,11 @@ void container_state::fail_pause(error why) {
   r.set_cause(pause_seq_);
   r.mutable_state_restored()->set_state(v1::RUNNING);
   r.mutable_state_restored()->set_reason(why.message);
-  host->ledger.record(r);
-  host->fail_request(pause_request_, "Pause", why);
+  {
+    const auto both = host->ledger.together();
+    host->ledger.record(r);
+    host->fail_request(pause_request_, "Pause", why);
+  }
   if (auto p = std::exchange(pause_, std::nullopt))
     p->deliver(to_caf(why));
   enter(phase::running);
@@ -121,8 +127,11 @@ caf::result<v1::ResumeReply> container_state::resume(const v1::By& by,
     done.set_cause(cause);
     done.mutable_resumed();
     v1::ResumeReply reply;
-    reply.set_seq(host->ledger.record(done));
-    host->finish_request(req.request_id(), "Resume", reply);
+    {
+      const auto both = host->ledger.together();
+      reply.set_seq(host->ledger.record(done));
+      host->finish_request(req.request_id(), "Resume", reply);
+    }
     answer.deliver(reply);
     enter(r.next);
   });

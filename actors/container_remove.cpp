@@ -124,8 +124,11 @@ void container_state::fail_remove(error why) {
   r.set_cause(work->cause);
   r.mutable_state_restored()->set_state(v1::STOPPED);
   r.mutable_state_restored()->set_reason(why.message);
-  host->ledger.record(r);
-  host->fail_request(work->request_id, "Remove", why);
+  {
+    const auto both = host->ledger.together();
+    host->ledger.record(r);
+    host->fail_request(work->request_id, "Remove", why);
+  }
   happen(event::delete_failed, [this] { enter(phase::stopped); });
   if (remove_on_exit_ && work->waiters.empty() && at_ == phase::stopped) {
     undo_pause_ = std::clamp<io::nanoseconds>(2 * undo_pause_, std::chrono::seconds(1),
@@ -207,10 +210,13 @@ void container_state::finish_remove() {
   reply.set_run(run_);
   if (const auto* v = view(); v != nullptr && v->init() != nullptr && v->init()->exit)
     *reply.mutable_exit() = *v->init()->exit;
-  reply.set_seq(host->ledger.record(r));
+  {
+    const auto both = host->ledger.together();
+    reply.set_seq(host->ledger.record(r));
+    host->finish_request(work->request_id, "Remove", reply);
+  }
   if (auto update = std::exchange(updating_, nullptr))
     update->promise->deliver(to_caf(refusal("it has been removed")));
-  host->finish_request(work->request_id, "Remove", reply);
   for (const auto serial : logs)
     host->logs.notify(serial); // Who still follows one sees that it is over.
   happen(event::deleted, [this] { enter(phase::gone); });

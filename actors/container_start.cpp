@@ -89,8 +89,11 @@ void container_state::on_started(const outcome& x) {
     f->set_code(std::string{name_of(x.failed->code)});
     f->set_message(x.failed->message);
     f->set_cure(x.failed->cure);
-    host->ledger.record(r);
-    host->fail_request(work->request_id, work->in_steps ? "Create" : "Start", *x.failed);
+    {
+      const auto both = host->ledger.together();
+      host->ledger.record(r);
+      host->fail_request(work->request_id, work->in_steps ? "Create" : "Start", *x.failed);
+    }
     for (auto& p : work->starts)
       p.deliver(to_caf(*x.failed));
     for (auto& p : work->creates)
@@ -105,15 +108,18 @@ void container_state::on_started(const outcome& x) {
   r.set_pid(entry.key.pid);
   r.mutable_started()->set_start_ticks(entry.key.start_ticks);
   v1::StartReply reply;
-  reply.set_seq(host->ledger.record(r));
   reply.set_pid(entry.key.pid);
   entry.started = true;
   if (entry.actor)
     self->send(entry.actor, atom::started::value);
-  if (work->in_steps)
-    answer_create(work);
-  else
-    host->finish_request(work->request_id, "Start", reply);
+  {
+    const auto both = host->ledger.together();
+    reply.set_seq(host->ledger.record(r));
+    if (work->in_steps)
+      answer_create(work);
+    else
+      host->finish_request(work->request_id, "Start", reply);
+  }
   for (auto& p : work->starts)
     p.deliver(reply);
   happen(event::started, [this] { enter(phase::running); });

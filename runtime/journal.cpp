@@ -79,11 +79,19 @@ uint64_t impl::append(journal::Record& r) {
   return last_seq;
 }
 
-// The one store that makes a record be there.
+// The one store that makes a record be there, or all that belong together.
 void impl::publish(size_t size, uint64_t seq) {
   tail += size;
   ring_seq = seq;
-  memory.journal().tail.store(tail, std::memory_order_release);
+  if (held == 0)
+    memory.journal().tail.store(tail, std::memory_order_release);
+}
+
+journal_file::together::together(journal_file& j) : impl_(*j.impl_) { ++impl_.held; }
+
+journal_file::together::~together() {
+  if (--impl_.held == 0)
+    impl_.memory.journal().tail.store(impl_.tail, std::memory_order_release);
 }
 
 void impl::append_to_overflow(const journal::Record& r, size_t payload) {

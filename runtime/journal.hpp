@@ -52,6 +52,8 @@ struct recovery_report {
 /// it to disk in groups. A record: u32 length, u32 CRC32C, u64 seq, protobuf bytes.
 class journal_file {
 public:
+  struct impl; ///< INTERNAL: see journal_impl.hpp.
+
   /// Recovers (synchronously: for the start only): feeds `snapshot` once (perhaps empty),
   /// then `record` for each later one, from disk and arena, in order. A torn tail is cut off
   /// and said; a flipped bit in the middle is data_loss that names file and offset; a
@@ -66,6 +68,20 @@ public:
   /// and keeps it. Never waits. The record is safe
   /// against our own death when this returns, and against a power cut after `durable`.
   uint64_t append(journal::Record& r);
+
+  /// What is appended while one of these lives survives our own death as a whole or not at
+  /// all: a fact and the answer that tells of it. Dies within the turn that made it; no deed
+  /// that relies on a record stands beside it.
+  class together {
+  public:
+    explicit together(journal_file& j);
+    ~together();
+    together(const together&) = delete;
+    together& operator=(const together&) = delete;
+
+  private:
+    impl& impl_;
+  };
 
   /// Calls `f` once everything appended so far is on disk (fdatasync), or with the error
   /// that keeps it from there.
@@ -99,7 +115,6 @@ public:
   /// Flushes and ends; `f` when nothing is in flight.
   void stop(std::function<void()> f);
 
-  struct impl; ///< INTERNAL: see journal_impl.hpp.
 
 private:
   explicit journal_file(std::unique_ptr<impl> i);

@@ -20,6 +20,7 @@ bool is_full(int32_t res) noexcept { return res == -ENOSPC || res == -EDQUOT || 
 
 // Decides what the chain does next. Every completion comes back here.
 void impl::step() {
+  GANTRY_CHECK(held == 0);
   if (busy || ended || retry_timer.armed())
     return;
   bool something = pending() > 0 || !overflow.empty();

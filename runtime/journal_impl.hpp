@@ -74,6 +74,7 @@ struct journal_file::impl {
   uint64_t epoch = 0;
   uint64_t tail = 0;     ///< Ring position behind the last record.
   uint64_t ring_seq = 0; ///< Seq of the last record in the ring.
+  int held = 0;          ///< Records belong together: the last one makes all of them be there.
   struct waiting_record {
     uint64_t seq;
     std::string frame;

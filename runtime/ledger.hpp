@@ -23,6 +23,9 @@ public:
   /// knows: the labels of a Created, the pid of init where a record is about a whole container.
   uint64_t record(journal::Record& r);
 
+  /// See `journal_file::together`.
+  [[nodiscard]] journal_file::together together() { return journal_file::together(*journal_); }
+
   [[nodiscard]] journal_file& file() noexcept { return *journal_; }
   [[nodiscard]] class world& now() noexcept { return *world_; }
 

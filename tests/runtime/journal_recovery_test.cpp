@@ -40,6 +40,37 @@ opened recover_copy(host& h, const std::string& dir, arena_memory& memory,
 
 } // namespace
 
+TEST_CASE("journal: records that belong together survive a kill as a whole or not at all",
+          "[uring]") {
+  host h;
+  temp_dir dir;
+  arena_memory memory;
+  journal_policy policy;
+  policy.flush_delay = 1h;
+  auto j = open_journal(h, memory.view(), dir.path, policy);
+  REQUIRE_FALSE(j.failure);
+  auto alone = numbered_record(1);
+  j.file->append(alone);
+  using kept = decltype(memory.copy());
+  std::vector<kept> left; // As of a kill between, after the inner ones, and behind.
+  {
+    const journal_file::together both(*j.file);
+    auto fact = numbered_record(2);
+    j.file->append(fact);
+    left.push_back(memory.copy());
+    {
+      const journal_file::together inner(*j.file);
+      auto answer = numbered_record(3);
+      j.file->append(answer);
+    }
+    left.push_back(memory.copy());
+  }
+  left.push_back(memory.copy());
+  for (const size_t i : {0, 1, 2})
+    CHECK(recover_copy(h, dir.path, *left[i], policy).records.size() == (i < 2 ? 1 : 3));
+  close_journal(h, j.file);
+}
+
 TEST_CASE("journal recovery: a kill before the flush loses nothing", "[uring]") {
   host h;
   temp_dir dir;
