@@ -67,6 +67,11 @@ v1::Container summary_of(services& host, const runtime::container_view& c) {
   if (const auto* p = c.init()) {
     const auto log = log_of(host, *p);
     out.set_log_dropped(log.stdout_dropped() + log.stderr_dropped());
+    if (host.reaper.in_doubt({p->pid, p->start_ticks})) {
+      out.set_state(v1::UNKNOWN);
+      out.set_stuck("whether it lives cannot be told: no pidfd of its init could be opened "
+                    "(tried again; gantry info shows the free descriptors)");
+    }
   }
   return out;
 }

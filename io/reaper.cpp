@@ -36,6 +36,7 @@ struct reaper::watch_state {
   int pidfd = -1;
   bool dead = false;        ///< The process has ended; its status is still to be found.
   bool reported = false;    ///< The report is posted.
+  bool in_doubt = false;    ///< No pidfd of it was to be had so far.
   timer again;
   nanoseconds pause = first_inquiry;
   nanoseconds dead_since{0};
@@ -85,9 +86,11 @@ void reaper::attach(process_key who, watch_state& w) {
     // No descriptor to be had: the table still tells; try again for the pidfd.
     io::log_warn("cannot watch pid {}: {}", who.pid,
                  from_errno(-opened, "open a pidfd of", "a process").text());
+    w.in_doubt = true;
     w.again.start(100ms, [this, who, &w] { attach(who, w); });
     return;
   }
+  w.in_doubt = false;
   fd pidfd{sys, opened < 0 ? -1 : opened};
   // Read after the pidfd is held: a number that has gone to another process shows.
   if (pidfd && sys.start_ticks(who.pid) == static_cast<int64_t>(who.start_ticks)) {
@@ -105,6 +108,11 @@ void reaper::forget(process_key who) { watches_.erase(who); }
 int reaper::pidfd_of(process_key who) const noexcept {
   auto at = watches_.find(who);
   return at == watches_.end() || at->second->dead ? -1 : at->second->pidfd;
+}
+
+bool reaper::in_doubt(process_key who) const noexcept {
+  const auto at = watches_.find(who);
+  return at != watches_.end() && at->second->in_doubt && !at->second->reported;
 }
 
 void reaper::ended(process_key who) {

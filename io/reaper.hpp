@@ -56,6 +56,10 @@ public:
   /// A pidfd of a watched process, for signals; -1 if it is not watched or has ended.
   [[nodiscard]] int pidfd_of(process_key who) const noexcept;
 
+  /// Whether a watched process may have ended unseen: no pidfd of it could be had yet (no
+  /// descriptor or memory was left). That is tried again every 100 ms.
+  [[nodiscard]] bool in_doubt(process_key who) const noexcept;
+
   /// Looks for an entry of a dead process that nobody watches yet, by pid: for a process
   /// that died before its pid file was read. Does not consume it.
   [[nodiscard]] const dead_entry* unclaimed(int32_t pid) const noexcept;

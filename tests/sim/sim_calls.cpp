@@ -159,7 +159,7 @@ int incarnation::reap(int pidfd, io::exit_status& out) {
 int incarnation::pidfd_open(pid_t pid) {
   if (!step())
     return -ECANCELED;
-  if (fault(host_.options.faults.emfile))
+  if (fault(host_.options.faults.emfile) || fault(host_.options.faults.no_pidfd))
     return -EMFILE;
   auto p = host_.find(pid);
   return p ? install(std::make_shared<pid_handle>(p)) : -ESRCH;

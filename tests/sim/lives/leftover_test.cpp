@@ -34,6 +34,27 @@ TEST_CASE("an output that outlives its process is logged to its end", "[sim]") {
   });
 }
 
+TEST_CASE("a container is unknown while nobody can tell whether its init lives", "[sim]") {
+  in_many_worlds([](world& w, dice& d) {
+    must_run(w, "a", {"work"});
+    w.host.options.faults.no_pidfd = 1;
+    live_again(w);
+    w.pass(1s);
+    auto list = w.list();
+    REQUIRE(list.containers_size() == 1);
+    CHECK(list.containers(0).state() == v1::UNKNOWN);
+    CHECK(list.containers(0).stuck().find("cannot be told") != std::string::npos);
+    const bool dies = d.chance(0.5);
+    if (dies)
+      w.host.signal(*w.host.find(list.containers(0).pid()), SIGKILL);
+    w.host.options.faults.no_pidfd = 0;
+    w.pass(1s);
+    CHECK(w.list().containers(0).state() == (dies ? v1::STOPPED : v1::RUNNING));
+    CHECK(w.list().containers(0).stuck().empty());
+    CHECK(count_events(w, "exit") == (dies ? 1u : 0u));
+  }, 10);
+}
+
 TEST_CASE("what a failed create leaves is deleted in the end, and said to be stuck until then",
           "[sim]") {
   in_many_worlds([](world& w, dice& d) {
