@@ -12,6 +12,7 @@
 #include "actors/process.hpp"
 #include "actors/services.hpp"
 #include "messages/actors.hpp"
+#include "runtime/accounts.hpp"
 
 namespace gantry::actors {
 
@@ -131,6 +132,7 @@ private:
     v1::ExecRequest request;
     v1::By by;
     std::optional<pending<v1::ExecReply>> promise;
+    std::optional<runtime::user_ids> user; ///< Looked up; none: the container's own.
     new_streams streams;
     uint64_t op = 0;
   };
@@ -191,6 +193,9 @@ private:
   void try_exec(const v1::By& by, const v1::ExecRequest& req, pending<v1::ExecReply> promise);
   void begin_exec(const v1::By& by, const v1::ExecRequest& req, pending<v1::ExecReply> p);
   void prepare_exec(const std::string& process);
+  void find_exec_user(const std::string& process);
+  void open_exec_fifos(const std::string& process);
+  void tell_exec_ready(const std::string& process, const result<void>& x);
   void take_exec_terminal(const std::string& process, result<process_streams> x);
   void fail_exec(const std::string& process, error why);
   void done_making_exec(const std::string& process);

@@ -4,6 +4,7 @@
 #include "io/file_ops.hpp"
 #include "io/log.hpp"
 #include "runtime/bundle.hpp"
+#include "runtime/check_words.hpp"
 
 // Exec: another process in a running container.
 
@@ -68,19 +69,44 @@ void container_state::begin_exec(const v1::By& by, const v1::ExecRequest& req,
 void container_state::prepare_exec(const std::string& id) {
   auto logs = std::make_shared<io::path_op>(host->loop);
   const auto dir = host->log_dir(processes_[id].serial);
-  logs->mkdir(dir, 0700, while_here([this, me = container_actor{self}, logs, dir, id](int32_t n) {
-    auto tell = [me, id](const result<void>& x) {
-      outcome out;
-      if (!x)
-        out.failed = x.why();
-      caf::anon_send(me, atom::exec_ready::value, id, out);
-    };
-    const auto& work = *execs_.at(id);
+  logs->mkdir(dir, 0700, while_here([this, logs, dir, id](int32_t n) {
     if (n != 0 && n != -EEXIST)
-      tell(from_errno(-n, "make the log directory", dir));
+      tell_exec_ready(id, from_errno(-n, "make the log directory", dir));
     else
-      open_fifos(*host, processes_[id].serial, work.request.spec().fifos(), work.by.uid(), tell);
+      find_exec_user(id);
   }));
+}
+
+/// What its spec names that is not in it: names become numbers by the files of the container's
+/// own root.
+void container_state::find_exec_user(const std::string& id) {
+  const auto& spec = execs_.at(id)->request.spec();
+  if (auto fine = runtime::check_apparmor(host->loop.sys(), "apparmor_profile",
+                                          spec.apparmor_profile()); !fine)
+    return tell_exec_ready(id, fine);
+  const auto& user = spec.user();
+  if (user.empty())
+    return open_exec_fifos(id);
+  runtime::look_up_exec_user(host->loop, host->bundle_dir(instance_), user,
+                             while_here([this, id](result<runtime::user_ids> ids) {
+                               if (!ids)
+                                 return tell_exec_ready(id, ids.why());
+                               execs_.at(id)->user = *std::move(ids);
+                               open_exec_fifos(id);
+                             }));
+}
+
+void container_state::open_exec_fifos(const std::string& id) {
+  const auto& work = *execs_.at(id);
+  open_fifos(*host, processes_[id].serial, work.request.spec().fifos(), work.by.uid(),
+             while_here([this, id](const result<void>& x) { tell_exec_ready(id, x); }));
+}
+
+void container_state::tell_exec_ready(const std::string& id, const result<void>& x) {
+  outcome out;
+  if (!x)
+    out.failed = x.why();
+  caf::anon_send(container_actor{self}, atom::exec_ready::value, id, out);
 }
 
 void container_state::on_exec_ready(const std::string& id, const outcome& x) {
@@ -107,6 +133,8 @@ void container_state::on_exec_ready(const std::string& id, const outcome& x) {
     fail_exec(id, process_json.why());
     return;
   }
+  if (work.user)
+    runtime::put_user(*process_json, *work.user);
   const auto serial = processes_[id].serial;
   auto group = exec_group(serial);
   if (auto grouped = group.make(); !grouped) {

@@ -19,6 +19,8 @@ v1::FollowRequest to_bus(const subscribe_options& x);
 
 exit_report from_bus(const v1::Exit& x);
 container_summary from_bus(const v1::Container& x);
+process_summary from_bus(const v1::Process& x);
+exec_result from_bus(const v1::ExecSyncReply& x);
 container_detail from_bus(const v1::ContainerDetail& x);
 usage_report from_bus(const v1::Stats& x);
 host_process from_bus(const v1::TopProcess& x);

@@ -19,6 +19,8 @@ namespace {
 static_assert(int(container_state::running) == int(v1::RUNNING)
               && int(container_state::unknown) == int(v1::UNKNOWN)
               && int(container_state::checkpointing) == int(v1::CHECKPOINTING));
+static_assert(int(on_disconnect::term) == int(v1::TERM)
+              && int(on_disconnect::kill) == int(v1::KILL));
 
 moment at(int64_t ns) { return moment{nanoseconds{ns}}; }
 
@@ -46,6 +48,11 @@ exit_report from_bus(const v1::Exit& x) {
   out.checkpoint = x.checkpoint();
   out.stdout_dropped = x.stdout_dropped();
   out.stderr_dropped = x.stderr_dropped();
+  out.cpu_ns = x.cpu_ns();
+  out.cpu_user_ns = x.cpu_user_ns();
+  out.cpu_system_ns = x.cpu_system_ns();
+  out.max_rss_bytes = x.max_rss_bytes();
+  out.ended_by = x.ended_by();
   return out;
 }
 
@@ -69,23 +76,47 @@ container_summary from_bus(const v1::Container& x) {
   return out;
 }
 
+process_summary from_bus(const v1::Process& x) {
+  process_summary out;
+  out.id = x.id();
+  out.pid = x.pid();
+  out.state = x.state();
+  if (x.has_exit())
+    out.exit = from_bus(x.exit());
+  out.stdin_open = x.stdin_open();
+  out.terminal = x.terminal();
+  out.started = at(x.started_at_ns());
+  out.terminal_size = {x.terminal_size().width(), x.terminal_size().height()};
+  const auto& log = x.log();
+  out.log = {log.stdout_bytes(), log.stderr_bytes(), log.stdout_dropped(), log.stderr_dropped(),
+             log.file()};
+  out.run = x.run();
+  out.io_open = x.io_open();
+  out.cgroup = x.cgroup();
+  return out;
+}
+
+exec_result from_bus(const v1::ExecSyncReply& x) {
+  const auto ends = [](const v1::Output& o) {
+    return stream_ends{.head = o.head(),
+                       .tail = o.tail(),
+                       .total_bytes = o.total_bytes(),
+                       .omitted_bytes = o.omitted_bytes()};
+  };
+  return {.process = x.process(),
+          .pid = x.pid(),
+          .instance = x.instance(),
+          .exit = from_bus(x.exit()),
+          .out = ends(x.stdout()),
+          .err = ends(x.stderr())};
+}
+
 container_detail from_bus(const v1::ContainerDetail& x) {
   container_detail out;
   out.summary = from_bus(x.summary());
   for (const auto& p : x.processes()) {
-    auto& to = out.processes.emplace_back();
-    to.id = p.id();
-    to.pid = p.pid();
-    to.state = p.state();
-    if (p.has_exit())
-      to.exit = from_bus(p.exit());
-    to.stdin_open = p.stdin_open();
+    auto& to = out.processes.emplace_back(from_bus(p));
     to.terminal = p.id() == "init" ? x.spec().terminal() : p.spec().terminal();
-    to.started = at(p.started_at_ns());
-    to.terminal_size = {p.terminal_size().width(), p.terminal_size().height()};
-    const auto& log = p.log();
-    to.log = {log.stdout_bytes(), log.stderr_bytes(), log.stdout_dropped(), log.stderr_dropped(),
-              log.file()};
   }
   out.bundle = x.bundle();
   out.cgroup = x.cgroup();

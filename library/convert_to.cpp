@@ -178,6 +178,12 @@ v1::ProcessSpec to_bus(const process_spec& x) {
   if (x.terminal_size)
     *out.mutable_terminal_size() = to_bus(*x.terminal_size);
   put(x.fifos, out.mutable_fifos());
+  out.set_privileged(x.privileged);
+  if (x.timeout)
+    out.set_timeout_ns(x.timeout->count());
+  out.set_on_disconnect(v1::OnDisconnect(int(x.on_disconnect)));
+  if (x.ttl)
+    out.set_ttl_ns(x.ttl->count());
   return out;
 }
 

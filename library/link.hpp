@@ -28,6 +28,8 @@ public:
   virtual void call(v1::StatsRequest req, answer<v1::StatsReply> f) = 0;
   virtual void call(v1::TopRequest req, answer<v1::TopReply> f) = 0;
   virtual void call(v1::ExecRequest req, answer<v1::ExecReply> f) = 0;
+  virtual void call(v1::ExecSyncRequest req, answer<v1::ExecSyncReply> f) = 0;
+  virtual void call(v1::ListProcessesRequest req, answer<v1::ListProcessesReply> f) = 0;
   virtual void call(v1::WriteStdinRequest req, answer<v1::WriteStdinReply> f) = 0;
   virtual void call(v1::CloseStdinRequest req, answer<v1::CloseStdinReply> f) = 0;
   virtual void call(v1::DiskUseRequest req, answer<v1::DiskUseReply> f) = 0;

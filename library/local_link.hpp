@@ -40,7 +40,8 @@ public:
     front_.call(who_, std::move(req), std::move(f));
   }
   void call(v1::WaitRequest req, answer<v1::WaitReply> f) override {
-    front_.call(who_, std::move(req), std::move(f));
+    keep<v1::WaitReply>(
+      std::move(f), [&](auto g) { return front_.wait(who_, std::move(req), std::move(g)); });
   }
   void call(v1::ListRequest req, answer<v1::ListReply> f) override {
     front_.call(who_, std::move(req), std::move(f));
@@ -55,6 +56,13 @@ public:
     front_.call(who_, std::move(req), std::move(f));
   }
   void call(v1::ExecRequest req, answer<v1::ExecReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::ExecSyncRequest req, answer<v1::ExecSyncReply> f) override {
+    keep<v1::ExecSyncReply>(
+      std::move(f), [&](auto g) { return front_.exec_sync(who_, req, std::move(g)); });
+  }
+  void call(v1::ListProcessesRequest req, answer<v1::ListProcessesReply> f) override {
     front_.call(who_, std::move(req), std::move(f));
   }
   void call(v1::WriteStdinRequest req, answer<v1::WriteStdinReply> f) override {
@@ -91,8 +99,27 @@ public:
   [[nodiscard]] bool may_repeat() const noexcept override { return false; }
 
 private:
+  /// A wait that goes on while this lives: whoever holds a process so lets go of it then.
+  struct held {
+    std::unique_ptr<actors::pending_wait> wait;
+    bool over = false;
+  };
+
+  template <class Reply, class Ask>
+  void keep(answer<Reply> f, Ask ask) {
+    std::erase_if(held_, [](const auto& h) { return h->over; }); // Not from its own answer.
+    auto h = std::make_shared<held>();
+    held_.push_back(h);
+    h->wait = ask(answer<Reply>([weak = std::weak_ptr<held>(h), f](result<Reply> x) {
+      if (const auto here = weak.lock())
+        here->over = true;
+      f(std::move(x));
+    }));
+  }
+
   actors::front& front_;
   v1::By who_;
+  std::vector<std::shared_ptr<held>> held_;
 };
 
 } // namespace gantry::library

@@ -64,6 +64,12 @@ public:
   void call(v1::ExecRequest req, answer<v1::ExecReply> f) override {
     ask("/gantry.v1.Processes/Exec", req, std::move(f));
   }
+  void call(v1::ExecSyncRequest req, answer<v1::ExecSyncReply> f) override {
+    ask("/gantry.v1.Processes/ExecSync", req, std::move(f));
+  }
+  void call(v1::ListProcessesRequest req, answer<v1::ListProcessesReply> f) override {
+    ask("/gantry.v1.Processes/List", req, std::move(f));
+  }
   void call(v1::WriteStdinRequest req, answer<v1::WriteStdinReply> f) override {
     ask("/gantry.v1.Processes/WriteStdin", req, std::move(f));
   }

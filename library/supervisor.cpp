@@ -138,6 +138,7 @@ void supervisor::kill(kill_request r, callback<void> f) {
   req.set_process(r.process);
   req.set_signal(r.signal);
   req.set_all(r.all);
+  req.set_tree(r.tree);
   change<v1::KillReply>(impl_->site, std::move(req), r.request_id, std::move(f), nothing);
 }
 
@@ -174,6 +175,7 @@ void supervisor::wait(wait_request r, callback<waited_exit> f) {
   auto req = about<v1::WaitRequest>(r.ref);
   req.set_process(r.process);
   req.set_instance(r.instance);
+  req.set_hold(r.hold);
   send<v1::WaitReply>(impl_->site, std::move(req), std::move(f), [](const v1::WaitReply& x) {
     return waited_exit{library::from_bus(x.exit()), x.instance(), x.run()};
   });

@@ -19,6 +19,31 @@ void supervisor::list(list_request r, callback<container_list> f) {
                       [](const v1::ListReply& x) { return from_bus(x); });
 }
 
+void supervisor::exec_sync(exec_sync_request r, callback<exec_result> f) {
+  auto req = about<v1::ExecSyncRequest>(r.ref);
+  req.set_process(r.process);
+  *req.mutable_spec() = to_bus(r.spec);
+  if (r.head_bytes)
+    req.set_head_bytes(*r.head_bytes);
+  if (r.tail_bytes)
+    req.set_tail_bytes(*r.tail_bytes);
+  change<v1::ExecSyncReply>(impl_->site, std::move(req), r.request_id, std::move(f),
+                            [](const v1::ExecSyncReply& x) { return from_bus(x); });
+}
+
+void supervisor::processes(container_ref c, bool all,
+                           callback<std::vector<process_summary>> f) {
+  auto req = about<v1::ListProcessesRequest>(c);
+  req.set_all(all);
+  send<v1::ListProcessesReply>(impl_->site, std::move(req), std::move(f),
+                               [](const v1::ListProcessesReply& x) {
+                                 std::vector<process_summary> out;
+                                 for (const auto& p : x.processes())
+                                   out.push_back(from_bus(p));
+                                 return out;
+                               });
+}
+
 void supervisor::resize(container_ref c, std::string process, terminal_size size,
                         callback<void> f) {
   auto req = about<v1::ResizeRequest>(c);

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "runtime/accounts.hpp"
 #include "runtime/bundle.hpp"
 #include "runtime/check_words.hpp"
 #include "runtime/config_parts.hpp"
@@ -112,7 +113,7 @@ result<void> lay_over(const v1::ContainerSpec& spec, json& config) {
     auto user = parse_user(spec.user());
     if (!user)
       return std::move(user).why();
-    process["user"] = {{"uid", user->uid}, {"gid", user->gid}};
+    process["user"] = user_json(*user);
   }
   if (!spec.hostname().empty())
     config["hostname"] = spec.hostname();

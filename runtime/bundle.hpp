@@ -36,7 +36,7 @@ struct prepared_bundle {
 };
 
 /// Checks what can be known before anything is made: exactly one of bundle and rootfs,
-/// absolute paths, args, env as KEY=VALUE, numbers in range, a user that is numeric, known
+/// absolute paths, args, env as KEY=VALUE, numbers in range, a user by numbers or names, known
 /// network, labels of sane size. No file is looked at.
 result<void> check_spec(const v1::ContainerSpec& spec);
 result<void> check_process(const v1::ProcessSpec& spec);

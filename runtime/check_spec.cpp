@@ -1,10 +1,10 @@
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <climits>
 
 #include "io/log_records.hpp"
 #include "io/pump.hpp"
+#include "runtime/accounts.hpp"
 #include "runtime/bundle.hpp"
 #include "runtime/check_words.hpp"
 #include "runtime/foreign_text.hpp"
@@ -236,24 +236,6 @@ result<void> check_terminal_size(const v1::TerminalSize& size) {
   return bad("terminal size",
              std::to_string(size.width()) + "x" + std::to_string(size.height()),
              "width and height are 1 to 65535 each");
-}
-
-result<user_ids> parse_user(std::string_view text) {
-  user_ids out;
-  if (text.empty())
-    return out;
-  auto number = [](std::string_view digits, uint32_t& into) {
-    const char* end = digits.data() + digits.size();
-    auto [stop, err] = std::from_chars(digits.data(), end, into);
-    return err == std::errc{} && stop == end && into < 0xffffffff; // -1 means "no change"
-  };
-  size_t colon = text.find(':');
-  bool fine = number(text.substr(0, colon), out.uid);
-  if (colon != std::string_view::npos)
-    fine = fine && number(text.substr(colon + 1), out.gid);
-  if (!fine)
-    return bad("user", shown(text), "use numbers: UID or UID:GID, as in 1000:1000");
-  return out;
 }
 
 result<void> check_spec(const v1::ContainerSpec& spec) {

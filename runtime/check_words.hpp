@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "io/kernel.hpp"
 #include "messages/gantry.pb.h"
 #include "messages/result.hpp"
 
@@ -24,15 +25,6 @@ result<void> check_workdir(const std::string& path);
 result<void> check_args(const google::protobuf::RepeatedPtrField<std::string>& args);
 result<void> check_env(const google::protobuf::RepeatedPtrField<std::string>& env);
 
-/// A user by numbers.
-struct user_ids {
-  uint32_t uid = 0;
-  uint32_t gid = 0;
-};
-
-/// `UID` or `UID:GID`; root where empty.
-result<user_ids> parse_user(std::string_view text);
-
 /// `CAP_NET_ADMIN` for itself and for `net_admin`; empty if there is no such capability.
 std::string full_capability(std::string_view name);
 
@@ -50,6 +42,10 @@ result<void> check_rlimits(std::string_view field,
                            const google::protobuf::RepeatedPtrField<v1::Rlimit>& limits);
 /// The names of the capabilities in a mask as the kernel writes it (CapBnd of a status file).
 std::vector<std::string> capabilities_in(uint64_t mask);
+
+/// Whether an AppArmor profile can be used at all: the host must have AppArmor.
+/// @param field Where it was asked for, for the error.
+result<void> check_apparmor(io::kernel& k, std::string_view field, const std::string& profile);
 
 /// CPU quota and period in microseconds, from `nano_cpus` where that is given; 0: not set.
 int64_t quota_of(const v1::Resources& r) noexcept;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "runtime/accounts.hpp"
 #include "runtime/bundle.hpp"
 #include "runtime/check_words.hpp"
 #include "runtime/config_parts.hpp"
@@ -55,7 +56,7 @@ result<json> exec_process(const json& config, const v1::ProcessSpec& spec, uint6
   if (!spec.user().empty()) {
     auto user = parse_user(spec.user());
     GANTRY_CHECK(user.ok()); // check_process has looked
-    out["user"] = {{"uid", user->uid}, {"gid", user->gid}};
+    out["user"] = user_json(*user);
   }
   if (spec.privileged()) {
     out["capabilities"] = capability_sets(json(capabilities_in(bounds)));

@@ -64,15 +64,9 @@ private:
   };
 
   std::optional<error> missing_module(const v1::Security& s) const {
-    std::string text;
     auto& sys = loop_.sys();
-    if (!s.apparmor().empty() && s.apparmor() != "unconfined"
-        && (sys.read_small("/sys/module/apparmor/parameters/enabled", text) < 0
-            || !text.starts_with("Y")))
-      return error{ec::unsupported,
-                   "security.apparmor: the profile \"" + s.apparmor() + "\" cannot be used: this "
-                                                                        "host has no AppArmor",
-                   "boot with apparmor=1 security=apparmor, or leave it out"};
+    if (auto fine = check_apparmor(sys, "security.apparmor", s.apparmor()); !fine)
+      return fine.why();
     if ((!s.selinux().empty() || !s.selinux_mount().empty())
         && sys.exists("/sys/fs/selinux/enforce") != 1)
       return error{ec::unsupported, "security.selinux: this host has no SELinux",
@@ -188,6 +182,18 @@ private:
 };
 
 } // namespace
+
+result<void> check_apparmor(io::kernel& k, std::string_view field, const std::string& profile) {
+  if (profile.empty() || profile == "unconfined")
+    return {};
+  std::string text;
+  if (k.read_small("/sys/module/apparmor/parameters/enabled", text) >= 0 && text.starts_with("Y"))
+    return {};
+  return error{ec::unsupported,
+               std::string(field) + ": the profile \"" + profile +
+                 "\" cannot be used: this host has no AppArmor",
+               "boot with apparmor=1 security=apparmor, or leave it out"};
+}
 
 void find_host_things(io::loop& l, const v1::ContainerSpec& spec,
                       std::function<void(result<host_things>)> f) {

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "runtime/accounts.hpp"
 #include "runtime/bundle.hpp"
 #include "runtime/check_words.hpp"
 #include "runtime/config_parts.hpp"
@@ -90,7 +91,7 @@ json process_for(const bundle_request& req) {
   if (spec.terminal())
     add_term(env);
   return {{"terminal", spec.terminal()},
-          {"user", {{"uid", user->uid}, {"gid", user->gid}}},
+          {"user", user_json(*user)},
           {"args", strings(spec.args())},
           {"env", std::move(env)},
           {"cwd", spec.workdir().empty() ? "/" : spec.workdir()},

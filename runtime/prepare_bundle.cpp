@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "io/file_ops.hpp"
+#include "runtime/accounts.hpp"
 #include "runtime/bundle.hpp"
 #include "runtime/cgroup_files.hpp"
 #include "runtime/config_parts.hpp"
@@ -61,7 +62,7 @@ private:
   void make() {
     if (req_.spec.bundle().empty()) {
       config_ = config_without_seccomp(req_);
-      look_for(req_.spec.rootfs(), "rootfs", &preparation::make_dir);
+      look_for(req_.spec.rootfs(), "rootfs", &preparation::find_user);
     } else {
       look_for(req_.spec.bundle(), "bundle", &preparation::read_config);
     }
@@ -119,7 +120,19 @@ private:
       return finish(std::move(why));
     }
     config_ = *std::move(adopted);
-    look_for(config_["root"]["path"].get<std::string>(), "rootfs", &preparation::make_dir);
+    look_for(config_["root"]["path"].get<std::string>(), "rootfs", &preparation::find_user);
+  }
+
+  void find_user() {
+    if (req_.spec.user().empty())
+      return make_dir();
+    look_up_user(loop_, config_["root"]["path"].get<std::string>(), req_.spec.user(),
+                 [self = shared_from_this()](result<user_ids> ids) {
+                   if (!ids)
+                     return self->finish(std::move(ids).why());
+                   put_user(self->config_["process"], *ids);
+                   self->make_dir();
+                 });
   }
 
   void make_dir() { req_.on_tmpfs ? finish(write_at_once()) : make_dir_at(req_.dir); }

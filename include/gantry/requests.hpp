@@ -98,6 +98,7 @@ struct kill_request {
   std::string process{}; ///< Empty: init.
   std::string signal{};  ///< TERM, SIGTERM or 15; empty: KILL.
   bool all = false;    ///< Every process of the container.
+  bool tree = false;   ///< The exec and all that it started.
   std::string request_id{};
 };
 
@@ -121,6 +122,8 @@ struct wait_request {
   container_ref ref{};
   std::string process{}; ///< Empty: init.
   uint64_t instance = 0; ///< 0: the current one, or the last.
+  /// This wait holds the process: when the last such wait breaks off, `on_disconnect` is done.
+  bool hold = false;
 };
 
 /// The answer to `wait_request`.
@@ -146,6 +149,34 @@ struct exec_started {
   int32_t pid = 0;
   uint64_t seq = 0;
   uint64_t instance = 0;
+};
+
+/// Runs another process, waits for its end, and brings the two ends of what it wrote.
+struct exec_sync_request {
+  container_ref ref{};
+  std::string process{}; ///< Your name for it; empty: gantry chooses.
+  process_spec spec{};
+  std::optional<uint64_t> head_bytes{}; ///< Of each stream; none: 32 KiB, at most 1 MiB.
+  std::optional<uint64_t> tail_bytes{}; ///< The same.
+  std::string request_id{};
+};
+
+/// The two ends of a stream; the whole is in the log.
+struct stream_ends {
+  std::string head{};
+  std::string tail{};
+  uint64_t total_bytes = 0;
+  uint64_t omitted_bytes = 0; ///< 0: head and tail, one behind the other, are the whole.
+};
+
+/// The answer to `exec_sync_request`.
+struct exec_result {
+  std::string process{};
+  int32_t pid = 0;
+  uint64_t instance = 0;
+  exit_report exit{};
+  stream_ends out{};
+  stream_ends err{};
 };
 
 } // namespace gantry

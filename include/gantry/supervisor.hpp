@@ -86,6 +86,9 @@ public:
   void usage(container_ref c, bool raw, callback<std::vector<usage_report>> f);
   void top(container_ref c, callback<std::vector<host_process>> f);
   void exec(exec_request r, callback<exec_started> f);
+  void exec_sync(exec_sync_request r, callback<exec_result> f);
+  /// @param all The ended ones that are remembered, too.
+  void processes(container_ref c, bool all, callback<std::vector<process_summary>> f);
   void open_io(io_options what, callback<io_bundle> f); ///< Streams of a process that exists.
   void close_stdin(container_ref c, std::string process, callback<void> f);
   /// The size of a process's terminal, before or after its start; it stays across runs.
@@ -149,6 +152,13 @@ public:
   }
   std::future<result<exec_started>> exec(exec_request r) {
     return soon<exec_started>([&](auto f) { exec(std::move(r), std::move(f)); });
+  }
+  std::future<result<exec_result>> exec_sync(exec_sync_request r) {
+    return soon<exec_result>([&](auto f) { exec_sync(std::move(r), std::move(f)); });
+  }
+  std::future<result<std::vector<process_summary>>> processes(container_ref c, bool all = false) {
+    return soon<std::vector<process_summary>>(
+      [&](auto f) { processes(std::move(c), all, std::move(f)); });
   }
   std::future<result<io_bundle>> open_io(io_options what) {
     return soon<io_bundle>([&](auto f) { open_io(std::move(what), std::move(f)); });

@@ -131,7 +131,7 @@ struct container_spec {
   std::vector<std::string> args{};
   std::vector<std::string> env{}; ///< KEY=VALUE
   std::string workdir{};
-  std::string user{}; ///< UID[:GID]
+  std::string user{}; ///< UID[:GID], or names of the container's own files
   std::string hostname{};
   bool read_only = false;
   std::string network{}; ///< Empty or "none", or "host".
@@ -161,6 +161,13 @@ struct container_spec {
   std::vector<uint32_t> groups{};         ///< Further groups of init.
 };
 
+/// What becomes of an exec when nobody holds it any more (`wait_request::hold`).
+enum class on_disconnect {
+  keep, ///< Nothing.
+  term, ///< SIGTERM, and ten seconds later SIGKILL for it and all that it started.
+  kill, ///< SIGKILL for it and all that it started.
+};
+
 /// What an additional process in a container is.
 struct process_spec {
   std::vector<std::string> args{};
@@ -176,6 +183,10 @@ struct process_spec {
   std::string apparmor_profile{};          ///< Empty: the container's own.
   std::optional<struct terminal_size> terminal_size{}; ///< At the start.
   fifo_paths fifos{};
+  bool privileged = false; ///< Every capability, and new privileges may be gained.
+  std::optional<nanoseconds> timeout{}; ///< Then SIGKILL for it and all that it started.
+  enum on_disconnect on_disconnect = on_disconnect::keep;
+  std::optional<nanoseconds> ttl{}; ///< So long after its end it is remembered; none: an hour.
 };
 
 /// States of a container.
@@ -203,6 +214,10 @@ struct exit_report {
   std::string checkpoint{}; ///< The one that was being taken, and ended it.
   uint64_t stdout_dropped = 0; ///< Bytes that the log gave up, as its options say.
   uint64_t stderr_dropped = 0;
+  // Of an exec, with all that it started: what its own cgroup counted.
+  uint64_t cpu_ns = 0, cpu_user_ns = 0, cpu_system_ns = 0;
+  uint64_t max_rss_bytes = 0; ///< Of the largest single process.
+  std::string ended_by{};     ///< timeout or disconnect, where gantry ended it for that.
 
   /// As a shell has it: the code, 128 + signal, or 255 where nobody knows.
   [[nodiscard]] int shell_code() const noexcept {
@@ -257,6 +272,9 @@ struct process_summary {
   moment started{};
   struct terminal_size terminal_size{}; ///< As it was set last; 0x0: never.
   log_report log{};
+  uint32_t run = 0;     ///< Of the container.
+  bool io_open = false; ///< It has exited, and somebody still holds an output stream open.
+  std::string cgroup{}; ///< Its own, where it has one.
 };
 
 /// A container in full.

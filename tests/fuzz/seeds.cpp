@@ -202,6 +202,12 @@ std::vector<std::string> seeds_of(std::string_view name) {
   if (name == "detach_keys")
     return {"ctrl-p,ctrl-q\nls\r\x10x\x10\x10\x11", "a,a,b\naaaabaab", "\n\x10\x11",
             "a,b,a,c\nababac", "ctrl-@\nx", "ctrl-\nx", "a,,b\nx"};
+  if (name == "accounts") {
+    const std::string files = std::string("\0root:x:0:0::/:\nweb:x:33:34::/:\n\0", 33)
+                              + "root:x:0:\nweb:x:34:\nstaff:x:50:web,a\nvideo:x:44:b,web";
+    return {"web" + files, "web:staff" + files, "33" + files, "5:video" + files, "nobody" + files,
+            "1:2", "-1", "a:b:c"};
+  }
   if (name == "env_file")
     return {"A=1\n# c\n\n B = 2\nAB\r\n", "\xef\xbb\xbfX=\"y z\"\n", "/a:/b:ro,rshared",
             "type=bind,\"source=/a,b\",target=/t,readonly", "/t:size=1m,exec", "nofile=1:2",

@@ -108,6 +108,44 @@ TEST_CASE("library: an exec's own limits, and changed limits of a container",
   });
 }
 
+TEST_CASE("library: an exec with its output, a limit of time, and whom it started",
+          "[root][runc][uring]") {
+  both_ways([](rig& r, supervisor& s) {
+    REQUIRE(got(s.create(r.run("a", {"/bin/sleep", "1000"}))).ok());
+    exec_sync_request e;
+    e.ref = "a";
+    e.process = "e";
+    e.spec.args = {"/bin/sh", "-c", "echo out; echo err >&2; exit 4"};
+    const auto done = got(s.exec_sync(e));
+    INFO((done ? "" : done.why().text()));
+    REQUIRE(done.ok());
+    CHECK(done->exit.code == 4);
+    CHECK(done->out.head + done->out.tail == "out\n");
+    CHECK(done->err.head + done->err.tail == "err\n");
+    CHECK(done->out.omitted_bytes == 0);
+    e.process = "long";
+    e.spec.args = {"/bin/sh", "-c", "sleep 1000 & sleep 1000"};
+    e.spec.timeout = 200ms;
+    const auto cut = got(s.exec_sync(e));
+    REQUIRE(cut.ok());
+    CHECK(cut->exit.signal == 9);
+    CHECK(cut->exit.ended_by == "timeout");
+    exec_request held;
+    held.ref = "a";
+    held.process = "held";
+    held.spec.args = {"/bin/sleep", "1000"};
+    held.spec.privileged = true;
+    held.spec.ttl = 1h;
+    REQUIRE(got(s.exec(held)).ok());
+    const auto living = got(s.processes("a"));
+    REQUIRE(living.ok());
+    CHECK(living->size() == 2);
+    CHECK(got(s.processes("a", true))->size() == 4);
+    CHECK(got(s.kill({.ref = "a", .process = "held", .signal = "KILL", .tree = true})).ok());
+    CHECK(got(s.wait({.ref = "a", .process = "held"}))->exit.signal == 9);
+  });
+}
+
 TEST_CASE("library: a part of a log, and a new file for it", "[root][runc][uring]") {
   both_ways([](rig& r, supervisor& s) {
     auto req = r.run("a", {"/bin/sh", "-c", "echo red; echo blue; echo reddish >&2; read x"});

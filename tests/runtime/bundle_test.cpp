@@ -74,7 +74,7 @@ TEST_CASE("a refusal of a spec names the field and the value") {
          {"workdir: \"/proc/self/fd/7\"", [](spec& s) { s.set_workdir("/proc/self/fd/7"); }},
          {"workdir: \"//proc\"", [](spec& s) { s.set_workdir("//proc"); }},
          {"workdir: \"/x/../proc/self\"", [](spec& s) { s.set_workdir("/x/../proc/self"); }},
-         {"user: \"www-data\"", [](spec& s) { s.set_user("www-data"); }},
+         {"user: \"www data\"", [](spec& s) { s.set_user("www data"); }},
          {"user: \"-1\"", [](spec& s) { s.set_user("-1"); }},
          {"user: \"1:\"", [](spec& s) { s.set_user("1:"); }},
          {"user: \"4294967295\"", [](spec& s) { s.set_user("4294967295"); }},
