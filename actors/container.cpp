@@ -3,6 +3,7 @@
 #include "io/log.hpp"
 #include "io/scheduler.hpp"
 #include "runtime/bundle.hpp"
+#include "runtime/health_messages.hpp"
 
 namespace gantry::actors {
 
@@ -43,7 +44,8 @@ void container_state::happen(event e, std::function<void()> act) {
 void container_state::enter(phase next) {
   if (next == at_)
     return;
-  at_ = next;
+  const auto before = std::exchange(at_, next);
+  follow_phase(before);
   ask_again();
 }
 
@@ -164,7 +166,9 @@ void container_state::go_away() {
 }
 
 void container_state::say_goodbye() {
-  stop_timer_.reset(); // It holds this actor.
+  stop_timer_.reset(); // They hold this actor.
+  restart_timer_.reset();
+  health_.reset();
   // By message: a quit from a callback of io is not heard before the next message comes.
   caf::anon_send_exit(container_actor{self}, caf::exit_reason::user_shutdown);
 }
@@ -176,6 +180,8 @@ void container_state::on_settled(const std::string& process_id, const v1::Exit& 
   if (process_id != runtime::init_id) {
     if (at != processes_.end())
       leave_exec(process_id, at->second.serial);
+    if (at != processes_.end() && runtime::is_probe_process(process_id))
+      probe_exited(process_id, at->second);
     if (removing_ && removing_->at == removing::step::end)
       continue_remove();
     return;
@@ -212,7 +218,7 @@ void container_state::on_unstarted(const std::string& process_id, const ended& e
     entry.ended = true;
     if (entry.actor)
       self->send(entry.actor, atom::release::value);
-    if (at_ == phase::stopped)
+    if (over())
       return; // The failure of its start was told: this is init's end that followed.
     if (at_ == phase::deleting) {
       continue_remove();
@@ -240,8 +246,12 @@ void container_state::come_to_stop() {
   const auto* p = view()->init();
   const auto cause = p->exit ? p->exit->seq() : 0;
   enter(phase::stopped);
-  if (remove_on_exit_ && at_ == phase::stopped)
+  if (at_ != phase::stopped)
+    return; // What somebody asked for meanwhile comes first.
+  if (remove_on_exit_)
     begin_remove({}, {}, false, cause);
+  else
+    consider_restart(cause);
 }
 
 void container_state::on_released(const std::string& process_id) {
@@ -316,6 +326,7 @@ container_actor::behavior_type container(container_actor::stateful_pointer<conta
       return st->remove_checkpoint(by, r);
     },
     [st](const v1::By& by, const v1::ExecRequest& r) { return st->exec(by, r); },
+    [st](const v1::By& by, const v1::RunProbeRequest& r) { return st->run_probe(by, r); },
     [st](const v1::By&, const v1::WriteStdinRequest& r) { return st->write_stdin(r); },
     [st](const v1::By& by, const v1::CloseStdinRequest& r) { return st->close_stdin(by, r); },
     [st](const v1::By& by, const v1::ResizeRequest& r) { return st->resize(by, r); },
@@ -349,6 +360,11 @@ container_actor::behavior_type container(container_actor::stateful_pointer<conta
     [st](atom::unheld, const string& p, uint64_t n) {
       st->hear(&container_state::on_unheld, p, n);
     },
+    [st](atom::probe) { st->hear(&container_state::on_probe); },
+    [st](atom::probed, const string& p, const string& text) {
+      st->hear(&container_state::on_probed, p, text);
+    },
+    [st](atom::restart, uint64_t n) { st->hear(&container_state::on_restart_due, n); },
     [st](atom::undo) { st->hear(&container_state::on_undo); },
     [st](atom::orphan, const string& p) { st->hear(&container_state::on_orphan, p); },
     [st](atom::shutdown) { return st->shutdown(); },

@@ -8,35 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "actors/container_parts.hpp"
 #include "actors/container_table.hpp"
-#include "actors/process.hpp"
-#include "actors/services.hpp"
-#include "messages/actors.hpp"
 #include "runtime/accounts.hpp"
+#include "runtime/restart_policy.hpp"
 
 namespace gantry::actors {
-
-/// The process that the container lives and dies with.
-inline const std::string init{runtime::init_id};
-
-/// A client's request that waits for its answer.
-template <class Reply>
-using pending = caf::typed_response_promise<Reply>;
-
-/// One process of a container, as its actor sees it.
-struct process_entry {
-  process_actor actor;
-  io::process_key key;
-  uint64_t serial = 0;
-  uint32_t run = 0; ///< Of the container, in which it was made.
-  bool made = false;  ///< The runtime has answered.
-  bool started = false; ///< Init: the runtime's start has answered.
-  bool ended = false; ///< Its exit is settled.
-  bool discard = false; ///< It never ran: its log goes with it.
-  // Of an exec. Timers, not delayed messages: those would hold the actor when gantryd goes away.
-  std::unique_ptr<io::timer> overdue; ///< Its time, or its patience with SIGTERM.
-  std::unique_ptr<io::timer> unheld;  ///< For somebody to come and hold it.
-};
 
 /// State of the CONTAINER actor. Every change of phase goes through `attempt`, which asks
 /// the table; every fact is recorded before anybody hears of it.
@@ -63,6 +40,7 @@ public:
   caf::result<v1::CheckpointReply> checkpoint(const v1::By& by, const v1::CheckpointRequest& req);
   caf::result<v1::RemoveCheckpointReply> remove_checkpoint(const v1::By& by,
                                                            const v1::RemoveCheckpointRequest& req);
+  caf::result<v1::RunProbeReply> run_probe(const v1::By& by, const v1::RunProbeRequest& req);
   caf::result<v1::WriteStdinReply> write_stdin(const v1::WriteStdinRequest& req);
   caf::result<v1::CloseStdinReply> close_stdin(const v1::By& by, const v1::CloseStdinRequest& req);
   caf::result<v1::ResizeReply> resize(const v1::By& by, const v1::ResizeRequest& req);
@@ -86,6 +64,9 @@ public:
   void on_stuck(uint64_t stop_number);
   void on_sweep();
   void on_undo();
+  void on_restart_due(uint64_t number);
+  void on_probe();
+  void on_probed(const std::string& process, const std::string& output);
   void on_overdue(const std::string& process, uint64_t serial);
   void on_unheld(const std::string& process, uint64_t serial);
   void on_orphan(const std::string& process);
@@ -116,6 +97,7 @@ private:
     std::function<void()> when_durable;
     std::optional<error> failed;
     std::optional<journal::Restore> restore; ///< It goes on from these images.
+    uint64_t cause = 0; ///< Of a restart: its schedule's.
   };
   /// A checkpoint under way.
   struct dumping {
@@ -188,6 +170,17 @@ private:
   void begin_start(const v1::By& by, const std::string& request_id, uint64_t op);
   void finish_start();
   void begin_fresh_run(const v1::By& by, const v1::StartRequest& req, pending<v1::StartReply> p);
+  void begin_fresh_run(const std::shared_ptr<making>& work);
+
+  // -- restarts (container_restart.cpp) --
+  [[nodiscard]] bool over() const noexcept;
+  void consider_restart(uint64_t cause);
+  void schedule_restart(const runtime::restart_decision& d, int64_t now_ns, uint64_t cause);
+  void arm_restart(io::nanoseconds after);
+  void disarm_restart();
+  void adopt_restart();
+  void try_restart();
+  void cancel_restart(const v1::By& by, const v1::StopRequest& req, pending<v1::StopReply> p);
 
   // -- exec --
   void try_exec(const v1::By& by, const v1::ExecRequest& req, pending<v1::ExecReply> promise);
@@ -199,6 +192,25 @@ private:
   void take_exec_terminal(const std::string& process, result<process_streams> x);
   void fail_exec(const std::string& process, error why);
   void done_making_exec(const std::string& process);
+
+  void make_exec(const std::string& process, uint64_t serial, const v1::By& by,
+                 const v1::ExecRequest& req, std::optional<pending<v1::ExecReply>> p);
+
+  // -- health (container_health.cpp) --
+  void follow_phase(phase before);
+  void take_care();
+  void adopt_health();
+  void freeze_care(std::string_view why);
+  void arm_probes();
+  void begin_probe(size_t which);
+  void drop_probe(size_t which, const error& why);
+  void answer_asked(size_t which, const std::function<void(pending<v1::RunProbeReply>&)>& f);
+  [[nodiscard]] std::optional<size_t> probe_named(std::string_view process) const;
+  void probe_failed(const std::string& process, const error& why);
+  void probe_exited(const std::string& process, process_entry& entry);
+  void read_probe(const std::string& process, uint64_t serial);
+  void take_result(size_t which, runtime::probe_result r, uint64_t cause);
+  void act_on_illness(uint64_t cause);
 
   // -- an exec's end (container_exec_end.cpp) --
   void watch_exec(const std::string& process);
@@ -219,9 +231,12 @@ private:
   void kill_exec_tree(const v1::By& by, const v1::KillRequest& req, const runtime::process_view& p,
                       int sig, pending<v1::KillReply> answer);
   uint64_t record_kill(const std::string& process, int sig, bool all, const v1::By* by,
-                       const std::string& request_id, uint64_t cause);
+                       const std::string& request_id, uint64_t cause, bool final = false);
+  [[nodiscard]] bool ends_for_good(int sig) const;
   void kill_everything(const v1::By& by, uint64_t cause);
-  void begin_stop(const v1::By& by, const v1::StopRequest& req);
+  void begin_stop(const v1::By& by, const v1::StopRequest& req) { begin_stop(by, req, {}); }
+  void begin_stop(const v1::By& by, const v1::StopRequest& req, const stop_reason& why);
+  void join_stop(const v1::By& by, const v1::StopRequest& req);
   void arm_grace(io::nanoseconds after);
   void arm_stuck();
   template <class Atom>
@@ -319,6 +334,10 @@ private:
   std::map<std::string, std::shared_ptr<io::poll_op>> orphan_waits_; ///< By process.
   io::nanoseconds undo_pause_{0}; ///< Before a failed deletion is tried again.
   std::unique_ptr<io::timer> undo_timer_;
+  std::unique_ptr<io::timer> restart_timer_;
+  std::unique_ptr<caring> health_;
+  std::map<std::string, std::shared_ptr<probe_reading>> probe_reads_; ///< By process.
+  uint64_t restart_number_ = 0; ///< Of the restart that is awaited.
   /// False once this state is going or gone: it is destroyed when the actor quits, while
   /// handles of the actor still stand.
   std::shared_ptr<bool> here_ = std::make_shared<bool>(true);

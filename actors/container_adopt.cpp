@@ -8,6 +8,7 @@
 #include "actors/terminal.hpp"
 #include "io/log.hpp"
 #include "runtime/bundle.hpp"
+#include "runtime/policy_messages.hpp"
 
 // Adoption: what the records say of this container meets what the host has. What lives is
 // watched again, what died is settled, what was half done is finished or done once more.
@@ -51,7 +52,7 @@ void container_state::adopt() {
   if (v.init() != nullptr && v.init()->phase != phase_t::adding)
     host->loop.sys().unlink( // Recorded: the next run must not find it.
       runtime::create_pid_file(host->bundle_dir(instance_)));
-  if (at_ != phase::stopped)
+  if (!over())
     report_restored(v);
   for (const auto& p : v.processes)
     switch (p.phase) {
@@ -78,6 +79,7 @@ void container_state::adopt() {
       lingering_.insert(p.serial);
   runtime::exec_cgroup::sweep(host->loop.sys(), host->cgroups, host->cgroup_path(who), living);
   adopt_phase(v);
+  adopt_health();
 }
 
 void container_state::finish_run(const runtime::container_view& v) {
@@ -184,7 +186,7 @@ void container_state::adopt_exec(const runtime::process_view& p) {
 
 void container_state::adopt_phase(const runtime::container_view& v) {
   const v1::By by = v.intent_by.value_or(v1::By{});
-  if (at_ != phase::creating && at_ != phase::stopped) {
+  if (at_ != phase::creating && !over()) {
     watch_oom();
     oom_->check(run_); // What happened while nobody watched.
   }
@@ -219,6 +221,8 @@ void container_state::adopt_phase(const runtime::container_view& v) {
     case phase::deleting:
       return adopt_removal(v);
     case phase::stopped:
+    case phase::restarting:
+    case phase::dead:
       // What the last run left behind is killed behind the record of its end: it may not
       // have come to that.
       if (auto g = group(); g.populated())
@@ -226,6 +230,8 @@ void container_state::adopt_phase(const runtime::container_view& v) {
           io::log_warn("container={}: {}", who.id, killed.why().text());
       if (remove_on_exit_)
         begin_remove({}, {}, false, 0);
+      else
+        adopt_restart();
       return;
     case phase::created:
       if (v.start_wanted && v.init()->phase == phase_t::created) { // The second step is missing.
@@ -251,6 +257,8 @@ void container_state::adopt_making(const runtime::container_view& v) {
   making_->fresh = run_ > 1;
   making_->op = v.op;
   making_->durable = true;
+  if (const auto s = runtime::restart_state_of(v); s.by_policy())
+    making_->cause = s.seq();
   making_->in_steps = making_->run && !making_->fresh && making_->spec.terminal();
   if (journal::Restore from; from.ParseFromString(v.restore) && !from.dir().empty())
     making_->restore = std::move(from);

@@ -179,7 +179,7 @@ void container_state::on_made(const outcome& x) {
   auto r = record(making_->by, making_->request_id);
   r.set_process(init);
   r.set_pid(x.pid);
-  r.set_cause(instance_);
+  r.set_cause(making_->cause != 0 ? making_->cause : instance_);
   r.mutable_created()->set_start_ticks(x.start_ticks);
   for (const auto& a : making_->args)
     r.mutable_created()->add_command(a);

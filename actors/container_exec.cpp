@@ -5,6 +5,7 @@
 #include "io/log.hpp"
 #include "runtime/bundle.hpp"
 #include "runtime/check_words.hpp"
+#include "runtime/health_messages.hpp"
 
 // Exec: another process in a running container.
 
@@ -47,6 +48,13 @@ void container_state::begin_exec(const v1::By& by, const v1::ExecRequest& req,
     p.deliver(to_caf(room.why()));
     return;
   }
+  make_exec(id, serial, by, req, std::move(p));
+}
+
+/// @param p Absent: nobody waits for it.
+void container_state::make_exec(const std::string& id, uint64_t serial, const v1::By& by,
+                                const v1::ExecRequest& req,
+                                std::optional<pending<v1::ExecReply>> p) {
   auto work = std::make_unique<exec_making>();
   work->request = req;
   work->by = by;
@@ -254,6 +262,8 @@ void container_state::fail_exec(const std::string& id, error why) {
   }
   if (work.promise)
     work.promise->deliver(to_caf(why));
+  if (runtime::is_probe_process(id))
+    probe_failed(id, why);
   if (entry.actor) {
     entry.ended = true;
     entry.discard = true; // Its log goes once the pump is at rest.

@@ -31,6 +31,7 @@ caf::result<v1::RemoveReply> container_state::remove(const v1::By& by,
 void container_state::begin_remove(const v1::By& by, const std::string& request_id, bool force,
                                    uint64_t cause) {
   const bool was_frozen = at_ == phase::paused || at_ == phase::pausing;
+  disarm_restart();
   removing_ = std::make_unique<removing>();
   removing_->by = by;
   removing_->request_id = request_id;

@@ -13,7 +13,7 @@ using phase_t = runtime::process_view::phase_t;
 
 uint64_t container_state::record_kill(const std::string& process_id, int sig, bool all,
                                       const v1::By* by, const std::string& request_id,
-                                      uint64_t cause) {
+                                      uint64_t cause, bool final) {
   auto r = by != nullptr ? record(*by, request_id) : record();
   r.set_process(process_id);
   r.set_cause(cause);
@@ -23,7 +23,18 @@ uint64_t container_state::record_kill(const std::string& process_id, int sig, bo
     oom_->spare(all ? std::string{} : process_id);
   r.mutable_killed()->set_signal(sig);
   r.mutable_killed()->set_all(all);
+  r.mutable_killed()->set_final(final);
   return host->ledger.record(r);
+}
+
+/// As with a stop: whoever sends this wants it to end, and no restart.
+bool container_state::ends_for_good(int sig) const {
+  if (sig == SIGKILL)
+    return true;
+  v1::ContainerSpec spec;
+  spec.ParseFromString(view()->spec);
+  const auto stop = runtime::parse_signal(spec.stop_signal().empty() ? "TERM" : spec.stop_signal());
+  return stop && *stop == sig;
 }
 
 result<void> container_state::signal_process(const process_entry& p, int sig) {
@@ -95,7 +106,8 @@ caf::result<v1::KillReply> container_state::kill(const v1::By& by, const v1::Kil
         return;
       }
       v1::KillReply reply;
-      reply.set_seq(record_kill(id, sig, req.all(), &by, req.request_id(), 0));
+      reply.set_seq(record_kill(id, sig, req.all(), &by, req.request_id(), 0,
+                                (id == init || req.all()) && ends_for_good(sig)));
       result<void> sent;
       if (!req.all())
         sent = signal_process(at->second, sig);
@@ -171,18 +183,33 @@ caf::result<v1::StopReply> container_state::stop(const v1::By& by, const v1::Sto
       pending<v1::StopReply>{promise}.deliver(reply);
       return;
     }
+    if (over())
+      return cancel_restart(by, req, promise);
     stops_.push_back(promise);
     if (at_ != phase::stopping) {
       begin_stop(by, req);
       return;
     }
-    if (req.has_timeout_ns())
-      arm_grace(io::nanoseconds{req.timeout_ns()}); // The later word counts.
+    join_stop(by, req);
   });
   return promise;
 }
 
-void container_state::begin_stop(const v1::By& by, const v1::StopRequest& req) {
+/// One that is under way already, perhaps not for a person: from now on it is.
+void container_state::join_stop(const v1::By& by, const v1::StopRequest& req) {
+  if (!host->ending) {
+    auto r = record(by, {});
+    r.set_cause(stop_seq_);
+    r.mutable_stopping()->set_signal(view()->stop_signal);
+    r.mutable_stopping()->set_timeout_ns(view()->stop_timeout_ns);
+    host->ledger.record(r);
+  }
+  if (req.has_timeout_ns())
+    arm_grace(io::nanoseconds{req.timeout_ns()}); // The later word counts.
+}
+
+void container_state::begin_stop(const v1::By& by, const v1::StopRequest& req,
+                                 const stop_reason& why) {
   v1::ContainerSpec spec;
   spec.ParseFromString(view()->spec);
   auto text = req.signal().empty() ? spec.stop_signal() : req.signal();
@@ -197,10 +224,15 @@ void container_state::begin_stop(const v1::By& by, const v1::StopRequest& req) {
   auto r = record(by, req.request_id());
   r.mutable_stopping()->set_signal(sig);
   r.mutable_stopping()->set_timeout_ns(grace.count());
+  r.set_cause(why.cause);
+  r.mutable_stopping()->set_reason(host->ending ? "shutdown" : why.reason);
+  r.mutable_stopping()->set_final(why.final);
   stop_seq_ = host->ledger.record(r);
   stop_request_ = req.request_id();
   stop_by_ = by;
   enter(phase::stopping);
+  if (why.cause != 0) // What a client can see of it: its signals name that as their cause.
+    stop_seq_ = why.cause;
   record_kill(init, sig, false, &by, {}, stop_seq_);
   if (auto sent = signal_process(processes_[init], sig);
       !sent && sent.why().code != ec::wrong_state)

@@ -25,12 +25,12 @@ void container_state::try_start(const v1::By& by, const v1::StartRequest& req,
       pending<v1::StartReply>{promise}.deliver(to_caf(room.why()));
       return;
     }
-    if (at_ != phase::stopped && !(req.checkpoint() + req.checkpoint_dir()).empty()) {
+    if (!over() && !(req.checkpoint() + req.checkpoint_dir()).empty()) {
       pending<v1::StartReply>{promise}.deliver(
         to_caf(refusal("it is created: only a stopped one goes on from a checkpoint")));
       return;
     }
-    if (at_ == phase::stopped) {
+    if (over()) {
       if (const auto& last = processes_[init].actor) {
         // Somebody still holds the last run's streams open: `released` asks again.
         self->send(last, atom::release::value);
@@ -132,20 +132,26 @@ void container_state::begin_fresh_run(const v1::By& by, const v1::StartRequest& 
     p.deliver(to_caf(restore.why()));
     return;
   }
-  auto keep = std::make_shared<making>();
-  keep->restore = std::move(*restore);
-  keep->spec.ParseFromString(view()->spec);
-  keep->by = by;
-  keep->request_id = req.request_id();
-  keep->run = true;
-  keep->fresh = true;
+  auto work = std::make_shared<making>();
+  work->restore = std::move(*restore);
+  work->by = by;
+  work->request_id = req.request_id();
+  work->starts.push_back(std::move(p));
+  begin_fresh_run(work);
+}
+
+/// A new run that somebody asked for, or its restart policy.
+void container_state::begin_fresh_run(const std::shared_ptr<making>& work) {
+  disarm_restart();
+  work->spec.ParseFromString(view()->spec);
+  work->run = true;
+  work->fresh = true;
   if (const auto* last = view()->init(); last->width != 0) { // As it was set last.
-    keep->spec.mutable_terminal_size()->set_width(last->width);
-    keep->spec.mutable_terminal_size()->set_height(last->height);
+    work->spec.mutable_terminal_size()->set_width(last->width);
+    work->spec.mutable_terminal_size()->set_height(last->height);
   }
-  keep->starts.push_back(std::move(p));
-  keep->op = host->next_op++;
-  making_ = std::move(keep);
+  work->op = host->next_op++;
+  making_ = work;
   ++run_;
   const auto last = processes_[init].serial;
   if (!making_->restore)
@@ -155,7 +161,9 @@ void container_state::begin_fresh_run(const v1::By& by, const v1::StartRequest& 
   processes_[init].serial = making_->restore ? last : host->ledger.now().take_serial();
   processes_[init].run = run_;
   host->stuck.erase(who);
-  auto r = record(by, req.request_id());
+  auto r = record(work->by, work->request_id);
+  r.set_cause(work->cause);
+  r.mutable_starting()->set_by_policy(work->cause != 0);
   if (making_->restore)
     *r.mutable_starting()->mutable_restore() = *making_->restore;
   r.mutable_starting()->set_op(making_->op);

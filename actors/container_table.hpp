@@ -23,6 +23,8 @@ enum class phase : uint8_t {
   checkpointing, ///< The runtime's checkpoint is under way.
   stopping, ///< A signal was sent; grace, then SIGKILL.
   stopped,  ///< Init has exited, and its exit is settled.
+  restarting, ///< The same, and its policy starts it again at a time that is known.
+  dead,     ///< The same, and its policy has given it up.
   deleting, ///< On the way out: kill, runtime delete, files.
   gone,     ///< Deleted, or never made.
   count_,
@@ -54,6 +56,9 @@ enum class event : uint8_t {
   remove_force, ///< The same, alive or not.
   deleted,      ///< Everything of it is gone.
   delete_failed,
+  schedule,     ///< Its policy wants another run.
+  give_up,      ///< Its policy wants no more of it.
+  restart_due,  ///< The time of that run has come.
   count_,
 };
 

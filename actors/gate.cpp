@@ -169,6 +169,9 @@ void gate::call(const v1::By& by, v1::RemoveCheckpointRequest req,
 void gate::call(const v1::By& by, v1::ExecRequest req, answer<v1::ExecReply> f) {
   change<v1::ExecReply>("Exec", by, std::move(req), std::move(f));
 }
+void gate::call(const v1::By& by, v1::RunProbeRequest req, answer<v1::RunProbeReply> f) {
+  send<v1::RunProbeReply>(by, std::move(req), std::move(f));
+}
 void gate::call(const v1::By& by, v1::WriteStdinRequest req, answer<v1::WriteStdinReply> f) {
   send<v1::WriteStdinReply>(by, std::move(req), std::move(f));
 }

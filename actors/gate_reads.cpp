@@ -5,6 +5,7 @@
 
 #include "actors/gate.hpp"
 #include "runtime/bundle.hpp"
+#include "runtime/health_messages.hpp"
 
 // Questions: answered from the world and from small files, never by a container's actor, so
 // that a stuck container delays nobody.
@@ -83,6 +84,15 @@ uint64_t status_kib(io::kernel& k, std::string_view field) {
     return 0;
   const auto at = text.find(field);
   return at == std::string::npos ? 0 : std::strtoull(text.c_str() + at + field.size(), nullptr, 10);
+}
+
+/// What its probes have said, also when it does not run any more.
+void fill_health(const runtime::container_view& c, v1::ContainerDetail& out) {
+  if (!c.has_health)
+    return;
+  if (const auto policy = runtime::health_policy_of(out.spec().health()))
+    *out.mutable_health() =
+      runtime::health_message(*policy, runtime::health_state_of(c, *policy));
 }
 
 void fill_process(services& host, const runtime::container_view& c,
@@ -221,7 +231,7 @@ void gate::call(const v1::By&, v1::ListRequest req, answer<v1::ListReply> f) {
   for (const auto& [name, c] : host_.ledger.now().all()) {
     if (ns != "*" && name.ns != ns)
       continue;
-    if (!all && (c->state == v1::STOPPED || c->state == v1::CREATED))
+    if (!all && (c->state == v1::STOPPED || c->state == v1::CREATED || c->state == v1::DEAD))
       continue;
     auto summary = summary_of(host_, *c);
     if (runtime::passes(req.filter(), summary))
@@ -256,7 +266,9 @@ void gate::call(const v1::By&, v1::InspectRequest req, answer<v1::ContainerDetai
   *out.mutable_summary() = summary_of(host_, c);
   out.mutable_spec()->ParseFromString(c.spec);
   for (const auto& p : c.processes)
-    fill_process(host_, c, p, *out.add_processes());
+    if (!runtime::is_probe_process(p.id))
+      fill_process(host_, c, p, *out.add_processes());
+  fill_health(c, out);
   out.set_bundle(host_.bundle_dir(c.instance));
   out.set_cgroup(host_.cgroup_path(c.name));
   if (const auto* init = c.init())
@@ -277,7 +289,8 @@ void gate::call(const v1::By&, v1::ListProcessesRequest req, answer<v1::ListProc
   }
   v1::ListProcessesReply out;
   for (const auto& p : (*found)->processes)
-    if (req.all() || p.phase != runtime::process_view::phase_t::exited)
+    if (!runtime::is_probe_process(p.id)
+        && (req.all() || p.phase != runtime::process_view::phase_t::exited))
       fill_process(host_, **found, p, *out.add_processes());
   later<v1::ListProcessesReply>(std::move(f), std::move(out));
 }

@@ -87,6 +87,11 @@ private:
   answer<v1::StatsReply> answer_;
 };
 
+/// Whether its processes can be somewhere: not before they are made, and not after their end.
+bool has_cgroup(v1::State s) {
+  return s != v1::CREATING && s != v1::STOPPED && s != v1::RESTARTING && s != v1::DEAD;
+}
+
 } // namespace
 
 void gate::call(const v1::By&, v1::StatsRequest req, answer<v1::StatsReply> f) {
@@ -101,7 +106,7 @@ void gate::call(const v1::By&, v1::StatsRequest req, answer<v1::StatsReply> f) {
   } else {
     const auto ns = named_namespace(req.ref().namespace_());
     for (const auto& [name, c] : host_.ledger.now().all())
-      if ((ns == "*" || name.ns == ns) && c->state != v1::STOPPED && c->state != v1::CREATING)
+      if ((ns == "*" || name.ns == ns) && has_cgroup(c->state))
         asked.push_back(name);
   }
   auto round = std::make_shared<stats_round>(host_, req.raw(), std::move(asked), std::move(f));

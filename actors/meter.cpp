@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "io/log_state.hpp"
+#include "runtime/health_messages.hpp"
 
 namespace gantry::actors {
 
@@ -97,6 +98,8 @@ void meter::end(const journal::Record& r, const std::string& what) {
 
 void meter::count(const journal::Record& r) {
   using body = journal::Record;
+  if (runtime::is_probe_process(r.process()))
+    return; // No exec of a client's.
   switch (r.body_case()) {
     case body::kCreating: begin(r, "create"); break;
     case body::kCreated: end(r, "create"); break;

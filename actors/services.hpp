@@ -105,6 +105,7 @@ struct services {
   /// Until then the readers that a crash cut off are still on their way back: the log of a
   /// container that goes by itself (`remove_on_exit`) waits for them.
   io::nanoseconds readers_return_until{0};
+  bool ending = false; ///< All are being stopped: what ends now is not started again in this life.
   uint64_t next_op = 1; ///< GANTRY_OP of the next runtime command; unique on this host's boot.
 
   /// Records the first answer to a request, beside the fact that it tells of: a repeat

@@ -106,6 +106,9 @@ supervisor(supervisor_actor::stateful_pointer<supervisor_state> self, services* 
       return st->forward<v1::RemoveCheckpointReply>(by, r);
     },
     [st](const By& by, const v1::ExecRequest& r) { return st->forward<v1::ExecReply>(by, r); },
+    [st](const By& by, const v1::RunProbeRequest& r) {
+      return st->forward<v1::RunProbeReply>(by, r);
+    },
     [st](const By& by, const v1::WriteStdinRequest& r) {
       return st->forward<v1::WriteStdinReply>(by, r);
     },

@@ -20,9 +20,10 @@ io::nanoseconds grace_of(const services& host, const runtime::container_view& c)
 caf::result<atom::shutdown> terminator_state::shutdown(bool stop_containers) {
   promise_ = self->make_response_promise<atom::shutdown>();
   auto longest = host->options.stop_timeout;
+  host->ending = stop_containers;
   if (stop_containers)
     for (const auto& [name, c] : host->ledger.now().all()) {
-      if (c->state == v1::STOPPED)
+      if (c->state == v1::STOPPED || c->state == v1::RESTARTING || c->state == v1::DEAD)
         continue;
       v1::StopRequest req;
       req.mutable_ref()->set_namespace_(name.ns);

@@ -56,6 +56,9 @@ using stuck = caf::atom_constant<caf::atom("stuck")>;
 using overdue = caf::atom_constant<caf::atom("overdue")>;
 using unheld = caf::atom_constant<caf::atom("unheld")>;
 using undo = caf::atom_constant<caf::atom("undo")>;
+using restart = caf::atom_constant<caf::atom("restart")>;
+using probe = caf::atom_constant<caf::atom("probe")>;
+using probed = caf::atom_constant<caf::atom("probed")>;
 using sweep = caf::atom_constant<caf::atom("sweep")>;
 using orphan = caf::atom_constant<caf::atom("orphan")>;
 using gone = caf::atom_constant<caf::atom("gone")>;
@@ -79,6 +82,7 @@ using supervisor_actor = caf::typed_actor<
   caf::replies_to<v1::By, v1::CheckpointRequest>::with<v1::CheckpointReply>,
   caf::replies_to<v1::By, v1::RemoveCheckpointRequest>::with<v1::RemoveCheckpointReply>,
   caf::replies_to<v1::By, v1::ExecRequest>::with<v1::ExecReply>,
+  caf::replies_to<v1::By, v1::RunProbeRequest>::with<v1::RunProbeReply>,
   caf::replies_to<v1::By, v1::WriteStdinRequest>::with<v1::WriteStdinReply>,
   caf::replies_to<v1::By, v1::CloseStdinRequest>::with<v1::CloseStdinReply>,
   caf::replies_to<v1::By, v1::ResizeRequest>::with<v1::ResizeReply>,
@@ -111,6 +115,8 @@ using container_actor = caf::typed_actor<
   caf::replies_to<v1::By, v1::RemoveCheckpointRequest>::with<v1::RemoveCheckpointReply>,
   // Runs another process in it.
   caf::replies_to<v1::By, v1::ExecRequest>::with<v1::ExecReply>,
+  // Runs one of its probes at once.
+  caf::replies_to<v1::By, v1::RunProbeRequest>::with<v1::RunProbeReply>,
   // For a process's stdin: handed to the process's actor.
   caf::replies_to<v1::By, v1::WriteStdinRequest>::with<v1::WriteStdinReply>,
   caf::replies_to<v1::By, v1::CloseStdinRequest>::with<v1::CloseStdinReply>,
@@ -155,6 +161,12 @@ using container_actor = caf::typed_actor<
   // INTERNAL: the runtime may now delete what a failed create left; or a removal that
   // nobody waits for is tried once more.
   caf::reacts_to<atom::undo>,
+  // INTERNAL: the time of the restart with this number has come.
+  caf::reacts_to<atom::restart, uint64_t>,
+  // INTERNAL: perhaps a probe is due.
+  caf::reacts_to<atom::probe>,
+  // INTERNAL: the probe that this process was has ended; what it wrote.
+  caf::reacts_to<atom::probed, std::string, std::string>,
   // INTERNAL: a runtime command of an earlier life has ended; the name says which.
   caf::reacts_to<atom::orphan, std::string>,
   // Come to rest and end; the container stays as it is.
@@ -234,6 +246,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::RemoveCheckpointRequest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::RemoveCheckpointReply)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::ExecRequest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::ExecReply)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::RunProbeRequest)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::RunProbeReply)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::WriteStdinRequest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::WriteStdinReply)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(gantry::v1::CloseStdinRequest)

@@ -8,6 +8,8 @@
 #include "runtime/bundle.hpp"
 #include "runtime/check_words.hpp"
 #include "runtime/foreign_text.hpp"
+#include "runtime/health_messages.hpp"
+#include "runtime/policy_messages.hpp"
 
 namespace gantry::runtime {
 
@@ -238,6 +240,17 @@ result<void> check_terminal_size(const v1::TerminalSize& size) {
              "width and height are 1 to 65535 each");
 }
 
+namespace {
+
+result<void> check_policies(const v1::ContainerSpec& spec) {
+  if (auto health = health_policy_of(spec.health()); !health)
+    return health.why();
+  auto policy = restart_policy_of(spec);
+  return policy ? check_restart(*policy, spec.remove_on_exit()) : result<void>{policy.why()};
+}
+
+} // namespace
+
 result<void> check_spec(const v1::ContainerSpec& spec) {
   auto first_error = [](std::initializer_list<result<void>> all) -> result<void> {
     for (const auto& one : all)
@@ -254,7 +267,7 @@ result<void> check_spec(const v1::ContainerSpec& spec) {
      check_label_map("labels", spec.labels()), check_label_map("annotations", spec.annotations()),
      check_runtime_name(spec.runtime()), check_log(spec.log()),
      stop ? result<void>{} : stop.why(), check_terminal(spec), check_fifos(spec),
-     check_options(spec)});
+     check_options(spec), check_policies(spec)});
   if (!done)
     return done;
   if (spec.stop_timeout_ns() < 0 || spec.stop_timeout_ns() > longest_stop)

@@ -1,3 +1,4 @@
+#include "runtime/health_messages.hpp"
 #include "runtime/world.hpp"
 
 namespace gantry::runtime {
@@ -5,6 +6,25 @@ namespace gantry::runtime {
 namespace {
 
 using journal::Record;
+
+/// The type of the public event of a restart policy's record, or a probe's.
+std::string_view type_of_restart(const Record& r) {
+  switch (r.body_case()) {
+  case Record::kRestartScheduled:
+    return "restart-scheduled";
+  case Record::kRestartCancelled:
+    return "restart-cancelled";
+  case Record::kGivenUp:
+    return "dead";
+  case Record::kProbeEnded:
+    return r.probe_ended().from() != r.probe_ended().to()
+               || r.probe_ended().was_ready() != r.probe_ended().ready()
+             ? "health" : "";
+  default: // Intents, answers, Died, StateRestored, StdinClosed, Resized,
+           // ProcessForgotten.
+    return {};
+  }
+}
 
 /// The type of the public event of a record; empty where the record is private.
 std::string_view type_of(const Record& r) {
@@ -67,9 +87,8 @@ std::string_view type_of(const Record& r) {
     return "gap";
   case Record::BODY_NOT_SET: // A later version recorded it: told, not passed over in silence.
     return "unknown";
-  default: // Intents, answers, Died, StateRestored, StdinClosed, Resized,
-           // ProcessForgotten.
-    return {};
+  default:
+    return type_of_restart(r);
   }
 }
 
@@ -148,6 +167,38 @@ void put_killed(v1::Event& e, const journal::Killed& x) {
   put(e, "reason", x.reason());
 }
 
+void put_health(v1::Event& e, const journal::ProbeEnded& x) {
+  put(e, "role", x.role());
+  put(e, "old", x.from());
+  put(e, "new", x.to());
+  put(e, "ready", x.ready() ? "true" : "false");
+  put(e, "result", x.result().result());
+  if (x.result().has_exit_code())
+    put(e, "exit_code", std::to_string(x.result().exit_code()));
+  put_number(e, "failures", x.now().failures());
+  put(e, "output", x.result().output());
+}
+
+void put_restart(v1::Event& e, const Record& r) {
+  if (r.has_probe_ended())
+    put_health(e, r.probe_ended());
+  if (r.has_given_up()) {
+    e.set_message("given up: " + r.given_up().reason());
+    put(e, "reason", r.given_up().reason());
+    put_number(e, "of", r.given_up().of());
+  }
+  if (!r.has_restart_scheduled())
+    return;
+  const auto& x = r.restart_scheduled();
+  e.set_message(x.reason());
+  put(e, "reason", x.reason());
+  put_number(e, "at_ns", x.at_ns());
+  put_number(e, "delay_ns", x.delay_ns());
+  put_number(e, "attempt", x.attempt());
+  put_number(e, "of", x.of());
+  put_number(e, "total", x.total());
+}
+
 /// What a type has beyond the common fields.
 void put_body(v1::Event& e, const Record& r) {
   switch (r.body_case()) {
@@ -214,7 +265,7 @@ void put_body(v1::Event& e, const Record& r) {
   case Record::kGap:
     return put_gap(e, r.gap());
   default:
-    break;
+    return put_restart(e, r);
   }
 }
 
@@ -222,7 +273,7 @@ void put_body(v1::Event& e, const Record& r) {
 
 std::optional<v1::Event> event_of(const Record& r) {
   auto type = type_of(r);
-  if (type.empty())
+  if (type.empty() || is_probe_process(r.process())) // Not as execs, and only what they change.
     return std::nullopt;
   v1::Event e;
   e.set_seq(r.seq());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "runtime/health_messages.hpp"
 #include "runtime/world_impl.hpp"
 
 namespace gantry::runtime {
@@ -162,7 +163,7 @@ v1::Container world::summary(const container_view& c) const {
   uint32_t execs = 0;
   for (const auto& p : c.processes) {
     if (p.id != init_id) {
-      execs += is_alive(p) ? 1 : 0;
+      execs += is_alive(p) && !is_probe_process(p.id) ? 1 : 0;
       continue;
     }
     out.set_pid(is_alive(p) ? p.pid : 0);
@@ -170,6 +171,8 @@ v1::Container world::summary(const container_view& c) const {
       *out.mutable_exit() = *p.exit;
   }
   out.set_execs(execs);
+  fill_restart(c, out);
+  fill_health(c, out);
   return out;
 }
 

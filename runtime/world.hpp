@@ -65,6 +65,8 @@ struct container_view {
   bool paused = false;
   std::string spec; ///< Serialized v1::ContainerSpec: parsed only when asked for.
   bool remove_on_exit = false;
+  bool restarts = false;     ///< It has a restart policy.
+  bool has_health = false;   ///< It has probes.
   std::string cgroup_parent; ///< Of the spec; empty: the supervisor's own.
   bool start_wanted = false;
   std::string runtime;
@@ -86,6 +88,8 @@ struct container_view {
   std::optional<journal::Undoing> undoing; ///< The failed create that is being undone.
   std::vector<process_view> processes; ///< init first
   // Rare, so kept as text:
+  std::string health;                   ///< Serialized journal::HealthState.
+  std::string restart_state;            ///< Serialized journal::RestartState.
   std::vector<std::string> checkpoints; ///< Serialized v1::Checkpoint, the oldest first.
   std::string checkpointing;            ///< Serialized journal::Checkpointing, under way.
   std::string restore;                  ///< Serialized journal::Restore of the run being made.

@@ -12,7 +12,7 @@ using phase = process_view::phase_t;
 /// States in which nothing is under way.
 bool is_resting(v1::State s) noexcept {
   return s == v1::CREATED || s == v1::RUNNING || s == v1::PAUSED || s == v1::STOPPED ||
-         s == v1::DEAD || s == v1::UNKNOWN;
+         s == v1::RESTARTING || s == v1::DEAD || s == v1::UNKNOWN;
 }
 
 /// States that a later fact about starting or pausing does not overrule.
@@ -87,6 +87,8 @@ void world::apply(const Record& r) {
   if (r.body_case() == Record::kDeleted || r.body_case() == Record::kCreateFailed)
     return w.remove(name, r.time_ns());
   w.apply_to(*i->second, r);
+  w.follow_restarts(*i->second, r);
+  w.follow_health(*i->second, r);
 }
 
 void world::impl::begin_intent(container_view& c, const Record& r, uint64_t op) {
@@ -122,6 +124,7 @@ void world::impl::create(const Record& r) {
   c->state = v1::CREATING;
   c->spec = body.spec().SerializeAsString();
   c->remove_on_exit = body.spec().remove_on_exit();
+  set_policies(*c, body.spec());
   c->cgroup_parent = body.spec().cgroup_parent();
   c->start_wanted = body.start();
   if (body.has_restore())

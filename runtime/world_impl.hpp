@@ -45,6 +45,8 @@ struct world::impl {
   void updated(container_view& c, const v1::Resources& changed);
   void restored(container_view& c, const journal::Record& r);
   bool apply_checkpoint(container_view& c, const journal::Record& r);
+  void follow_restarts(container_view& c, const journal::Record& r);
+  void follow_health(container_view& c, const journal::Record& r);
   void remember_answer(const std::string& request_id, const journal::Answered& a);
 
   /// Takes a container away and keeps its exits and labels for a while.
@@ -57,6 +59,15 @@ struct world::impl {
 
 /// The process with this id (empty: init), or null.
 process_view* find_process(container_view& c, const std::string& id) noexcept;
+
+/// What its restart policy has done, as far as there is anything to tell.
+void fill_restart(const container_view& c, v1::Container& out);
+
+/// What of a spec decides whether its records are followed for a policy.
+void set_policies(container_view& c, const v1::ContainerSpec& spec);
+
+/// Its health, while it is up.
+void fill_health(const container_view& c, v1::Container& out);
 
 /// Whether a process's kernel side may still be there.
 bool is_alive(const process_view& p) noexcept;

@@ -121,6 +121,10 @@ void save_container(const container_view& c, journal::ContainerState& out) {
   out.set_oom_claimed(c.oom_claimed);
   if (c.undoing)
     *out.mutable_undoing() = *c.undoing;
+  if (!c.restart_state.empty())
+    (void)out.mutable_restart()->ParseFromString(c.restart_state);
+  if (!c.health.empty())
+    (void)out.mutable_health()->ParseFromString(c.health);
 }
 
 std::unique_ptr<container_view> load_container(const journal::ContainerState& s) {
@@ -160,6 +164,11 @@ std::unique_ptr<container_view> load_container(const journal::ContainerState& s)
   c->oom_claimed = s.oom_claimed();
   if (s.has_undoing())
     c->undoing = s.undoing();
+  set_policies(*c, s.spec());
+  if (s.has_health())
+    c->health = s.health().SerializeAsString();
+  if (s.has_restart())
+    c->restart_state = s.restart().SerializeAsString();
   for (const auto& p : s.processes()) {
     c->processes.push_back(load_process(p));
     if (c->processes.back().run == 0) // Written before processes had a run of their own.

@@ -132,6 +132,8 @@ void take_spec(reader& in, options& to) {
   in.take("--stop-timeout", parse_duration, [&spec](int64_t ns) { spec.set_stop_timeout_ns(ns); });
   take_limits(in, *spec.mutable_resources());
   take_isolation(in, spec);
+  take_health(in, spec);
+  take_restart(in, spec);
   take_log_driver(in, line.text("--log-driver"), *spec.mutable_log());
   take_log_options(in, line.list("--log-opt"), *spec.mutable_log());
 }

@@ -25,6 +25,8 @@ constexpr std::array commands{
   row{"resume", gantry::cli::resume_command},
   row{"update", gantry::cli::update_command},
   row{"checkpoint", gantry::cli::checkpoint_command},
+  row{"health", gantry::cli::health_command},
+  row{"why", gantry::cli::why_command},
   row{"rm", gantry::cli::remove_command},
   row{"wait", gantry::cli::wait_command},
   row{"ps", gantry::cli::list_command},

@@ -58,6 +58,20 @@ void add_container(json_object& o, const v1::Container& c) {
     o.null("exit");
   o.number("execs", c.execs()).text("runtime", c.runtime());
   o.number("log_dropped", c.log_dropped());
+  if (c.health().empty())
+    o.null("health");
+  else
+    o.text("health", c.health());
+  if (c.has_restart())
+    o.raw("restart", json_object()
+                       .number("attempt", c.restart().attempt())
+                       .number("of", c.restart().of())
+                       .number("total", c.restart().total())
+                       .time("next_at", c.restart().next_ns())
+                       .text("reason", c.restart().reason())
+                       .done());
+  else
+    o.null("restart");
   if (c.stuck().empty())
     o.null("stuck");
   else
@@ -153,6 +167,7 @@ std::string to_json(const v1::ContainerDetail& d) {
   add_container(o, d.summary());
   o.raw("spec", to_json(d.spec()))
     .array("processes", d.processes(), process_json)
+    .raw("health_detail", d.has_health() ? to_json(d.health()) : "null")
     .text("bundle", d.bundle())
     .text("cgroup", d.cgroup())
     .text("log_dir", d.log_dir())

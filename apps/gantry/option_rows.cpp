@@ -9,6 +9,8 @@ namespace {
 
 constexpr const char* plain = "Options";
 constexpr const char* sight = "Isolation";
+constexpr const char* health = "Health";
+constexpr const char* again = "Restarts";
 constexpr const char* limits = "Limits";
 constexpr const char* global = "Global options";
 
@@ -89,6 +91,39 @@ constexpr std::array rows{
              "Wait for the end, then print the beginning and the end of its output"},
   option_row{"--head", "SIZE", "exec", plain, "With --sync: so much of the beginning (32k)"},
   option_row{"--tail", "SIZE", "exec", plain, "With --sync: so much of the end (32k)"},
+  // Whether it works.
+  option_row{"--health-cmd", "CMD", make, health,
+             "A line for its /bin/sh: exit code 0 is healthy; asked again and again"},
+  option_row{"--health-interval", "TIME", make, health,
+             "From the start, and from each end to the next (default 30s)"},
+  option_row{"--health-timeout", "TIME", make, health,
+             "Longer is a failure, and the check is killed with all it started (default 30s)"},
+  option_row{"--health-retries", "N", make, health, "Failures in a row (default 3)"},
+  option_row{"--health-start-period", "TIME", make, health,
+             "Failures in it do not count, before the first success"},
+  option_row{"--health-start-interval", "TIME", make, health,
+             "The interval in the start period (default 5s)"},
+  option_row{"--health-on-failure", "WHAT", make, health,
+             "When it becomes unhealthy: none (default), restart, stop, kill, signal=NAME"},
+  option_row{"--health-profile", "NAME", make, health,
+             "docker-current (default) or docker-2016 (one retry, exit code 2 is starting)"},
+  option_row{"--no-healthcheck", "", make, health, "No check, whatever else would bring one"},
+  // When it is started again.
+  option_row{"--restart", "WHEN", make, again,
+             "no (default), on-failure[:N], always, unless-stopped; never after stop or kill"},
+  option_row{"--restart-delay", "TIME", make, again, "Before the first in a row (default 100ms)"},
+  option_row{"--restart-factor", "X", make, again, "Each further one waits X times as long (2)"},
+  option_row{"--restart-delay-max", "TIME", make, again, "But not longer than this (default 1m)"},
+  option_row{"--restart-jitter", "SHARE", make, again,
+             "Share by which a delay is shortened at most (default 0.1)"},
+  option_row{"--restart-reset", "TIME", make, again,
+             "Up for so long, it counts anew (default 10s)"},
+  option_row{"--restart-attempts", "N", make, again,
+             "More restarts within the window, and it is dead"},
+  option_row{"--restart-window", "TIME", make, again, "The window of --restart-attempts"},
+  option_row{"--restart-rule", "WHAT:ACT", make, again,
+             "exit=3, exit=10-20, signal=SEGV, oom or unhealthy, and restart, stay or dead; "
+             "the first that matches decides before --restart"},
   // What it may use.
   option_row{"-m,--memory", "SIZE", limited, limits, "Memory: 64m, 1.5g; -1: no limit"},
   option_row{"--memory-swap", "SIZE", limited, limits, "Memory and swap together; -1: no limit"},

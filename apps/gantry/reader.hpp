@@ -69,6 +69,12 @@ void take_env(reader& in, google::protobuf::RepeatedPtrField<std::string>& to);
 /// Mounts, capabilities, devices, confinement: what `run` and `create` say of them.
 void take_isolation(reader& in, v1::ContainerSpec& to);
 
+/// --health-cmd and what belongs to it.
+void take_health(reader& in, v1::ContainerSpec& to);
+
+/// --restart and what belongs to it. Behind --rm.
+void take_restart(reader& in, v1::ContainerSpec& to);
+
 /// What the commands that look take: filters, times, formats.
 void take_looks(reader& in, options& out);
 

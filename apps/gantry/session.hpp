@@ -83,6 +83,8 @@ int pause_command(session& s);
 int resume_command(session& s);
 int update_command(session& s);
 int checkpoint_command(session& s); ///< create, ls, rm
+int health_command(session& s); ///< ID, run
+int why_command(session& s);
 int remove_command(session& s);
 int wait_command(session& s);
 int list_command(session& s);

@@ -40,11 +40,15 @@ std::string keeper_line(const v1::InfoReply& i) {
 const char* color_of(const v1::Event& e) {
   const std::string& type = e.type();
   const bool bad_exit = e.has_exit() && (!e.exit().has_exit_code() || e.exit().exit_code() != 0);
-  if (bad_exit || type == "oom" || type == "gap" || type.ends_with("-failed"))
+  if (bad_exit || type == "oom" || type == "gap" || type.ends_with("-failed") || type == "dead")
     return "\033[31m";
-  if (type == "start" || type == "exec-started" || type == "restored")
+  const auto health = e.details().find("new");
+  if (type == "health" && health != e.details().end() && health->second == "unhealthy")
+    return "\033[31m";
+  if (type == "start" || type == "exec-started" || type == "restored" || type == "health")
     return "\033[32m";
-  if (type == "paused" || type == "kill" || type == "log-blocked" || type == "keeper-lost")
+  if (type == "paused" || type == "kill" || type == "log-blocked" || type == "keeper-lost"
+      || type == "restart-scheduled")
     return "\033[33m";
   return "\033[36m";
 }
@@ -102,15 +106,39 @@ std::string end_text(const v1::Exit& x) {
   return out;
 }
 
+namespace {
+
+/// As Docker says it.
+std::string health_text(const v1::Container& c) {
+  if (c.health().empty())
+    return {};
+  return c.health() == "starting" ? " (health: starting)" : " (" + c.health() + ")";
+}
+
+/// `Restarting (3) in 2 seconds, attempt 2 of 5`.
+std::string restart_text(const v1::Container& c, int64_t now_ns) {
+  const auto& r = c.restart();
+  std::string out = "Restarting (" + (c.has_exit() ? end_text(c.exit()) : r.reason()) + ")";
+  if (r.next_ns() > now_ns)
+    out += " in " + age_text(r.next_ns() - now_ns);
+  out += ", attempt " + std::to_string(r.attempt());
+  return r.of() > 0 ? out + " of " + std::to_string(r.of()) : out;
+}
+
+} // namespace
+
 std::string container_state_text(const v1::Container& c, int64_t now_ns) {
   std::string out;
   const auto since = [now_ns](int64_t ns) { return age_text(now_ns - ns); };
   if (c.state() == v1::RUNNING || c.state() == v1::PAUSED)
-    out = "Up " + since(c.started_at_ns()) + (c.state() == v1::PAUSED ? " (paused)" : "");
+    out = "Up " + since(c.started_at_ns()) + (c.state() == v1::PAUSED ? " (paused)" : "")
+          + health_text(c);
   else if (c.state() == v1::STOPPED && c.has_exit())
     out = "Exited (" + end_text(c.exit()) + ") " + since(c.exit().exited_at_ns()) + " ago";
   else if (c.state() == v1::DEAD)
-    out = "Dead (gave up)";
+    out = c.restart().reason().empty() ? "Dead" : "Dead (" + c.restart().reason() + ")";
+  else if (c.state() == v1::RESTARTING && c.has_restart())
+    out = restart_text(c, now_ns);
   else {
     out = state_text(c.state());
     out[0] = static_cast<char>(out[0] - 'a' + 'A');

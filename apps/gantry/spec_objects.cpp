@@ -1,3 +1,7 @@
+#include <array>
+#include <charconv>
+#include <string>
+
 #include "apps/gantry/json.hpp"
 #include "apps/gantry/objects.hpp"
 
@@ -98,6 +102,63 @@ std::string security_json(const v1::Security& s) {
     .done();
 }
 
+/// The shortest text that means this number.
+std::string decimal(double x) {
+  std::array<char, 32> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), x).ptr;
+  return {text.data(), end};
+}
+
+/// As it was said: what is absent has its default.
+std::string restart_json(const v1::RestartPolicy& r) {
+  json_object o;
+  o.text("when", r.when().empty() ? "no" : r.when()).number("retries", r.retries());
+  if (r.has_delay_ns())
+    o.number("delay_ns", r.delay_ns());
+  if (r.has_factor())
+    o.raw("factor", decimal(r.factor()));
+  if (r.has_delay_max_ns())
+    o.number("delay_max_ns", r.delay_max_ns());
+  if (r.has_jitter())
+    o.raw("jitter", decimal(r.jitter()));
+  if (r.has_reset_after_ns())
+    o.number("reset_after_ns", r.reset_after_ns());
+  if (r.has_attempts())
+    o.number("attempts", r.attempts()).number("window_ns", r.window_ns());
+  return o.texts("rules", r.rules()).done();
+}
+
+std::string probe_json(const v1::Probe& p) {
+  json_object o;
+  o.text("role", p.role().empty() ? "check" : p.role())
+    .text("kind", p.kind().empty() ? "exec" : p.kind())
+    .texts("args", p.args())
+    .flag("shell", p.shell());
+  if (p.has_interval_ns())
+    o.number("interval_ns", p.interval_ns());
+  if (p.has_timeout_ns())
+    o.number("timeout_ns", p.timeout_ns());
+  if (p.has_initial_delay_ns())
+    o.number("initial_delay_ns", p.initial_delay_ns());
+  if (p.has_start_period_ns())
+    o.number("start_period_ns", p.start_period_ns());
+  if (p.has_start_interval_ns())
+    o.number("start_interval_ns", p.start_interval_ns());
+  if (p.has_failures())
+    o.number("failures", p.failures());
+  if (p.has_successes())
+    o.number("successes", p.successes());
+  return o.done();
+}
+
+std::string health_json(const v1::HealthCheck& h) {
+  return json_object()
+    .text("profile", h.profile())
+    .array("probes", h.probes(), probe_json)
+    .text("on_unhealthy", h.on_unhealthy())
+    .done();
+}
+
 std::string isolation_json(const v1::ContainerSpec& s) {
   json_object o;
   o.array("mounts", s.mounts(), mount_json)
@@ -119,6 +180,40 @@ std::string isolation_json(const v1::ContainerSpec& s) {
 }
 
 } // namespace
+
+std::string to_json(const v1::ProbeResult& r) {
+  json_object o;
+  o.text("result", r.result());
+  if (r.has_exit_code())
+    o.number("exit_code", r.exit_code());
+  else
+    o.null("exit_code");
+  return o.time("began_at", r.began_ns())
+    .time("ended_at", r.ended_ns())
+    .number("cpu_ns", r.cpu_ns())
+    .text("output", r.output())
+    .done();
+}
+
+std::string to_json(const v1::Health& h) {
+  const auto probe = [](const v1::ProbeState& p) {
+    return json_object()
+      .text("role", p.role())
+      .number("failures", p.failures())
+      .number("successes", p.successes())
+      .flag("runs", p.runs())
+      .time("next_at", p.next_ns())
+      .array("results", p.results(), [](const v1::ProbeResult& r) { return to_json(r); })
+      .done();
+  };
+  return json_object()
+    .text("status", h.status())
+    .flag("ready", h.ready())
+    .text("profile", h.profile())
+    .text("on_unhealthy", h.on_unhealthy())
+    .array("probes", h.probes(), probe)
+    .done();
+}
 
 std::string to_json(const v1::ContainerSpec& s) {
   return json_object()
@@ -142,6 +237,8 @@ std::string to_json(const v1::ContainerSpec& s) {
     .text("stop_signal", s.stop_signal())
     .number("stop_timeout_ns", s.stop_timeout_ns())
     .text("network", s.network())
+    .raw("restart", restart_json(s.restart()))
+    .raw("health", health_json(s.health()))
     .raw("isolation", isolation_json(s))
     .done();
 }

@@ -94,6 +94,21 @@ Examples:
   gantry checkpoint ls web
   gantry start --checkpoint before-upgrade web
   gantry checkpoint rm web before-upgrade)"},
+  verb_row{"why", look, "Tell how a container came to be where it is", "ID", words::one_id,
+           R"(Follows the causes back from the last thing that happened to it: the probe that
+failed, the signal, the exit, the restart. Also of one that was removed, as long as the journal
+knows it.
+
+Example:
+  gantry why web)"},
+  verb_row{"health", look, "Show what a container's probes say, or ask one now",
+           "[run] ID [ROLE]", words::ids,
+           R"(Shows the status, the streak and the last results. With run a probe is asked at once;
+its result counts as any other, and 0 is the exit code where it passed, 1 where it did not.
+
+Examples:
+  gantry health web
+  gantry health run web)"},
   verb_row{"rm", steer, "Remove containers and what belongs to them", "[OPTIONS] ID...", words::ids,
            R"(A living container is refused without -f.)"},
   verb_row{"ps", look, "List containers", "[OPTIONS]", words::none,

@@ -47,6 +47,9 @@ public:
   void call(const v1::By&, v1::StatsRequest r, actors::answer<v1::StatsReply> f) override;
   void call(const v1::By&, v1::TopRequest r, actors::answer<v1::TopReply> f) override;
   void call(const v1::By&, v1::ExecRequest r, actors::answer<v1::ExecReply> f) override;
+  void call(const v1::By&, v1::RunProbeRequest, actors::answer<v1::RunProbeReply> f) override {
+    loop_.post([f] { f(v1::RunProbeReply()); });
+  }
   void call(const v1::By&, v1::ListProcessesRequest r,
             actors::answer<v1::ListProcessesReply> f) override;
   std::unique_ptr<actors::pending_wait> exec_sync(const v1::By& by, const v1::ExecSyncRequest& r,

@@ -1,0 +1,83 @@
+#include <algorithm>
+
+#include "apps/gantry/objects.hpp"
+#include "apps/gantry/session.hpp"
+#include "apps/gantry/units.hpp"
+
+// `gantry health ID` and `gantry health run ID [ROLE]`.
+
+namespace gantry::cli {
+
+namespace {
+
+std::string result_line(const v1::ProbeResult& r) {
+  std::string out = "  " + time_text(r.began_ns()) + "  " + r.result();
+  if (r.has_exit_code())
+    out += "  exit_code=" + std::to_string(r.exit_code());
+  out += "  took=" + short_duration(uint64_t(std::max<int64_t>(0, r.ended_ns() - r.began_ns())))
+         + "  cpu=" + short_duration(uint64_t(r.cpu_ns()));
+  auto text = r.output();
+  while (text.ends_with('\n'))
+    text.pop_back();
+  return printable(text.empty() ? out : out + "  " + text) + "\n";
+}
+
+std::string health_text(const v1::Health& h) {
+  std::string out = h.status() + (h.ready() ? ", ready" : ", not ready") + "  (profile "
+                    + h.profile() + ", when unhealthy: " + h.on_unhealthy() + ")\n";
+  for (const auto& p : h.probes()) {
+    out += p.role() + ": " + std::to_string(p.failures()) + " failures in a row";
+    if (p.runs())
+      out += ", runs now";
+    else if (p.next_ns() > now_ns())
+      out += ", next in " + short_duration(uint64_t(p.next_ns() - now_ns()));
+    out += "\n";
+    for (const auto& r : p.results())
+      out += result_line(r);
+  }
+  return out;
+}
+
+int show_health(session& s, const std::string& id) {
+  v1::InspectRequest r;
+  *r.mutable_ref() = s.ref(id);
+  auto reply = s.way.ask<v1::ContainerDetail>("/gantry.v1.Containers/Inspect", r);
+  if (!reply)
+    return failed(reply.why());
+  if (!reply->has_health())
+    return failed({ec::not_found, "container \"" + printable(id) + "\" has no health check",
+                   "one is given when it is made: gantry run --health-cmd 'CMD'"});
+  print(s.opt.json ? s.about(id).raw("health", to_json(reply->health())).done() + "\n"
+                   : health_text(reply->health()));
+  return 0;
+}
+
+int run_probe(session& s, const std::string& id, const std::string& role) {
+  v1::RunProbeRequest r;
+  *r.mutable_ref() = s.ref(id);
+  r.set_role(role);
+  auto reply = s.way.ask<v1::RunProbeReply>("/gantry.v1.Containers/RunProbe", r);
+  if (!reply)
+    return failed(reply.why());
+  print(s.opt.json ? s.about(id)
+                         .raw("result", to_json(reply->result()))
+                         .raw("health", to_json(reply->health()))
+                         .done()
+                       + "\n"
+                   : reply->health().status() + "\n" + result_line(reply->result()));
+  return reply->result().result() == "passed" ? 0 : 1;
+}
+
+} // namespace
+
+int health_command(session& s) {
+  const auto& words = s.opt.ids;
+  if (words.front() == "run" && (words.size() == 2 || words.size() == 3))
+    return run_probe(s, words[1], words.size() == 3 ? words[2] : std::string{});
+  if (words.size() == 1 && words.front() != "run")
+    return show_health(s, words.front());
+  return failed({ec::invalid_argument, "this is no use of gantry health",
+                 "health ID, health run ID [ROLE]"});
+}
+
+} // namespace gantry::cli

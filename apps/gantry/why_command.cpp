@@ -1,0 +1,155 @@
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <map>
+
+#include "apps/gantry/objects.hpp"
+#include "apps/gantry/session.hpp"
+#include "apps/gantry/show.hpp"
+#include "apps/gantry/units.hpp"
+
+// `gantry why ID`: the last thing that happened to a container, and what led to it.
+
+namespace gantry::cli {
+
+namespace {
+
+/// All events that are kept of one container, the oldest first.
+class event_list final : public client::call {
+public:
+  explicit event_list(v1::FollowRequest request)
+    : call("/gantry.v1.Events/Follow"), request_(std::move(request)) {}
+
+  [[nodiscard]] std::string request() const override { return request_.SerializeAsString(); }
+
+  void message(std::string_view bytes) override {
+    v1::FollowItem item;
+    if (!item.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) || !item.has_event())
+      return;
+    request_.mutable_since()->set_epoch(item.event().epoch());
+    request_.mutable_since()->set_seq(item.event().seq());
+    if (item.event().type() != "gap")
+      all_.push_back(item.event());
+  }
+
+  void done(result<void> how) override { end_ = std::move(how); }
+
+  [[nodiscard]] const std::optional<result<void>>& end() const noexcept { return end_; }
+  [[nodiscard]] const std::vector<v1::Event>& all() const noexcept { return all_; }
+
+private:
+  v1::FollowRequest request_;
+  std::vector<v1::Event> all_;
+  std::optional<result<void>> end_;
+};
+
+/// What a person asks about: how it came to be where it is.
+bool explains_state(const v1::Event& e) {
+  constexpr std::array types{"start",  "exit",         "dead",         "restart-scheduled",
+                             "health", "create",       "start-failed", "restart-cancelled",
+                             "paused", "create-failed", "delete",      "oom"};
+  return (e.process().empty() || e.process() == "init")
+         && std::find(types.begin(), types.end(), e.type()) != types.end();
+}
+
+std::string detail(const v1::Event& e, const char* key) {
+  const auto at = e.details().find(key);
+  return at == e.details().end() ? std::string{} : at->second;
+}
+
+std::string health_words(const v1::Event& e) {
+  std::string out = detail(e, "new");
+  const auto failures = detail(e, "failures");
+  if (out == "unhealthy")
+    out += ": the probe failed" + (failures == "1" ? "" : " " + failures + " times");
+  if (!detail(e, "exit_code").empty())
+    out += ", exit code " + detail(e, "exit_code");
+  auto text = detail(e, "output").substr(0, 200);
+  while (text.ends_with('\n'))
+    text.pop_back();
+  return text.empty() ? out : out + ", last output \"" + text + "\"";
+}
+
+std::string restart_words(const v1::Event& e) {
+  const auto number = [&e](const char* key) -> uint64_t {
+    return std::strtoull(detail(e, key).c_str(), nullptr, 10);
+  };
+  std::string out = "restart scheduled in " + short_duration(number("delay_ns")) + " (attempt "
+                    + detail(e, "attempt");
+  if (number("of") > 0)
+    out += " of " + detail(e, "of");
+  return out + "): " + detail(e, "reason");
+}
+
+/// An event as a sentence without a subject.
+std::string words_of(const v1::Event& e) {
+  const auto& type = e.type();
+  std::string out = type;
+  if (type == "exit")
+    out = "ended: " + end_text(e.exit());
+  else if (type == "kill")
+    out = "was sent " + detail(e, "signal")
+          + (detail(e, "reason").empty() ? "" : ", reason " + detail(e, "reason"));
+  else if (type == "health")
+    out = health_words(e);
+  else if (type == "restart-scheduled")
+    out = restart_words(e);
+  else if (type == "dead")
+    out = "was given up: " + detail(e, "reason");
+  else if (type == "start")
+    out = "was started, run " + std::to_string(e.run());
+  else if (type == "create")
+    out = "was made, run " + std::to_string(e.run());
+  else if (!e.message().empty())
+    out += ": " + e.message();
+  if (e.has_by())
+    out += " (by uid " + std::to_string(e.by().uid()) + ", pid "
+           + std::to_string(e.by().pid()) + ")";
+  return printable(out);
+}
+
+/// The chain of causes that ends in the last event of the newest instance.
+std::vector<const v1::Event*> chain_of(const std::vector<v1::Event>& all) {
+  std::map<uint64_t, const v1::Event*> by_seq;
+  const v1::Event* at = nullptr;
+  for (const auto& e : all) {
+    by_seq[e.seq()] = &e;
+    if (explains_state(e))
+      at = &e;
+  }
+  std::vector<const v1::Event*> out;
+  while (at != nullptr) {
+    out.push_back(at);
+    const auto next = by_seq.find(at->cause());
+    at = next != by_seq.end() && next->first < at->seq() ? next->second : nullptr;
+  }
+  std::reverse(out.begin(), out.end());
+  return out;
+}
+
+} // namespace
+
+int why_command(session& s) {
+  const auto& id = s.opt.ids.front();
+  v1::FollowRequest r;
+  r.mutable_since();
+  r.mutable_filter()->set_namespace_(s.opt.ns);
+  r.mutable_filter()->add_containers(id);
+  event_list events(std::move(r));
+  s.way.start(events);
+  while (!events.end())
+    s.way.step({}, -1);
+  if (!*events.end())
+    return failed(events.end()->why());
+  const auto chain = chain_of(events.all());
+  if (chain.empty())
+    return failed({ec::not_found, "nothing is known of a container \"" + printable(id) + "\"",
+                   "gantry ps -a lists them; the journal keeps what happened for a while"});
+  std::string out;
+  for (const auto* e : chain)
+    out += s.opt.json ? to_json(*e) + "\n" : time_text(e->time_ns()) + "  " + words_of(*e) + "\n";
+  print(out);
+  return 0;
+}
+
+} // namespace gantry::cli

@@ -1,0 +1,83 @@
+#include "runtime/policy_messages.hpp"
+
+#include <algorithm>
+
+#include "runtime/check_words.hpp"
+#include "runtime/foreign_text.hpp"
+
+namespace gantry::runtime {
+
+namespace {
+
+result<restart_policy> said_policy(const v1::RestartPolicy& said) {
+  if (said.when().find(':') != std::string::npos)
+    return bad("restart.when", shown(said.when()), "say the number in restart.retries");
+  auto out = parse_restart(said.when().empty() ? "no" : said.when());
+  if (!out)
+    return out;
+  out->retries = said.retries();
+  if (said.has_delay_ns())
+    out->delay_ns = said.delay_ns();
+  if (said.has_factor())
+    out->factor = said.factor();
+  if (said.has_delay_max_ns())
+    out->delay_max_ns = said.delay_max_ns();
+  else
+    out->delay_max_ns = std::max(out->delay_max_ns, out->delay_ns);
+  if (said.has_jitter())
+    out->jitter = said.jitter();
+  if (said.has_reset_after_ns())
+    out->reset_after_ns = said.reset_after_ns();
+  if (said.has_attempts() && said.attempts() == 0)
+    return bad("restart.attempts", "0", "use 1 or more");
+  out->attempts = said.attempts();
+  out->window_ns = said.window_ns();
+  for (const auto& text : said.rules()) {
+    auto rule = parse_restart_rule(text);
+    if (!rule)
+      return rule.why();
+    out->rules.push_back(*rule);
+  }
+  return out;
+}
+
+} // namespace
+
+result<restart_policy> restart_policy_of(const v1::ContainerSpec& spec) {
+  auto out = said_policy(spec.restart());
+  if (out && spec.health().on_unhealthy() == "restart") // Behind what was said about it.
+    out->rules.push_back({.what = restart_rule::kind::unhealthy, .act = restart_act::restart});
+  return out;
+}
+
+journal::RestartState restart_state_of(const container_view& c) {
+  journal::RestartState out;
+  out.ParseFromString(c.restart_state);
+  return out;
+}
+
+restart_history history_of(const journal::RestartState& state) {
+  return {.in_a_row = state.in_a_row(), .total = state.total(),
+          .recent = {state.recent_ns().begin(), state.recent_ns().end()}};
+}
+
+std::optional<run_end> last_end_of(const container_view& c) {
+  const auto* p = c.init();
+  const auto state = restart_state_of(c);
+  run_end out;
+  out.by_person = state.ended_by_person();
+  out.unhealthy = state.unhealthy();
+  if (p == nullptr || !p->exit) {
+    out.start_failed = true;
+    return state.by_policy() ? std::optional{out} : std::nullopt;
+  }
+  if (p->exit->has_exit_code())
+    out.exit_code = p->exit->exit_code();
+  out.signal = p->exit->signal();
+  out.oom = p->exit->oom();
+  out.by_person = out.by_person || !p->exit->checkpoint().empty();
+  out.up_ns = p->started_at_ns == 0 ? 0 : p->exit->exited_at_ns() - p->started_at_ns;
+  return out;
+}
+
+} // namespace gantry::runtime

@@ -1,0 +1,186 @@
+"""Health: probes in the container, what they make of it, and what follows."""
+
+import os
+
+from marks import once
+from rig import check, check_equal, until
+
+QUICK = ("--health-interval", "200ms", "--health-timeout", "5s", "--health-retries", "2")
+
+
+def health_of(rig, name):
+    return rig.show(name)["health"]
+
+
+def wait_health(rig, name, wanted):
+    until(lambda: health_of(rig, name) == wanted, f"{name} is {wanted}")
+
+
+def switch(rig, name, on):
+    """The probe of these tests asks for a file in the (shared, read-write) rootfs."""
+    path = os.path.join(rig.rootfs, "tmp", "ok-" + name)
+    if on:
+        open(path, "w").close()
+    elif os.path.exists(path):
+        os.unlink(path)
+
+
+def run(rig, name, *options, command="sleep 1000"):
+    rig.run(name, "sh", "-c", command,
+            options=("--health-cmd", f"echo looked; test -e /tmp/ok-{name}", *QUICK, *options))
+
+
+def test_healthy_and_unhealthy_are_seen_and_told(rig):
+    a = rig.id("a")
+    switch(rig, a, True)
+    run(rig, a)
+    wait_health(rig, a, "healthy")
+    check("(healthy)" in rig.ok("ps", "--no-trunc").out, f"ps: {rig.ok('ps').out}")
+    rig.crash_point()
+    switch(rig, a, False)
+    wait_health(rig, a, "unhealthy")
+    changes = [(e["details"]["old"], e["details"]["new"], e["details"]["result"])
+               for e in rig.events("health", container=a)]
+    check_equal(changes, [("starting", "healthy", "passed"), ("healthy", "unhealthy", "failed")],
+                "events")
+    last = rig.events("health", container=a)[-1]["details"]
+    check_equal((last["exit_code"], last["output"], last["failures"]), ("1", "looked\n", "2"),
+                "the last result is told with it")
+    switch(rig, a, True)
+    wait_health(rig, a, "healthy")
+    until(lambda: len(rig.show(a)["health_detail"]["probes"][0]["results"]) == 5, "the last five")
+    check_equal(rig.events("exec-added", "exec-started", container=a), [], "no exec's events")
+    check("looked" in rig.ok("health", a).out, "gantry health")
+
+
+def test_streaks_and_results_survive(rig):
+    a = rig.id("a")
+    switch(rig, a, False)
+    rig.run(a, "sleep", "1000", options=("--health-cmd", "exit 3", "--health-interval", "100ms",
+                                         "--health-retries", "1000"))
+    until(lambda: rig.show(a)["health_detail"]["probes"][0]["failures"] >= 3, "three failures")
+    before = rig.show(a)["health_detail"]["probes"][0]
+    rig.kill_daemon()
+    after = rig.show(a)["health_detail"]["probes"][0]
+    check(after["failures"] >= before["failures"], f"the streak goes on: {before} {after}")
+    check_equal(after["results"][0]["exit_code"], 3, "results")
+    check_equal(health_of(rig, a), "starting", "status")
+
+
+def test_a_probe_that_hangs_is_killed_with_its_tree(rig):
+    a = rig.id("a")
+    mark = f"sleep {rig.alive_pid() + 100000}"  # Other rigs run the same test.
+    rig.run(a, "sleep", "1000",
+            options=("--health-cmd", f"echo before; {mark} & sleep 888", "--health-interval",
+                     "100ms", "--health-timeout", "300ms", "--health-retries", "1"))
+    rig.crash_point()
+    wait_health(rig, a, "unhealthy")
+    result = rig.show(a)["health_detail"]["probes"][0]["results"][0]
+    check_equal(result["result"], "timeout", "result")
+    check("longer than 300 ms" in result["output"] and "before" in result["output"],
+          f"output: {result}")
+    rig.ok("stop", "-t", "0", a)
+    check(not any(mark in line for line in os.popen("ps -eo args").read().splitlines()),
+          "nothing is left")
+
+
+def test_unhealthy_is_restarted(rig):
+    a = rig.id("a")
+    switch(rig, a, False)
+    run(rig, a, "--health-on-failure", "restart", "--stop-timeout", "100ms")
+    rig.crash_point()
+    until(lambda: len(rig.events("start", container=a)) >= 2, "it is started again")
+    scheduled = rig.events("restart-scheduled", container=a)[0]
+    check_equal(scheduled["details"]["reason"], "unhealthy", "why")
+    switch(rig, a, True)
+    wait_health(rig, a, "healthy")
+    rig.ok("stop", a)
+    check_equal(rig.state_of(a), "stopped", "a person's stop is kept")
+
+
+def test_unhealthy_is_stopped(rig):
+    a = rig.id("a")
+    switch(rig, a, False)
+    run(rig, a, "--health-on-failure", "stop", "--restart", "always", "--stop-timeout", "100ms")
+    rig.crash_point()
+    rig.wait_state(a, "stopped")
+    check_equal(len(rig.events("start", container=a)), 1, "and not started again")
+
+
+def test_asked_on_demand(rig):
+    a = rig.id("a")
+    switch(rig, a, True)
+    rig.run(a, "sleep", "1000", options=("--health-cmd", f"test -e /tmp/ok-{a}",
+                                         "--health-interval", "1h", "--health-retries", "1"))
+    rig.crash_point()
+    check_equal(health_of(rig, a), "starting", "nobody has asked yet")
+    done = rig.gantry("health", "run", a)
+    check(done.code == 0 and done.out.startswith("healthy"), f"passed: {done!r}")
+    switch(rig, a, False)
+    done = rig.gantry("health", "run", a)
+    check(done.code == 1 and done.out.startswith("unhealthy"), f"failed: {done!r}")
+    rig.ok("pause", a)
+    done = rig.gantry("health", "run", a)
+    check(done.code != 0 and "paused" in done.err, f"paused: {done!r}")
+
+
+def test_a_program_that_is_missing_and_output_that_is_no_text(rig):
+    a, b = rig.id("a"), rig.id("b")
+    rig.run(a, "sleep", "1000", options=("--health-cmd", "/no/such/thing", "--health-retries", "1",
+                                         "--health-interval", "100ms"))
+    rig.run(b, "sleep", "1000", options=("--health-cmd", r"printf 'a\377b'; yes | head -c 9999999",
+                                         "--health-interval", "100ms"))
+    rig.crash_point()
+    wait_health(rig, a, "unhealthy")
+    check_equal(rig.show(a)["health_detail"]["probes"][0]["results"][0]["exit_code"], 127, "127")
+    wait_health(rig, b, "healthy")
+    output = rig.show(b)["health_detail"]["probes"][0]["results"][0]["output"]
+    check(output.startswith("a\ufffdby\n"), f"text: {output[:40]!r}")
+    check(len(output.encode()) <= 4096 and output.endswith("..."), f"clipped: {len(output)}")
+
+
+@once
+def test_bad_health_options_are_refused(rig):
+    a = rig.id("a")
+    for options, words in ((("--health-interval", "5s"), "--health-cmd"),
+                           (("--no-healthcheck", "--health-cmd", "true"), "contradicts"),
+                           (("--health-cmd", "true", "--health-interval", "0"), "interval"),
+                           (("--health-cmd", "true", "--health-interval", "5 minutes"), "interval"),
+                           (("--health-cmd", "true", "--health-timeout", "-1s"), "timeout"),
+                           (("--health-cmd", "true", "--health-retries", "0"), "retries"),
+                           (("--health-cmd", "true", "--health-profile", "docker"), "docker-2016"),
+                           (("--health-cmd", "", "--health-retries", "1"), "command"),
+                           (("--health-cmd", "x", "--health-on-failure", "reboot"), "restart"),
+                           (("--rm", "--health-cmd", "x", "--health-on-failure", "restart"),
+                            "--rm")):
+        done = rig.gantry("create", "--name", a, "--rootfs", rig.rootfs, *options, "true")
+        check(done.code == 125 and words in done.err, f"{options}: {done!r}")
+    done = rig.gantry("create", "--name", a, "--rootfs", rig.rootfs, "--no-healthcheck", "true")
+    check_equal(done.code, 0, "no check")
+    done = rig.gantry("health", a)
+    check(done.code != 0 and "no health check" in done.err, f"none to show: {done!r}")
+
+
+def test_why_follows_the_causes(rig):
+    a = rig.id("a")
+    switch(rig, a, False)
+    run(rig, a, "--health-on-failure", "restart", "--stop-timeout", "100ms",
+        "--restart", "always", "--restart-delay", "1h", "--restart-jitter", "0")
+    rig.crash_point()
+    rig.wait_state(a, "restarting")
+    told = rig.ok("why", a).out
+    for words in ("unhealthy: the probe failed 2 times, exit code 1, last output \"looked\"",
+                  "was sent SIG", "ended: ", "restart scheduled in 60m00s",
+                  "(attempt 1): unhealthy"):
+        check(words in told, f"{words!r} is missing:\n{told}")
+    chain = rig.ok("--json", "why", a).objects()
+    kinds = [e["type"] for e in chain]
+    check(kinds[0] == "health" and kinds[-2:] == ["exit", "restart-scheduled"], f"chain: {kinds}")
+    check_equal([e["cause"] for e in chain[1:]], [e["seq"] for e in chain[:-1]], "links")
+    switch(rig, a, True)
+    rig.ok("start", a)
+    rig.ok("rm", "-f", a)
+    check("was started" in rig.ok("why", a).out or "delete" in rig.ok("why", a).out,
+          "it is known after its removal, too")
+    done = rig.gantry("why", rig.id("nobody"))
+    check(done.code != 0 and "nothing is known" in done.err, f"unknown: {done!r}")

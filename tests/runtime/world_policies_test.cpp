@@ -1,0 +1,172 @@
+#include <catch2/catch.hpp>
+
+#include "runtime/health_messages.hpp"
+#include "runtime/policy_messages.hpp"
+#include "world_rig.hpp"
+
+using namespace gantry;
+using namespace gantry::runtime;
+using namespace gantry::runtime::testing;
+
+namespace {
+
+/// "web" runs, with both kinds of policies.
+struct kept_web {
+  world w;
+  scribe s;
+  kept_web() {
+    auto c = s.creating(true);
+    auto* spec = c.mutable_creating()->mutable_spec();
+    spec->mutable_restart()->set_when("on-failure");
+    spec->mutable_health()->add_probes()->add_args("check");
+    w.apply(c);
+    w.apply(s.created());
+    w.apply(s.started());
+  }
+  const container_view& c() { return *w.find(web); }
+  journal::RestartState state() { return restart_state_of(c()); }
+  void exit_with(int code) {
+    w.apply(s.died("init", code));
+    w.apply(s.exited("init", code));
+  }
+  void schedule(uint32_t attempt) {
+    auto r = s.record();
+    auto* x = r.mutable_restart_scheduled();
+    x->set_attempt(attempt);
+    x->set_total(attempt);
+    x->set_at_ns(s.now_ns + 5);
+    x->set_reason("exit code 3");
+    x->add_recent_ns(s.now_ns);
+    w.apply(r);
+  }
+  void start(bool by_policy) {
+    auto r = s.record();
+    r.set_run(c().run + 1);
+    r.mutable_starting()->set_fresh(true);
+    r.mutable_starting()->set_by_policy(by_policy);
+    w.apply(r);
+  }
+  void probe(const std::string& to, uint32_t failures) {
+    auto r = s.record();
+    auto* x = r.mutable_probe_ended();
+    x->set_role("check");
+    x->set_to(to);
+    x->set_keep(3);
+    x->mutable_now()->set_failures(failures);
+    x->mutable_result()->set_result("failed");
+    x->mutable_result()->set_exit_code(int32_t(failures));
+    w.apply(r);
+  }
+  /// As it is, and as it is after a snapshot.
+  v1::Container shown() {
+    world again;
+    again.load(w.save());
+    CHECK(same(again.save(), w.save()));
+    return again.summary(*again.find(web));
+  }
+};
+
+} // namespace
+
+TEST_CASE("world: a restart is scheduled, begun, and counted") {
+  kept_web x;
+  x.exit_with(3);
+  CHECK(x.c().state == v1::STOPPED);
+  REQUIRE(last_end_of(x.c()));
+  CHECK(last_end_of(x.c())->exit_code == 3);
+  CHECK_FALSE(last_end_of(x.c())->by_person);
+  x.schedule(1);
+  CHECK(x.shown().state() == v1::RESTARTING);
+  CHECK(x.shown().restart().next_ns() != 0);
+  x.start(true);
+  CHECK(x.shown().state() == v1::CREATING);
+  CHECK(x.shown().restart().next_ns() == 0);
+  CHECK(x.shown().restart().attempt() == 1);
+  auto failed = x.s.record();
+  failed.mutable_start_failed();
+  x.w.apply(failed);
+  REQUIRE(last_end_of(x.c())); // A restart that failed is its policy's again …
+  CHECK(last_end_of(x.c())->start_failed);
+  x.start(false);
+  CHECK(x.state().in_a_row() == 0);
+  CHECK(x.state().total() == 1);
+  x.w.apply(failed);
+  CHECK_FALSE(last_end_of(x.c())); // … a start that somebody asked for is not.
+}
+
+TEST_CASE("world: who ended a run") {
+  auto ended = [](auto fill) {
+    kept_web x;
+    auto r = x.s.record("init");
+    fill(r);
+    x.w.apply(r);
+    x.exit_with(3);
+    return *last_end_of(x.c());
+  };
+  CHECK(ended([](auto& r) { r.mutable_stopping()->set_signal(15); }).by_person);
+  CHECK(ended([](auto& r) { r.mutable_killed()->set_final(true); }).by_person);
+  CHECK_FALSE(ended([](auto& r) { r.mutable_killed()->set_signal(1); }).by_person);
+  CHECK_FALSE(ended([](auto& r) { r.mutable_stopping()->set_reason("shutdown"); }).by_person);
+  const auto ill = ended([](auto& r) { r.mutable_stopping()->set_reason("unhealthy"); });
+  CHECK(ill.unhealthy);
+  CHECK_FALSE(ill.by_person);
+  CHECK(ended([](auto& r) {
+          r.mutable_stopping()->set_reason("unhealthy");
+          r.mutable_stopping()->set_final(true);
+        }).by_person);
+}
+
+TEST_CASE("world: given up, and cleared") {
+  kept_web x;
+  x.exit_with(3);
+  auto r = x.s.record();
+  r.mutable_given_up()->set_reason("enough");
+  x.w.apply(r);
+  CHECK(x.shown().state() == v1::DEAD);
+  CHECK(x.shown().restart().reason() == "enough");
+  auto cleared = x.s.record();
+  cleared.mutable_restart_cancelled();
+  x.w.apply(cleared);
+  CHECK(x.shown().state() == v1::STOPPED);
+  CHECK(last_end_of(x.c())->by_person);
+}
+
+TEST_CASE("world: health is the run's, and keeps so many results") {
+  kept_web x;
+  CHECK(x.shown().health() == "starting");
+  for (uint32_t i = 1; i <= 5; ++i)
+    x.probe(i == 5 ? "unhealthy" : "starting", i);
+  CHECK(x.shown().health() == "unhealthy");
+  v1::HealthCheck said;
+  said.add_probes()->add_args("check");
+  const auto policy = health_policy_of(said);
+  REQUIRE(policy);
+  const auto state = health_state_of(x.c(), *policy);
+  CHECK(state.probes[0].failures == 5);
+  REQUIRE(state.probes[0].results.size() == 3);
+  CHECK(state.probes[0].results[0].exit_code == 3);
+  x.exit_with(1);
+  CHECK(x.shown().health().empty()); // It does not run.
+  CHECK(health_state_of(x.c(), *policy).probes[0].results.size() == 3); // It can be looked at.
+  x.start(false);
+  x.w.apply(x.s.started(2));
+  CHECK(x.shown().health() == "starting");
+  CHECK(health_state_of(x.c(), *policy).probes[0].results.empty());
+}
+
+TEST_CASE("world: only a change of health is an event, and no probe is an exec") {
+  scribe s;
+  auto r = s.record();
+  r.mutable_probe_ended()->set_from("healthy");
+  r.mutable_probe_ended()->set_to("healthy");
+  CHECK_FALSE(event_of(r));
+  r.mutable_probe_ended()->set_to("unhealthy");
+  REQUIRE(event_of(r));
+  CHECK(event_of(r)->type() == "health");
+  CHECK(event_of(r)->details().at("old") == "healthy");
+  CHECK(event_of(r)->details().at("new") == "unhealthy");
+  CHECK(event_of(s.exec_adding("e1")));
+  CHECK_FALSE(event_of(s.exec_adding(probe_process(probe_role::check))));
+  CHECK_FALSE(event_of(s.exited(probe_process(probe_role::check), 0)));
+  CHECK_FALSE(checked_process(probe_process(probe_role::check))); // No client can name one so.
+}
