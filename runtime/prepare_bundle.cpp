@@ -155,7 +155,7 @@ private:
     // As with write_file: what a crash leaves is the whole file, or none of that name.
     const auto path = req_.dir + "/config.json";
     const auto temp = path + ".tmp";
-    const auto text = config_text(config_, req_.spec.bundle().empty());
+    const auto text = config_text(config_, wants_default_seccomp(req_.spec));
     if (const int rc = sys.create_small(temp, text, 0600); rc < 0)
       return from_errno(-rc, "write", temp);
     if (const int rc = sys.rename(temp, path); rc < 0)

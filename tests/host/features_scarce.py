@@ -17,14 +17,18 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 @once
 @own_rig(runs=False)
 def test_no_runtime(rig):
-    code, text = rig.try_start([*rig.command(), "--runtime", "/nowhere/runc"])
+    usual = list(rig.extra)
+    rig.use_runtime("/nowhere/runc")
+    code, text = rig.try_start()
+    rig.extra = usual
     check_equal(code, 69, f"exit code: {text}")
     check("/nowhere/runc" in text, f"it is named: {text}")
     check("--runtime" in text or "install" in text, f"the cure is named: {text}")
     with open(os.path.join(rig.dir, "norunc"), "w") as f:
         f.write("not a program")
         os.fchmod(f.fileno(), 0o755)
-    rig.start([*rig.keeper_command(), "--runtime", os.path.join(rig.dir, "norunc")])
+    rig.use_runtime(os.path.join(rig.dir, "norunc"))
+    rig.start()
     done = rig.gantry("run", "--name", "a", "--rootfs", rig.rootfs, "--", "true")
     check(done.code == 125 and "norunc" in done.err, f"it is named: {done!r}")
     check_equal(rig.state_of("a"), None, "nothing is left")
@@ -188,8 +192,8 @@ def test_a_runtime_that_hangs_delays_nobody_else(rig):
     with open(slow, "w") as f:
         f.write(SLOW.format(mark=mark))
     os.chmod(slow, 0o755)
-    rig.start([*rig.keeper_command(), "--runtime", slow, "--runtime-deadline",
-               str(scaled(4))])
+    rig.use_runtime(slow)
+    rig.start([*rig.keeper_command(), "--runtime-deadline", str(scaled(4))])
     child = rig.spawn("run", "-d", "--name", "stuck", "--rootfs", rig.rootfs, "--", "true")
     until(lambda: os.path.exists(mark), "the runtime hangs")
     for i in range(3):

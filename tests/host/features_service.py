@@ -137,7 +137,7 @@ def test_the_watchdog(rig):
 @once
 @own_rig(runs=False)
 def test_a_start_that_fails_leaves_nothing(rig):
-    rig.extra += ["--runtime", "/nowhere/runc"]
+    rig.use_runtime("/nowhere/runc")
     code, text = rig.try_start([*rig.command(), "--keeper-apart"])
     check_equal(code, 69, f"exit code: {text}")
     check("/nowhere/runc" in text, f"the cause is named: {text}")

@@ -103,6 +103,10 @@ class Rig:
 
     # -- the daemon --------------------------------------------------------------------
 
+    def use_runtime(self, runtime):
+        """gantryd is started with this one from now on, whatever the lane asks for."""
+        self.extra = [x for x in self.extra if x not in default_options()] + ["--runtime", runtime]
+
     def command(self):
         return [*self.wrapper, os.path.join(self.bin_dir, "gantryd"), "--state", self.state,
                 "--root", self.root, "--cgroup-parent", self.cgroup, *self.extra]

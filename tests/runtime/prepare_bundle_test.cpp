@@ -48,6 +48,9 @@ TEST_CASE("a bundle in memory is written at once, and is the same", "[root][urin
   engine_rig rig;
   bundle_request req{{"default", "c"}, rig.spec({"/bin/true", "x"}), rig.dir + "/some/where/c",
                      "/gantry/default/c"};
+  const bool confined = GENERATE(true, false);
+  if (!confined)
+    req.spec.set_privileged(true);
   std::string texts[2];
   for (const bool at_once : {false, true}) {
     req.on_tmpfs = at_once;
@@ -62,6 +65,8 @@ TEST_CASE("a bundle in memory is written at once, and is the same", "[root][urin
     std::filesystem::remove_all(rig.dir + "/some");
   }
   CHECK(texts[0] == texts[1]);
+  const auto config = nlohmann::json::parse(texts[1]);
+  CHECK((config["linux"].value("seccomp", nlohmann::json()) != nullptr) == confined);
 }
 
 TEST_CASE("a bundle says what its command was, and is removed with all files in it",
