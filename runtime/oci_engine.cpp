@@ -82,7 +82,12 @@ void oci_driver::create(create_command c, made_answer answer) {
 }
 
 void oci_driver::make(create_command c, made_answer answer) {
-  auto f = std::make_shared<made_answer>(std::move(answer));
+  auto f = std::make_shared<made_answer>(
+    [weak = weak_from_this(), id = c.id, answer = std::move(answer)](result<made_process> r) {
+      if (const auto self = weak.lock(); self && !r)
+        self->parent_left(id); // Nobody deletes what the runtime does not know.
+      answer(std::move(r));
+    });
   auto pid_file = create_pid_file(c.bundle);
   const bool restore = !c.images.empty();
   auto x = call(restore ? "restore" : c.run ? "run" : "create", c.runtime, c.id,

@@ -83,6 +83,15 @@ TEST_CASE("what a failed create leaves is deleted in the end, and said to be stu
   }, 10);
 }
 
+TEST_CASE("a create that fails leaves no directory of its namespace", "[sim]") {
+  in_many_worlds([](world& w, dice& d) {
+    const auto made = w.must<v1::CreateReply>(create("a", {"no-such-program"}, d.chance(0.5)));
+    REQUIRE_FALSE(made.ok());
+    w.pass(10s);
+    CHECK(w.host.groups.paths().empty());
+  }, 10);
+}
+
 TEST_CASE("a container that is to go by itself goes when its start fails", "[sim]") {
   in_many_worlds([](world& w, dice& d) {
     auto r = create("a", {"work"}, false);
