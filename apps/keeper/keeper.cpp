@@ -129,10 +129,12 @@ void keeper::start() noexcept {
 }
 
 void keeper::serve() noexcept {
+  // Who comes while a gantryd is on its way out waits for its end: it is the next one.
+  const bool leaving = pid_ > 0 && farewell_ && stay_ && !asked_;
   pollfd p[] = {{signals_, POLLIN, 0},
                 {socket_, static_cast<short>(listing_ ? POLLOUT : POLLIN), 0},
                 {listener_, POLLIN, 0},
-                {launcher_, POLLIN, 0}};
+                {leaving ? -1 : launcher_, POLLIN, 0}};
   int wait = -1;
   if (start_at_ms_ > 0) {
     const auto left = start_at_ms_ - now_ms();

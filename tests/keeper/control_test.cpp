@@ -144,6 +144,23 @@ TEST_CASE("launch: behind a crash a refused start is tried again, behind a launc
   CHECK(is_exit(wait_status(proxy), 0));
 }
 
+TEST_CASE("launch: who comes while a gantryd is on its way out is the next one") {
+  keeper_process k(launched());
+  auto g = k.next();
+  REQUIRE(g);
+  g.send({.what = word::ready});
+  g.send({.what = word::farewell, .value = 1});
+  auto proxy = k.launch();
+  CHECK(wait_status(proxy, 100ms) == -1); // Not refused.
+  g.end(0);
+  auto again = k.next();
+  REQUIRE(again);
+  again.send({.what = word::ready});
+  again.send({.what = word::farewell});
+  again.end(5);
+  CHECK(is_exit(wait_status(proxy), 5));
+}
+
 TEST_CASE("launch: a keeper that waits ends by SIGTERM") {
   keeper_process k(launched());
   auto g = k.next();
