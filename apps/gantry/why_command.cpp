@@ -43,18 +43,19 @@ private:
   std::optional<result<void>> end_;
 };
 
-/// What a person asks about: how it came to be where it is.
+std::string detail(const v1::Event& e, const char* key) {
+  const auto at = e.details().find(key);
+  return at == e.details().end() ? std::string{} : at->second;
+}
+
+/// What a person asks about: how it came to be where it is. That it works again needs no cause.
 bool explains_state(const v1::Event& e) {
   constexpr std::array types{"start",  "exit",         "dead",         "restart-scheduled",
                              "health", "create",       "start-failed", "restart-cancelled",
                              "paused", "create-failed", "delete",      "oom"};
   return (e.process().empty() || e.process() == "init")
-         && std::find(types.begin(), types.end(), e.type()) != types.end();
-}
-
-std::string detail(const v1::Event& e, const char* key) {
-  const auto at = e.details().find(key);
-  return at == e.details().end() ? std::string{} : at->second;
+         && std::find(types.begin(), types.end(), e.type()) != types.end()
+         && (e.type() != "health" || detail(e, "new") == "unhealthy");
 }
 
 std::string health_words(const v1::Event& e) {
@@ -112,12 +113,19 @@ std::string words_of(const v1::Event& e) {
 std::vector<const v1::Event*> chain_of(const std::vector<v1::Event>& all) {
   std::map<uint64_t, const v1::Event*> by_seq;
   const v1::Event* at = nullptr;
+  const v1::Event* health = nullptr; // Of it, where that came later.
   for (const auto& e : all) {
     by_seq[e.seq()] = &e;
-    if (explains_state(e))
+    if (explains_state(e)) {
       at = &e;
+      health = nullptr;
+    } else if (e.type() == "health") {
+      health = &e;
+    }
   }
   std::vector<const v1::Event*> out;
+  if (health != nullptr)
+    out.push_back(health);
   while (at != nullptr) {
     out.push_back(at);
     const auto next = by_seq.find(at->cause());
