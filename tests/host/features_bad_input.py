@@ -242,7 +242,9 @@ def test_a_client_that_never_reads(rig):
     check(len(rig.events("kill", container=a)) >= 1050, "every event is there")
     with open(f"/proc/{rig.alive_pid()}/status") as f:
         rss = int(f.read().split("VmRSS:")[1].split()[0])
-    check(rss < 64 << 10, f"its memory stays bounded: {rss} KiB")
+    with open(f"/proc/{rig.alive_pid()}/maps") as f:  # AddressSanitizer keeps what was freed.
+        most = (256 if "libasan" in f.read() else 64) << 10
+    check(rss < most, f"its memory stays bounded: {rss} KiB")
     s.close()
 
 

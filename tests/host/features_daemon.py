@@ -10,6 +10,8 @@ import sys
 from marks import once, own_rig
 from rig import Broken, check, check_equal, process_state, scaled, until
 
+# What the lane asks for; runc where it asks for nothing.
+RUNTIME = os.environ.get("GANTRY_TEST_RUNTIME", "runc")
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -110,7 +112,7 @@ def test_info_and_version(rig):
     version = rig.ok("--json", "version").objects()[0]
     check(version["client"], f"version: {version}")
     version = version["server"]
-    check(version["gantry"] and "runc" in version["runtime_version"], f"version: {version}")
+    check(version["gantry"] and RUNTIME in version["runtime_version"], f"version: {version}")
 
 
 @once

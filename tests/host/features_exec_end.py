@@ -208,7 +208,7 @@ def test_exec_sync_across_a_crash(rig):
         ref=pb.Ref(id=a), request_id=a + "-sync", process="e",
         spec=pb.ProcessSpec(args=["sh", "-c", f"echo one; until [ -e {go} ]; do sleep 0.02; done; "
                                   "echo two"]))
-    call = b.processes.ExecSync.future(request)
+    call = b.processes.ExecSync.future(request, wait_for_ready=True)
     rig.wait_event("exec-started", a, process="e")
     rig.crash_point()
     rig.ok("exec", a, "--", "touch", go)

@@ -78,8 +78,8 @@ sim::process_ptr start_writer(sim::machine& m, const std::vector<std::string>& a
 
 /// One life of the pump; true when the log is finished.
 bool live(sim::machine& m, bool first, uint64_t kill_at, io::log_format format) {
+  bool finished = false, rest = false, stopped = false; // Outlive the loop that is told of them.
   life here(m, kill_at);
-  bool finished = false;
   {
     io::block_pool pool(here.shelf.memory());
     io::log_policy policy;
@@ -106,15 +106,13 @@ bool live(sim::machine& m, bool first, uint64_t kill_at, io::log_format format) 
       auto begun = first ? pump.begin(7, log_dir, std::move(fds), on)
                          : pump.resume(7, log_dir, std::move(fds), on);
       if (begun.ok() && here.until(ended)) {
-        bool rest = false;
         pump.finish([&] { rest = true; });
         finished = here.until([&] { return rest; });
       }
     }
     if (here.dead()) {
-      bool rest = false;
-      pump.stop([&] { rest = true; });
-      while (!rest)
+      pump.stop([&] { stopped = true; });
+      while (!stopped)
         here.loop.turn(true);
     }
   }
