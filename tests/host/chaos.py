@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Chaos: kill -9 of gantryd, again and again, under a mixed load of real containers; then
 proof that nothing is lost, doubled or left behind.
 

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Proof that the loop thread never blocks: gantryd under strace and a short mixed load.
 
   tests/host/strace_test.py BIN_DIR [--keep FILE]
