@@ -69,9 +69,12 @@ public:
     std::function<void()> again = [&look, &again] { look.start(5ms, again); };
     again();
     auto end = kernel->monotonic() + tests::scaled(limit);
-    while (!done() && kernel->monotonic() < end)
+    bool is_done = done(); // Asked no more once it said yes: what it looks at may go on changing.
+    while (!is_done && kernel->monotonic() < end) {
       loop->turn(true);
-    return done();
+      is_done = done();
+    }
+    return is_done;
   }
 
   /// The answer of an asynchronous call.
