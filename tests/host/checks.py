@@ -65,9 +65,10 @@ def stamp(ns):
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ns // 10**9)) + f".{ns % 10**9:09d}Z"
 
 
-def check_stream(events):
+def check_stream(events, reused=()):
     """What must hold for any stream of events: exactly one exit for each (instance, run,
-    process), after its start; no number twice."""
+    process), after its start; no number twice.
+    reused: (container, process) whose name a test gave to another, when the first was forgotten."""
     began, ended, gone, last = {}, {}, {}, (0, 0)
     for e in events:
         at = (e["epoch"], e["seq"])
@@ -75,8 +76,8 @@ def check_stream(events):
         last = at
         who = (e["namespace"], e["container"], e["instance"], e["run"], e["process"])
         if e["type"] in ("start", "exec-started"):
-            if e["type"] == "exec-started" and who in ended:
-                del began[who], ended[who]  # Its time to be remembered was over, its name free.
+            if (e["container"], e["process"]) in reused and who in ended:
+                del began[who], ended[who]
             check(who not in began, f"two starts of {who}: {began.get(who)} and {e}")
             began[who] = e
         elif e["type"] == "exit":

@@ -177,6 +177,7 @@ def test_an_exec_is_forgotten_when_its_time_is_over(rig):
           "one is forgotten")
     done = rig.gantry("wait", "-p", "e", a)
     check(done.code == 125 and "no such process" in done.err, f"nobody knows it any more: {done!r}")
+    rig.reused.add((a, "e"))
     rig.ok("exec", "--id", "e", a, "--", "true")  # The name is free.
 
 

@@ -91,6 +91,7 @@ class Rig:
         self.prefix = ""  # In front of the ids of the test that runs now.
         self.channel = None
         self.known_dirt = set()
+        self.reused = set()  # Names of execs that a test used again: see `check_stream`.
         self.ends = []  # What a test wants undone at the end.
 
     def id(self, name):
@@ -315,7 +316,7 @@ class Rig:
         for line in log.splitlines():
             check("a check failed" not in line and "SIGABRT" not in line, f"gantryd said: {line}")
         events = self.events()
-        check_stream(events)
+        check_stream(events, self.reused)
         starts = [e for e in events if e["type"] == "supervisor-started"]
         crashed = [e for e in starts if e["details"].get("cause") == "crash"]
         for e in crashed:
