@@ -7,25 +7,15 @@
 
 namespace gantry::runtime {
 
-namespace {
-
-constexpr size_t output_limit = 16u << 10;
-
-/// Slow calls beside the ones that have a place; beyond, they count again.
-constexpr size_t slow_factor = 8;
-
-/// How long a killed runtime has to die; one in an uninterruptible sleep does not.
-constexpr auto grace = std::chrono::seconds(3);
-
-/// Children of a process, as far as the kernel tells (CONFIG_PROC_CHILDREN).
 std::vector<int32_t> children_of(io::kernel& k, int32_t pid) {
+  constexpr size_t children_limit = 1u << 20; // The keeper's are all containers.
   std::vector<int32_t> out;
   auto base = "/proc/" + std::to_string(pid) + "/task";
   std::vector<std::string> threads;
   k.list(base, threads);
   for (const auto& thread : threads) {
     std::string text;
-    if (k.read_small(base + "/" + thread + "/children", text) < 0)
+    if (k.read_small(base + "/" + thread + "/children", text, children_limit) < 0)
       continue;
     size_t at = 0;
     while (at < text.size()) {
@@ -37,6 +27,16 @@ std::vector<int32_t> children_of(io::kernel& k, int32_t pid) {
   }
   return out;
 }
+
+namespace {
+
+constexpr size_t output_limit = 16u << 10;
+
+/// Slow calls beside the ones that have a place; beyond, they count again.
+constexpr size_t slow_factor = 8;
+
+/// How long a killed runtime has to die; one in an uninterruptible sleep does not.
+constexpr auto grace = std::chrono::seconds(3);
 
 void kill_one(io::kernel& k, int32_t pid) {
   int fd = k.pidfd_open(pid);

@@ -16,6 +16,9 @@
 
 namespace gantry::runtime {
 
+/// Children of a process, as far as the kernel tells (CONFIG_PROC_CHILDREN).
+std::vector<int32_t> children_of(io::kernel& k, int32_t pid);
+
 /// One call of the runtime's program, before it runs.
 struct oci_call {
   std::string step; ///< create, start, exec, delete, update, version.

@@ -1,15 +1,20 @@
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <optional>
+#include <set>
 
 #include "runtime/cgroup_files.hpp"
 #include "runtime/engine.hpp"
+#include "runtime/oci_command.hpp"
 
 namespace gantry::runtime {
 
 namespace {
 
 constexpr size_t environ_limit = 256u << 10;
+/// For a process to come out of its exec: its program is read from a disk, at worst.
+constexpr io::nanoseconds exec_patience = std::chrono::milliseconds(20);
 constexpr uint64_t never = 1; ///< Ticks after boot at which no process was started by us.
 
 /// A whole text as a positive number; 0 if it is none.
@@ -55,29 +60,69 @@ bool is_in_container(io::kernel& k, const std::string& proc) {
   return inside;
 }
 
+/// Whose parent a command of ours may have after our death: the keeper, or pid 1.
+std::set<int32_t> fallen_to_keeper(io::kernel& k) {
+  std::string text;
+  int32_t self = 0;
+  int32_t keeper = 1;
+  if (k.read_small("/proc/self/status", text) >= 0)
+    for_each_line(text, [&](std::string_view line) {
+      if (line.starts_with("Pid:\t"))
+        self = whole_number<int32_t>(line.substr(5));
+      if (line.starts_with("PPid:\t"))
+        keeper = whole_number<int32_t>(line.substr(6));
+    });
+  std::set<int32_t> out;
+  for (const int32_t parent : {keeper, 1})
+    for (const int32_t child : children_of(k, parent))
+      if (child != self)
+        out.insert(child);
+  return out;
+}
+
+/// In the middle of its exec a process has memory and no environment yet (fs/exec.c sets the
+/// one, fs/binfmt_elf.c the other).
+bool may_be_in_exec(io::kernel& k, const std::string& proc) {
+  std::string text;
+  bool has_memory = false;
+  if (k.read_small(proc + "/status", text) >= 0)
+    for_each_line(text, [&has_memory](std::string_view line) {
+      has_memory = has_memory || line.starts_with("VmSize:");
+    });
+  return has_memory && !is_in_container(k, proc);
+}
+
 } // namespace
 
 std::vector<orphan_command> find_orphans(io::kernel& k, const std::string& runtime_root) {
+  const auto ours = fallen_to_keeper(k);
   std::vector<orphan_command> out;
+  /// @returns Whether it has no environment, but may get one.
+  const auto look_at = [&](int32_t pid) {
+    const auto proc = "/proc/" + std::to_string(pid);
+    std::string environ;
+    // Gone, or an environment larger than the small one that we give.
+    if (k.read_small(proc + "/environ", environ, environ_limit) < 0)
+      return false;
+    if (environ.empty())
+      return ours.contains(pid) && may_be_in_exec(k, proc);
+    const auto root = variable(environ, "GANTRY_ROOT");
+    const auto op = variable(environ, "GANTRY_OP");
+    if (!root || !op || *root != runtime_root || is_in_container(k, proc))
+      return false;
+    if (const auto ticks = k.start_ticks(pid); ticks >= 0)
+      out.push_back({pid, uint64_t(ticks), whole_number<uint64_t>(*op)});
+    return false;
+  };
   std::vector<std::string> names;
   k.list("/proc", names);
-  for (const auto& name : names) {
-    auto pid = whole_number<int32_t>(name);
-    if (pid == 0)
-      continue;
-    auto proc = "/proc/" + name;
-    std::string environ;
-    // Gone, a kernel thread, or an environment larger than the small one that we give.
-    if (k.read_small(proc + "/environ", environ, environ_limit) < 0)
-      continue;
-    auto root = variable(environ, "GANTRY_ROOT");
-    auto op = variable(environ, "GANTRY_OP");
-    if (!root || !op || *root != runtime_root || is_in_container(k, proc))
-      continue;
-    auto ticks = k.start_ticks(pid);
-    if (ticks >= 0)
-      out.push_back({pid, uint64_t(ticks), whole_number<uint64_t>(*op)});
-  }
+  std::vector<int32_t> unsure;
+  for (const auto& name : names)
+    if (const auto pid = whole_number<int32_t>(name); pid != 0 && look_at(pid))
+      unsure.push_back(pid);
+  const auto end = k.monotonic() + exec_patience;
+  while (!unsure.empty() && k.monotonic() < end)
+    std::erase_if(unsure, [&](int32_t pid) { return !look_at(pid); });
   return out;
 }
 

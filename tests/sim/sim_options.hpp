@@ -11,6 +11,7 @@ namespace gantry::sim {
 struct fault_options {
   double emfile = 0;       ///< No descriptor left: open, pipe, eventfd, pidfd_open, spawn.
   double no_pidfd = 0;     ///< Of these, pidfd_open alone.
+  double in_exec = 0;      ///< A process has no environment: it is in the middle of its exec.
   double spawn_again = 0;  ///< fork(2) says EAGAIN.
   double interrupted = 0;  ///< A request ends with EINTR.
   double again = 0;        ///< openat2 beneath a directory says EAGAIN (a rename went on).

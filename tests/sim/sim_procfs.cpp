@@ -80,6 +80,8 @@ int machine::read_proc(const std::string& path, std::string& out) const {
   const bool gone = p->at == process::phase::zombie;
   if (rest == "/stat")
     return out = stat_line(*p), 0;
+  if (rest == "/status")
+    return out = "NSpid:\t" + std::to_string(pid) + (gone ? "\n" : "\nVmSize:\t1000 kB\n"), 0;
   if (rest == "/environ")
     return out = gone ? "" : joined(p->env), 0;
   if (rest == "/cmdline")

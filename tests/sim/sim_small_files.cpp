@@ -55,10 +55,16 @@ int incarnation::read_small(const std::string& path, std::string& out, size_t li
   if (!step())
     return -ECANCELED;
   std::string text;
-  if (int rc = host_.read_file(path, text); rc < 0)
+  if (path == "/proc/self/status")
+    text = "Pid:\t" + std::to_string(self_->pid) + "\nPPid:\t" +
+           std::to_string(host_.keeper_process()->pid) + "\n";
+  else if (int rc = host_.read_file(path, text); rc < 0)
     return rc;
   if (text.size() > limit)
     return -EFBIG;
+  if (host_.options.faults.in_exec > 0 && path.ends_with("/environ") &&
+      fault(host_.options.faults.in_exec))
+    text.clear();
   out = std::move(text);
   return 0;
 }

@@ -23,6 +23,7 @@ machine_options options_of(uint64_t seed, run_kind kind, broken canary, dice& d)
   f.no_space = d.chance(0.2) ? 0.005 : 0;
   // Not beside kills: a log that cannot be adopted for want of a descriptor is lost (and said).
   f.emfile = kind == run_kind::faults && d.chance(0.2) ? 0.003 : 0;
+  f.in_exec = d.chance(0.3) ? 0.3 : 0;
   f.spawn_again = d.chance(0.2) ? 0.02 : 0;
   f.runtime_fails = d.chance(0.4) ? 0.1 : 0;
   f.runtime_dies = d.chance(0.4) ? 0.1 : 0;
