@@ -222,12 +222,10 @@ private:
   [[nodiscard]] runtime::exec_cgroup exec_group(uint64_t serial) const;
   void leave_exec(const std::string& process, uint64_t serial);
   void sweep_execs();
-  result<void> signal_tree(uint64_t serial, int sig);
 
   // -- signals --
   [[nodiscard]] runtime::cgroup group() const;
   result<void> signal_process(const process_entry& p, int sig);
-  result<void> signal_all(int sig);
   void kill_exec_tree(const v1::By& by, const v1::KillRequest& req, const runtime::process_view& p,
                       int sig, pending<v1::KillReply> answer);
   uint64_t record_kill(const std::string& process, int sig, bool all, const v1::By* by,

@@ -146,19 +146,4 @@ void container_state::sweep_execs() {
   linger_timer_->start(first_look * (1 << linger_looks_++), while_here([this] { sweep_execs(); }));
 }
 
-result<void> container_state::signal_tree(uint64_t serial, int sig) {
-  auto group = exec_group(serial);
-  if (sig == SIGKILL)
-    return group.kill_all();
-  auto& sys = host->loop.sys();
-  for (auto pid : group.pids()) {
-    // The number is looked at again through the pidfd: it must still be in this cgroup.
-    const io::fd pidfd{sys, sys.pidfd_open(pid)};
-    const auto now = group.pids();
-    if (pidfd && std::find(now.begin(), now.end(), pid) != now.end())
-      sys.pidfd_signal(pidfd.get(), sig);
-  }
-  return {};
-}
-
 } // namespace gantry::actors

@@ -108,13 +108,7 @@ caf::result<v1::KillReply> container_state::kill(const v1::By& by, const v1::Kil
       v1::KillReply reply;
       reply.set_seq(record_kill(id, sig, req.all(), &by, req.request_id(), 0,
                                 (id == init || req.all()) && ends_for_good(sig)));
-      result<void> sent;
-      if (!req.all())
-        sent = signal_process(at->second, sig);
-      else if (sig == SIGKILL)
-        sent = group().kill_all();
-      else
-        sent = signal_all(sig);
+      const auto sent = req.all() ? group().signal(sig) : signal_process(at->second, sig);
       if (sent) {
         host->finish_request(req.request_id(), "Kill", reply);
         answer.deliver(reply);
@@ -145,7 +139,7 @@ void container_state::kill_exec_tree(const v1::By& by, const v1::KillRequest& re
   v1::KillReply reply;
   const auto serial = p.serial; // The record changes what `p` is of.
   reply.set_seq(host->ledger.record(r));
-  if (auto sent = signal_tree(serial, sig); !sent) {
+  if (auto sent = exec_group(serial).signal(sig); !sent) {
     answer.deliver(to_caf(sent.why()));
     return;
   }
@@ -153,21 +147,6 @@ void container_state::kill_exec_tree(const v1::By& by, const v1::KillRequest& re
     thaw_for_end(nullptr, 0);
   host->finish_request(req.request_id(), "Kill", reply);
   answer.deliver(reply);
-}
-
-result<void> container_state::signal_all(int sig) {
-  auto& sys = host->loop.sys();
-  auto g = group();
-  for (auto pid : g.pids()) {
-    // The number is looked at again through the pidfd: it must still be in this cgroup.
-    const io::fd pidfd{sys, sys.pidfd_open(pid)};
-    if (!pidfd)
-      continue;
-    const auto now = g.pids();
-    if (std::find(now.begin(), now.end(), pid) != now.end())
-      sys.pidfd_signal(pidfd.get(), sig);
-  }
-  return {};
 }
 
 caf::result<v1::StopReply> container_state::stop(const v1::By& by, const v1::StopRequest& req) {

@@ -14,6 +14,7 @@ namespace {
 /// A container may make directories of its own below; more than these are not looked at.
 constexpr size_t max_directories = 4096;
 constexpr size_t procs_limit = 8u << 20;
+constexpr size_t signalled_at_once = 64; ///< So many pidfds are held.
 
 /// How often a create under way was announced, by the directory it will be made in. One
 /// supervisor has one thread; a simulation may run several, one on each thread.
@@ -222,6 +223,32 @@ result<void> cgroup::kill_all() {
       break;
   }
   return worst == 0 ? result<void>{} : from_errno(-worst, "kill the processes of", path_);
+}
+
+result<void> cgroup::signal(int sig) {
+  if (sig == SIGKILL)
+    return kill_all();
+  const auto all = pids();
+  std::vector<std::pair<int32_t, io::fd>> held;
+  int worst = 0;
+  const auto note = [&worst](int rc) {
+    if (rc < 0 && rc != -ESRCH) // Who has gone needs none.
+      worst = rc;
+  };
+  for (size_t from = 0; from < all.size(); from += signalled_at_once) {
+    held.clear();
+    for (size_t i = from; i < std::min(all.size(), from + signalled_at_once); ++i)
+      if (const int pidfd = kernel_.pidfd_open(all[i]); pidfd >= 0)
+        held.emplace_back(all[i], io::fd{kernel_, pidfd});
+      else
+        note(pidfd);
+    // The numbers are looked at again behind the pidfds: they must still be in this cgroup.
+    const auto now = pids();
+    for (const auto& [pid, pidfd] : held)
+      if (std::binary_search(now.begin(), now.end(), pid))
+        note(kernel_.pidfd_signal(pidfd.get(), sig));
+  }
+  return worst == 0 ? result<void>{} : from_errno(-worst, "signal the processes of", path_);
 }
 
 int cgroup::signal_one(int32_t pid) {

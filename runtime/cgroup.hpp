@@ -105,6 +105,10 @@ public:
   /// freeze, signal each by pidfd, thaw. A frozen v1 group is thawed so that it dies.
   result<void> kill_all();
 
+  /// A signal for each process of the subtree, through its pidfd; SIGKILL is `kill_all`. Who
+  /// is forked meanwhile may be missed. Two readings of the lists for 64 processes.
+  result<void> signal(int sig);
+
   /// SIGKILL to whoever is in a v1 directory of it, wherever else it was moved. For a group that
   /// is not populated and cannot be removed.
   result<void> kill_strays();

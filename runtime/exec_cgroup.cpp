@@ -94,6 +94,8 @@ cpu_time exec_cgroup::used() const {
 
 result<void> exec_cgroup::kill_all() { return cgroup(kernel_, host_, path()).kill_all(); }
 
+result<void> exec_cgroup::signal(int sig) { return cgroup(kernel_, host_, path()).signal(sig); }
+
 std::vector<int32_t> exec_cgroup::pids() const { return cgroup(kernel_, host_, path()).pids(); }
 
 bool exec_cgroup::remove() {

@@ -36,8 +36,9 @@ public:
   [[nodiscard]] bool exists() const;
   [[nodiscard]] cpu_time used() const;
 
-  /// SIGKILL for everybody in it.
+  /// SIGKILL for everybody in it; any signal: see `cgroup::signal`.
   result<void> kill_all();
+  result<void> signal(int sig);
   [[nodiscard]] std::vector<int32_t> pids() const;
 
   /// Removes the directories; false while somebody lives there.
