@@ -1,13 +1,69 @@
 #include "runtime/health_messages.hpp"
 
+#include <algorithm>
+
 #include "messages/check.hpp"
 #include "runtime/check_words.hpp"
+#include "runtime/foreign_text.hpp"
 
 namespace gantry::runtime {
 
 namespace {
 
 constexpr char probe_mark = '@';
+
+/// What a question of this kind cannot have: said, so that nobody believes it was asked.
+std::string_view foreign_field(const v1::Probe& said, probe_kind kind) {
+  using enum probe_kind;
+  const bool web = kind == http || kind == https;
+  const bool net = web || kind == tcp || kind == grpc;
+  const bool path = web || kind == unix_socket || kind == file;
+  if (kind != exec && (said.args_size() > 0 || said.shell()))
+    return "args";
+  if (!net && (!said.address().empty() || said.port() != 0))
+    return said.port() != 0 ? "port" : "address";
+  if (!path && !said.path().empty())
+    return "path";
+  if (!web && (!said.host().empty() || said.headers_size() > 0))
+    return said.host().empty() ? "headers" : "host";
+  if (!web && (said.status_first() != 0 || said.status_last() != 0))
+    return "status";
+  if (kind != grpc && !said.service().empty())
+    return "service";
+  return kind != file && said.younger_ns() != 0 ? "younger_ns" : "";
+}
+
+result<probe_question> question_of(const v1::Probe& said, probe_kind kind) {
+  if (const auto field = foreign_field(said, kind); !field.empty())
+    return bad("probe", std::string{name_of(kind)} + " with " + std::string{field},
+               "this kind of probe has no " + std::string{field} + ": leave it out");
+  probe_question q;
+  q.kind = kind;
+  q.args = {said.args().begin(), said.args().end()};
+  q.shell = said.shell();
+  if (!said.address().empty())
+    q.address = said.address();
+  q.port = said.port();
+  const bool web = kind == probe_kind::http || kind == probe_kind::https;
+  q.path = web && said.path().empty() ? "/" : said.path();
+  q.host = said.host();
+  for (const auto& line : said.headers()) {
+    const auto colon = line.find(':');
+    if (colon == std::string::npos)
+      return bad("probe header", shown(line), "write it as NAME: VALUE");
+    const auto value = line.find_first_not_of(" \t", colon + 1);
+    q.headers.emplace_back(line.substr(0, colon),
+                           value == std::string::npos ? std::string{} : line.substr(value));
+  }
+  if (said.status_first() != 0 || said.status_last() != 0) {
+    q.status_first = int(std::min(said.status_first(), 1000u));
+    q.status_last = said.status_last() == 0 ? q.status_first
+                                            : int(std::min(said.status_last(), 1000u));
+  }
+  q.service = said.service();
+  q.younger_ns = said.younger_ns();
+  return q;
+}
 
 result<probe> probe_of(const v1::Probe& said, health_profile profile) {
   auto role = parse_role(said.role().empty() ? "check" : said.role());
@@ -16,12 +72,11 @@ result<probe> probe_of(const v1::Probe& said, health_profile profile) {
   auto kind = parse_kind(said.kind().empty() ? "exec" : said.kind());
   if (!kind)
     return kind.why();
-  if (*kind != probe_kind::exec)
-    return error{ec::unsupported, "this version does not run probes of the kind " + said.kind(),
-                 "use exec"};
+  auto question = question_of(said, *kind);
+  if (!question)
+    return question.why();
   auto out = default_probe(profile, *role);
-  out.question.args = {said.args().begin(), said.args().end()};
-  out.question.shell = said.shell();
+  out.question = std::move(*question);
   if (said.has_interval_ns())
     out.interval_ns = said.interval_ns();
   if (said.has_timeout_ns())
@@ -38,6 +93,9 @@ result<probe> probe_of(const v1::Probe& said, health_profile profile) {
     out.successes = said.successes();
   return out;
 }
+
+/// What this version can ask.
+bool runs_here(probe_kind kind) { return kind == probe_kind::exec; }
 
 health_status status_named(std::string_view text) {
   for (auto x : {health_status::starting, health_status::healthy, health_status::unhealthy})
@@ -112,6 +170,12 @@ result<health_policy> health_policy_of(const v1::HealthCheck& said) {
   }
   if (auto fine = check_health(out); !fine)
     return fine.why();
+  for (const auto& p : out.probes)
+    if (!runs_here(p.question.kind))
+      return error{ec::unsupported,
+                   "this version does not run probes of the kind "
+                     + std::string{name_of(p.question.kind)},
+                   "use exec"};
   return out;
 }
 
