@@ -27,6 +27,8 @@ struct engine_policy {
   io::nanoseconds delete_deadline = std::chrono::seconds(30);
   io::nanoseconds update_deadline = std::chrono::seconds(30);
   io::nanoseconds checkpoint_deadline = std::chrono::seconds(120); ///< A restore's, too.
+  /// So long the cgroup directories of a namespace stay after its last container.
+  io::nanoseconds parent_linger = std::chrono::seconds(5);
 
   /// One deadline for every command.
   void set_deadlines(io::nanoseconds d) noexcept {

@@ -9,7 +9,6 @@ namespace gantry::runtime {
 
 namespace {
 
-constexpr io::nanoseconds parent_patience = std::chrono::seconds(5);
 constexpr io::nanoseconds busy_pause = std::chrono::seconds(1);
 /// A parent that is not empty is looked at so often after the last removal in it.
 constexpr int parent_looks = 3;
@@ -67,7 +66,7 @@ void oci_driver::parent_left(const std::string& id) {
   at->second.left = loop_.sys().monotonic();
   at->second.looks = 0;
   if (!parents_due_.armed())
-    parents_due_.start(parent_patience, [this] { sweep_parents(); });
+    parents_due_.start(policy_.parent_linger, [this] { sweep_parents(); });
 }
 
 void oci_driver::sweep_parents() {
@@ -81,7 +80,7 @@ void oci_driver::sweep_parents() {
   bool more = false;
   for (auto at = kept_.begin(); at != kept_.end();) {
     auto& [parent, kept] = *at;
-    if (!kept.left || busy || now - *kept.left < parent_patience) {
+    if (!kept.left || busy || now - *kept.left < policy_.parent_linger) {
       more = more || kept.left;
       ++at;
       continue;
@@ -99,7 +98,7 @@ void oci_driver::sweep_parents() {
     ++at;
   }
   if (more)
-    parents_due_.start(busy ? busy_pause : parent_patience, [this] { sweep_parents(); });
+    parents_due_.start(busy ? busy_pause : policy_.parent_linger, [this] { sweep_parents(); });
 }
 
 } // namespace gantry::runtime

@@ -13,6 +13,8 @@ namespace gantry::daemon {
 
 namespace {
 
+constexpr double least_seconds = 0.1, most_seconds = 86400;
+
 constexpr const char* about =
   "Supervises OCI containers: starts them through runc or crun, and keeps their output, their\n"
   "exits and their events, whatever happens to itself.\n\n"
@@ -64,6 +66,42 @@ std::string read_groups(const toml::node& node, std::vector<gid_t>& into) {
   return "must be a group, or a list of groups";
 }
 
+/// Takes values of the file into options that the command line has not set; answers with what is
+/// wrong.
+struct config_values {
+  const std::string& file;
+  const std::set<std::string>& given;
+
+  std::string text(const std::string& key, std::string& into, const toml::node& node) const {
+    const auto* s = node.as_string();
+    if (s == nullptr)
+      return file + ": " + key + " must be a string";
+    if (!given.contains(key))
+      into = s->get();
+    return {};
+  }
+
+  std::string seconds(const std::string& key, double& into, const toml::node& node) const {
+    const auto s = node.value<double>();
+    if (!s || !(*s >= least_seconds && *s <= most_seconds))
+      return file + ": " + key + " must be a number of seconds from 0.1 to 86400";
+    if (!given.contains(key))
+      into = *s;
+    return {};
+  }
+
+  std::string count(const std::string& key, size_t& into, int64_t low, int64_t high,
+                    const toml::node& node) const {
+    const auto n = node.value<int64_t>();
+    if (!n || *n < low || *n > high)
+      return file + ": " + key + " must be a number from " + std::to_string(low) + " to "
+             + std::to_string(high);
+    if (!given.contains(key))
+      into = size_t(*n);
+    return {};
+  }
+};
+
 /// Reads the file; an unknown key is an error that names it, not a surprise later.
 std::string read_config(daemon_options& o, const std::set<std::string>& given) {
   toml::table table;
@@ -73,30 +111,23 @@ std::string read_config(daemon_options& o, const std::set<std::string>& given) {
     return o.config + ":" + std::to_string(e.source().begin.line) + ": "
            + std::string{e.description()};
   }
-  auto text = [&](const std::string& key, std::string& into, const toml::node& node) {
-    const auto* s = node.as_string();
-    if (s == nullptr)
-      return o.config + ": " + key + " must be a string";
-    if (!given.contains(key))
-      into = s->get();
-    return std::string{};
-  };
+  const config_values values{o.config, given};
   for (auto&& [name, node] : table) {
     const std::string key{name.str()};
     std::string wrong;
     std::string on_stop = o.stop_containers ? "stop" : "leave";
     if (key == "state")
-      wrong = text(key, o.supervisor.state_dir, node);
+      wrong = values.text(key, o.supervisor.state_dir, node);
     else if (key == "root")
-      wrong = text(key, o.supervisor.root_dir, node);
+      wrong = values.text(key, o.supervisor.root_dir, node);
     else if (key == "socket")
-      wrong = text(key, o.socket, node);
+      wrong = values.text(key, o.socket, node);
     else if (key == "runtime")
-      wrong = text(key, o.supervisor.runtime, node);
+      wrong = values.text(key, o.supervisor.runtime, node);
     else if (key == "cgroup-parent")
-      wrong = text(key, o.supervisor.cgroup_parent, node);
+      wrong = values.text(key, o.supervisor.cgroup_parent, node);
     else if (key == "log-level")
-      wrong = text(key, o.log_level, node);
+      wrong = values.text(key, o.log_level, node);
     else if (key == "read-gid" || key == "operate-gid") {
       auto& groups = key == "read-gid" ? o.roles.read_groups : o.roles.operate_groups;
       if (!given.contains(key))
@@ -104,31 +135,21 @@ std::string read_config(daemon_options& o, const std::set<std::string>& given) {
       if (!wrong.empty())
         wrong = o.config + ": " + key + ": " + wrong;
     } else if (key == "on-stop") {
-      wrong = text(key, on_stop, node);
+      wrong = values.text(key, on_stop, node);
       if (wrong.empty() && on_stop != "stop" && on_stop != "leave")
         wrong = o.config + ": on-stop is \"" + on_stop + "\": use stop or leave";
       o.stop_containers = on_stop == "stop";
     } else if (key == "metrics-listen")
-      wrong = text(key, o.metrics.listen, node);
-    else if (key == "metrics-containers") {
-      const auto n = node.value<int64_t>();
-      if (!n || *n < 0 || *n > 100'000)
-        wrong = o.config + ": metrics-containers must be a number from 0 to 100000";
-      else if (!given.contains(key))
-        o.metrics.most_containers = size_t(*n);
-    } else if (key == "max-runtime-commands") {
-      const auto n = node.value<int64_t>();
-      if (!n || *n < 1 || *n > 1024)
-        wrong = o.config + ": max-runtime-commands must be a number from 1 to 1024";
-      else if (!given.contains(key))
-        o.engine.max_in_flight = size_t(*n);
-    } else if (key == "runtime-deadline") {
-      const auto n = node.value<double>();
-      if (!n || !(*n >= 0.1 && *n <= 86400))
-        wrong = o.config + ": runtime-deadline must be a number of seconds from 0.1 to 86400";
-      else if (!given.contains(key))
-        o.runtime_deadline = *n;
-    } else
+      wrong = values.text(key, o.metrics.listen, node);
+    else if (key == "metrics-containers")
+      wrong = values.count(key, o.metrics.most_containers, 0, 100'000, node);
+    else if (key == "max-runtime-commands")
+      wrong = values.count(key, o.engine.max_in_flight, 1, 1024, node);
+    else if (key == "runtime-deadline")
+      wrong = values.seconds(key, o.runtime_deadline, node);
+    else if (key == "cgroup-linger")
+      wrong = values.seconds(key, o.cgroup_linger, node);
+    else
       wrong = o.config + ": unknown key \"" + key + "\"";
     if (!wrong.empty())
       return wrong;
@@ -187,7 +208,10 @@ void declare_limits(CLI::App& app, daemon_options& o) {
     ->check(CLI::Range(1, 1024));
   app.add_option("--runtime-deadline", o.runtime_deadline,
                  "Seconds until a runtime command is killed [60 for create and exec, else 30]")
-    ->check(CLI::Range(0.1, 86400.0));
+    ->check(CLI::Range(least_seconds, most_seconds));
+  app.add_option("--cgroup-linger", o.cgroup_linger,
+                 "Seconds that the cgroup of a namespace stays after its last container [5]")
+    ->check(CLI::Range(least_seconds, most_seconds));
 }
 
 void declare(CLI::App& app, daemon_options& o, raw_words& raw) {
@@ -238,12 +262,14 @@ void complete(daemon_options& o) {
   o.metrics.socket = o.supervisor.state_dir + "/metrics.sock";
   o.fds_socket = fds_socket_of(o.socket);
   o.supervisor.version = GANTRY_VERSION;
-  if (o.runtime_deadline <= 0)
-    return;
-  const std::chrono::duration<double> seconds(o.runtime_deadline);
-  const auto deadline = std::chrono::duration_cast<io::nanoseconds>(seconds);
-  o.engine.set_deadlines(deadline);
-  o.supervisor.orphan_patience = deadline;
+  using seconds = std::chrono::duration<double>;
+  if (o.runtime_deadline > 0) {
+    const auto deadline = std::chrono::duration_cast<io::nanoseconds>(seconds(o.runtime_deadline));
+    o.engine.set_deadlines(deadline);
+    o.supervisor.orphan_patience = deadline;
+  }
+  if (o.cgroup_linger > 0)
+    o.engine.parent_linger = std::chrono::duration_cast<io::nanoseconds>(seconds(o.cgroup_linger));
 }
 
 } // namespace

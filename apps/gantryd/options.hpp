@@ -25,6 +25,7 @@ struct daemon_options {
   std::string config;
   std::string log_level = "info";
   double runtime_deadline = 0; ///< Seconds for every runtime command; 0: the engine's own.
+  double cgroup_linger = 0;    ///< Seconds; 0: the engine's own.
   bool stop_containers = false; ///< On SIGTERM: stop them, or leave them running.
   bool keeper = true;
   bool keeper_apart = false; ///< The keeper is no ancestor of ours: it was started beside us.

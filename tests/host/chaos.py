@@ -292,7 +292,7 @@ def main():
         options.seed = random.randrange(1 << 32)
     print(f"seed {options.seed}", flush=True)
     began = time.monotonic()
-    rig = Rig(options.bin_dir)
+    rig = Rig(options.bin_dir, linger=None)
     trouble = None
     try:
         rig.start()

@@ -272,16 +272,26 @@ def test_options_from_a_file(rig):
     config = os.path.join(rig.dir, "gantryd.toml")
     with open(config, "w") as f:
         f.write(f'state = "{rig.state}"\nroot = "{rig.root}"\ncgroup-parent = "{rig.cgroup}"\n'
-                'on-stop = "stop"\n')
+                'on-stop = "stop"\ncgroup-linger = 0.2\nruntime-deadline = 50\n')
     gantryd = os.path.join(rig.bin_dir, "gantryd")
     rig.start([gantryd, "--config", config])
+    rig.run("brief", "true", options=("--rm",))
+    until(lambda: not rig.cgroup_dirs(), "the namespace's cgroup goes sooner than after 5 s", 4)
     rig.run("a", "sleep", "1000")
     os.kill(rig.alive_pid(), signal.SIGTERM)
     check_equal(rig.daemon.wait(timeout=30), 0, "it stops its containers and ends")
-    with open(config, "a") as f:
-        f.write("nonsense = 1\n")
-    code, text = rig.try_start([gantryd, "--config", config])
-    check(code == 78 and "nonsense" in text, f"refused: {code} {text}")
+    for key, value in (("nonsense", 1), ("metrics-containers", -1), ("max-runtime-commands", 0),
+                       ("metrics-containers", '"many"'), ("read-gid", 1.5)):
+        bad = os.path.join(rig.dir, "bad.toml")
+        with open(bad, "w") as f:
+            f.write(f"{key} = {value}\n")
+        code, text = rig.try_start([gantryd, "--config", bad])
+        check(code == 78 and key in text and bad in text, f"refused: {code} {text}")
+    for value in ('0', '-1', '"5 s"', '1e9', 'nan'):
+        with open(bad, "w") as f:
+            f.write(f"cgroup-linger = {value}\n")
+        code, text = rig.try_start([gantryd, "--config", bad])
+        check(code == 78 and "number of seconds" in text, f"refused: {code} {text}")
     code, text = rig.try_start([gantryd, "--state", "relative"])
     check(code in (64, 78) and "relative" in text, f"refused: {code} {text}")
     shutil.rmtree(rig.state, ignore_errors=True)

@@ -70,12 +70,14 @@ class Rig:
     """One supervisor with everything that is its own."""
 
     def __init__(self, bin_dir, crash=False, extra=(), wrapper=(), root=None, runs=True,
-                 unchecked=False):
+                 unchecked=False, linger=0.5):
         self.bin_dir = os.path.abspath(bin_dir)
         self.crash = crash  # Whether `crash_point` kills gantryd.
         self.crashes = 0
         self.runs = runs  # False: the test starts the daemon itself, in its own way.
         self.unchecked = unchecked  # True: its stream of events is broken on purpose.
+        # Seconds that a namespace's cgroup outlives its containers; None: gantryd's own.
+        self.linger = [] if linger is None else ["--cgroup-linger", str(linger)]
         self.dir = tempfile.mkdtemp(prefix="gantry-e2e-", dir="/run")
         self.state = os.path.join(self.dir, "state")
         self.root = root or os.path.join(self.dir, "root")
@@ -110,7 +112,8 @@ class Rig:
 
     def command(self):
         return [*self.wrapper, os.path.join(self.bin_dir, "gantryd"), "--state", self.state,
-                "--root", self.root, "--cgroup-parent", self.cgroup, *self.extra]
+                "--root", self.root, "--cgroup-parent", self.cgroup,
+                *self.linger, *self.extra]
 
     def keeper_command(self):
         """gantryd under a keeper without pauses between two starts: many kills cost no time."""

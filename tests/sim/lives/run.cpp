@@ -46,6 +46,8 @@ public:
       kills_left_(kind == run_kind::kills || kind == run_kind::both ? int(dice_.between(1, 6))
                                                                     : 0) {
     wall_steps_ = dice_.chance(0.3) ? 0.01 : 0;
+    // What lies between two lives: nothing, as after the keeper's first start, or its back-off.
+    rest_ = dice_.chance(0.5) ? dice_.between(0ns, dice_.chance(0.5) ? 20ms : 2s) : 0ns;
     const uint64_t containers = dice_.between(2, 9);
     for (uint64_t i = 0; i < containers; ++i) {
       std::string id = "box-";
@@ -97,6 +99,7 @@ private:
 
   bool begin() {
     const uint64_t kill_at = next_kill();
+    world_.host.time.advance(rest_);
     const bool up = world_.begin_life(kill_at);
     if (!up && !world_.why.empty() && kill_at == 0 && ++failed_starts_ > 20)
       out_.push_back("the supervisor does not come up: " + world_.why);
@@ -177,6 +180,7 @@ private:
   world world_;
   int kills_left_;
   double wall_steps_ = 0;
+  nanoseconds rest_{};
   uint64_t first_kill_ = 0;
   bool first_kill_killed_ = false;
   int failed_starts_ = 0;
