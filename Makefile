@@ -10,7 +10,7 @@ ASAN_TESTS := io_test runtime_test actors_test bus_test keeper_test keeper_shelf
 BUILD  := build/$(PRESET)
 TALLY  := build/tally
 
-.PHONY: help demo test test-all check build install deb asan asan-some tidy fuzz vm bench deps deps-full clean
+.PHONY: help demo test test-all check build install deb asan asan-some tidy fuzz vm vm-all bench deps deps-full clean
 
 help:
 	@echo "make demo      watch gantry run, kill, pause, and survive (about 20 s)"
@@ -19,7 +19,7 @@ help:
 	@echo "make check     before a commit: build, quick lanes, the tree's own rules"
 	@echo "make bench     the table of figures, with the peers that are installed"
 	@echo "make install   to PREFIX (/usr/local) below DESTDIR; make deb: a Debian package of it"
-	@echo "make tidy      clang-tidy over the whole tree; make fuzz, make vm: one lane each"
+	@echo "make tidy      clang-tidy over the whole tree; make fuzz, make vm (make vm-all: longer): one lane each"
 
 deps:
 	@scripts/install-packages
@@ -71,6 +71,9 @@ tidy: deps-full build
 
 vm: deps-full build
 	@scripts/run-vm $(BUILD)
+
+vm-all: deps-full build
+	@scripts/run-vm $(BUILD) --all --limit 36000
 
 bench: deps build
 	@bench/run $(BUILD)

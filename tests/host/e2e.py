@@ -2,7 +2,8 @@
 """The host lane: what gantry can do, tried with real runc on this machine, each test twice:
 plain, and with kill -9 of gantryd right after the thing under test was started.
 
-  tests/host/e2e.py BIN_DIR [--only NAME]... [--list] [--seed N] [--jobs N] [--keep-going]
+  tests/host/e2e.py BIN_DIR [--only NAME]... [--plain | --killed] [--list] [--seed N]
+                    [--jobs N]
 
 A test is a function test_* of a features_*.py; --only takes a part of its name or its theme.
 Tests of a theme share a rig (one gantryd); those marked own_rig have one to themselves.
@@ -129,13 +130,15 @@ def main():
     parser.add_argument("bin_dir")
     parser.add_argument("--only", action="append", default=[])
     parser.add_argument("--list", action="store_true")
-    parser.add_argument("--plain", action="store_true", help="without the runs that kill gantryd")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--plain", action="store_true", help="without the runs that kill gantryd")
+    which.add_argument("--killed", action="store_true", help="only the runs that kill gantryd")
     parser.add_argument("--seed", type=int, default=None, help="of the order")
     parser.add_argument("--jobs", type=int, default=3, help="rigs side by side")
     options = parser.parse_args()
     jobs = collect(options.only)
-    if options.plain:
-        jobs = [job for job in jobs if not job.crash]
+    if options.plain or options.killed:
+        jobs = [job for job in jobs if job.crash == options.killed]
     if options.list:
         for job in jobs:
             for test in job.tests:

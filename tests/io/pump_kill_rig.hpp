@@ -10,6 +10,7 @@
 
 #include "io/log_state.hpp"
 #include "tests/io/pump_rig.hpp"
+#include "tests/slower.hpp"
 
 namespace gantry::io::testing {
 
@@ -127,12 +128,13 @@ inline pid_t fork_clean() {
   return ::fork();
 }
 
-/// Waits for a child, at most `seconds`. @returns its wait status, -1 when it took longer
-/// (it is killed then).
+/// Waits for a child, at most so many (scaled) seconds. @returns its wait status, -1 when it took
+/// longer (it is killed then).
 inline int wait_child(pid_t pid, int seconds = 60) {
   const int handle = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
   pollfd ended{handle, POLLIN, 0};
-  const bool late = ::poll(&ended, 1, seconds * 1000) == 0;
+  const auto limit = tests::scaled(std::chrono::milliseconds(seconds * 1000));
+  const bool late = ::poll(&ended, 1, static_cast<int>(limit.count())) == 0;
   ::close(handle);
   if (late)
     ::kill(pid, SIGKILL);

@@ -10,6 +10,7 @@
 #include "io/ops.hpp"
 #include "tests/sim/sim_kernel.hpp"
 #include "tests/sim/sim_programs.hpp"
+#include "tests/slower.hpp"
 
 namespace gantry::sim {
 
@@ -57,14 +58,15 @@ struct lab {
   io::loop loop{k};
   std::string dir = host.dir();
 
-  /// Turns until `done`; a check that takes longer than ten seconds fails.
+  /// Turns until `done`; a check that takes longer than ten (scaled) seconds fails.
   template <class F>
   void until(F done) {
-    const auto limit = k.monotonic() + std::chrono::seconds(10);
+    const auto limit = k.monotonic() + tests::scaled(std::chrono::seconds(10));
     io::timer tick(loop);
-    tick.start(std::chrono::seconds(11), [] {});
-    while (!done() && k.monotonic() < limit)
+    while (!done() && k.monotonic() < limit) {
+      tick.start(std::chrono::milliseconds(20), [] {}); // For what no request tells.
       loop.turn(true);
+    }
     REQUIRE(done());
   }
 
