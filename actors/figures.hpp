@@ -17,6 +17,7 @@ struct container_figures {
   uint64_t dropped_bytes = 0; ///< Of its living processes, by policy.
   uint64_t oom_kills = 0;
   uint64_t restarts = 0;
+  std::string health; ///< Empty: it has no checks, or does not run.
 };
 
 /// The counters of a supervisor at one moment, since this life of it began where they count.
@@ -51,6 +52,10 @@ struct figures {
   std::map<std::string, uint64_t> exits;    ///< By cause: success, error, signal, oom, unknown.
   std::map<std::string, uint64_t> ooms;     ///< By level: container, host, inferred.
   std::map<std::string, uint64_t> failures; ///< create, start, exec: how often each failed.
+  /// Runs that a restart policy has asked for, by what ended the run before: as `exits`, or
+  /// unhealthy.
+  std::map<std::string, uint64_t> policy_restarts;
+  std::map<std::string, uint64_t> by_health; ///< Containers with checks, by their health.
   uint64_t starts = 0, restarts = 0, execs = 0, deletes = 0;
   io::histogram settle_time; ///< From the kernel's word of an end to its settled exit.
   uint64_t stdout_bytes = 0, stderr_bytes = 0, dropped_bytes = 0;

@@ -6,6 +6,7 @@
 
 #include "io/log_state.hpp"
 #include "runtime/health_messages.hpp"
+#include "runtime/policy_messages.hpp"
 
 namespace gantry::actors {
 
@@ -54,6 +55,11 @@ std::unordered_map<uint64_t, io::log_totals> living_logs(const io::arena& memory
   return out;
 }
 
+std::string health_of(const runtime::container_view& c) {
+  journal::HealthState s;
+  return c.has_health && s.ParseFromString(c.health) ? s.status() : std::string();
+}
+
 uint64_t own_cpu_ns() {
   timespec t{};
   ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
@@ -65,6 +71,8 @@ uint64_t own_cpu_ns() {
 meter::meter(services& host) : host_(host) {
   for (const auto* cause : {"success", "error", "signal", "oom", "unknown"})
     so_far_.exits[cause] = 0;
+  for (const auto* cause : {"success", "error", "signal", "oom", "unknown", "unhealthy"})
+    so_far_.policy_restarts[cause] = 0;
   for (const auto* level : {"container", "host", "inferred"})
     so_far_.ooms[level] = 0;
   for (const auto* what : {"create", "start", "exec"})
@@ -124,6 +132,7 @@ void meter::count(const journal::Record& r) {
       ++so_far_.deletes;
       break;
     case body::kExited: count_exit(r); break;
+    case body::kRestartScheduled: count_restart(r); break;
     case body::kOom: ++so_far_.ooms[r.oom().level()]; break;
     case body::kCreateFailed: fail(r, "create"); break;
     case body::kStartFailed: fail(r, "start"); break;
@@ -160,6 +169,16 @@ void meter::count_exit(const journal::Record& r) {
     so_far_.dropped_bytes += last.dropped[0] + last.dropped[1];
   if (x.exited_at_ns() > 0)
     so_far_.settle_time.add(host_.loop.sys().realtime().count() - x.exited_at_ns());
+}
+
+/// What ended the run before is still known: the new one is not begun yet.
+void meter::count_restart(const journal::Record& r) {
+  const auto* c = host_.ledger.now().find({r.namespace_(), r.container()});
+  const auto* init = c == nullptr ? nullptr : c->process(runtime::init_id);
+  if (init == nullptr || !init->exit)
+    return;
+  const bool ill = runtime::restart_state_of(*c).unhealthy();
+  ++so_far_.policy_restarts[ill ? "unhealthy" : cause_of(*init->exit)];
 }
 
 figures meter::take(size_t most_containers) {
@@ -207,12 +226,16 @@ void meter::take_parts(figures& out) {
 void meter::take_containers(figures& out, size_t most) {
   for (const auto* s : states)
     out.by_state[s] = 0;
+  for (const auto* s : {"starting", "healthy", "unhealthy"})
+    out.by_health[s] = 0;
   const auto living = living_logs(host_.keeper.memory());
   out.log_slots_used = living.size();
   for (const auto& [name, c] : host_.ledger.now().all()) {
     ++out.by_state[state_name(c->state)];
     container_figures one{.ns = name.ns, .id = name.id, .oom_kills = c->oom_kills,
-                          .restarts = c->run > 0 ? c->run - 1 : 0};
+                          .restarts = c->run > 0 ? c->run - 1 : 0, .health = health_of(*c)};
+    if (!one.health.empty())
+      ++out.by_health[one.health];
     for (const auto& p : c->processes) {
       if (p.exit) {
         one.stdout_bytes += p.exit->stdout_bytes();

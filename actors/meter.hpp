@@ -37,6 +37,7 @@ private:
   void end(const journal::Record& r, const std::string& what);
   void count(const journal::Record& r);
   void count_exit(const journal::Record& r);
+  void count_restart(const journal::Record& r);
   void fail(const journal::Record& r, const std::string& what);
   void forget(const journal::Record& r);
   void take_parts(figures& out);

@@ -16,7 +16,7 @@ namespace {
 constexpr int most_mounts = 512;
 constexpr int most_devices = 256;
 constexpr int most_sysctls = 256;
-constexpr int most_groups = 256;
+constexpr int most_extra_groups = 256;
 constexpr size_t most_seccomp = 256u << 10;
 
 constexpr auto flags = std::to_array<std::string_view>({
@@ -248,7 +248,7 @@ result<void> check_options(const v1::ContainerSpec& spec) {
     return done;
   if (spec.has_oom_score_adj() && (spec.oom_score_adj() < -1000 || spec.oom_score_adj() > 1000))
     return bad("oom_score_adj", std::to_string(spec.oom_score_adj()), "use -1000 to 1000");
-  if (spec.groups_size() > most_groups)
+  if (spec.groups_size() > most_extra_groups)
     return bad("groups", std::to_string(spec.groups_size()) + " entries", "at most 256");
   return check_cgroup_parent(spec.cgroup_parent());
 }

@@ -88,6 +88,12 @@ void put_containers(exposition& to, const figures& x) {
     to.gauge({{"state", state}}, double(count));
   put_counter(to, "gantry_starts", "Containers started.", x.starts);
   put_counter(to, "gantry_restarts", "Those that had run before.", x.restarts);
+  put_counters(to, "gantry_policy_restarts",
+               "Runs that a restart policy has asked for, by what ended the run before.", "cause",
+               x.policy_restarts);
+  to.family("gauge", "gantry_containers_health", "Containers with health checks, by health.");
+  for (const auto& [health, count] : x.by_health)
+    to.gauge({{"health", health}}, double(count));
   put_counter(to, "gantry_execs", "Processes started in containers.", x.execs);
   put_counter(to, "gantry_deletes", "Containers removed.", x.deletes);
   put_counters(to, "gantry_exits", "Settled exits of containers and their processes.", "cause",
@@ -124,6 +130,12 @@ void put_each(exposition& to, const figures& x) {
   to.family("counter", "gantry_container_restarts", "Runs of a container behind its first.");
   for (const auto& c : x.each)
     to.counter({{"namespace", c.ns}, {"container", c.id}}, c.restarts);
+  to.family("gauge", "gantry_container_health", "1 for the health that it has.");
+  for (const auto& c : x.each)
+    for (const auto* health : {"starting", "healthy", "unhealthy"})
+      if (!c.health.empty())
+        to.gauge({{"namespace", c.ns}, {"container", c.id}, {"health", health}},
+                 c.health == health);
 }
 
 } // namespace

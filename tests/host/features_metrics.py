@@ -118,6 +118,33 @@ def test_an_oom_kill_is_counted(rig):
     check(after.value("gantry_container_oom_kills", container=a) >= 1, "its kills")
 
 
+def test_health_and_restarts_by_cause(rig):
+    before = scrape(metrics_socket(rig))
+    fit, ill, failing = rig.id("fit"), rig.id("ill"), rig.id("failing")
+    checks = ("--health-interval", "100ms", "--health-retries", "1")
+    rig.run(fit, "sleep", "1000", options=("--health-cmd", "true", *checks))
+    rig.run(ill, "sleep", "1000", options=("--health-cmd", "false", *checks))
+    rig.run(failing, "sh", "-c", "exit 3",
+            options=("--restart", "on-failure:2", "--restart-delay", "10ms"))
+    rig.wait_event("dead", failing)
+    rig.crash_point()
+
+    def settled():
+        m = scrape(metrics_socket(rig))
+        seen = [m.value("gantry_container_health", container=c, health=h)
+                for c, h in ((fit, "healthy"), (fit, "unhealthy"), (ill, "unhealthy"))]
+        return seen == [1, 0, 1] and m
+    after = until(settled, "both are known")
+    check(after.value("gantry_containers_health", health="healthy") >= 1, "the sum")
+    check("gantry_container_health" in after.samples and not any(
+        x[1]["container"] == failing for x in after.samples["gantry_container_health"]),
+        "none for who has no checks")
+    check_equal(after.value("gantry_container_restarts", container=failing), 2, "its restarts")
+    if not rig.crash:  # A counter begins anew with its gantryd.
+        grown = [m.value("gantry_policy_restarts", cause="error") for m in (before, after)]
+        check_equal(grown[1] - grown[0], 2, "restarts after an error")
+
+
 @own_rig(extra=["--metrics-containers", "2"])
 def test_the_number_of_series_is_bounded(rig):
     for name in ("a", "b", "c", "d"):
