@@ -94,6 +94,8 @@ public:
   virtual void call(const v1::By& by, v1::GetProcessFdRequest req,
                     answer<v1::GetProcessFdReply> f) = 0;
 
+  /// A pidfd of a living process, for who lives in this program and needs no ticket.
+  virtual result<io::fd> process_fd(const v1::GetProcessFdRequest& req) = 0;
   /// What a ticket of `GetProcessFd` stands for, when the process presents it that asked.
   virtual result<io::fd> redeem(const v1::By& by, std::string_view ticket) = 0;
 

@@ -61,6 +61,7 @@ public:
   void call(const v1::By& by, v1::ReopenLogRequest req, answer<v1::ReopenLogReply> f) override;
   void call(const v1::By& by, v1::GetProcessFdRequest req,
             answer<v1::GetProcessFdReply> f) override;
+  result<io::fd> process_fd(const v1::GetProcessFdRequest& req) override;
   result<io::fd> redeem(const v1::By& by, std::string_view ticket) override;
 
   std::unique_ptr<pending_wait> wait(const v1::By& by, v1::WaitRequest req,
@@ -98,6 +99,7 @@ private:
   [[nodiscard]] result<const runtime::container_view*> look_up(const v1::Ref& ref) const;
   static std::string named_namespace(const std::string& asked);
   result<v1::GetProcessFdReply> ticket_for(const v1::By& by, const v1::GetProcessFdRequest& req);
+  result<io::fd> open_process(const v1::GetProcessFdRequest& req, v1::GetProcessFdReply& what);
   uint64_t begin_wait(v1::WaitRequest req, answer<v1::WaitReply> f);
   void on_end(const journal::Record& r);
 

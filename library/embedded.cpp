@@ -17,6 +17,7 @@ namespace gantry::library {
 namespace {
 
 constexpr io::shelf_key bus_listener{io::shelf_kind::listener, 1};
+constexpr io::shelf_key fds_listener{io::shelf_kind::listener, 2};
 constexpr auto bus_grace = std::chrono::seconds(2);
 constexpr auto last_events = std::chrono::seconds(1);
 constexpr auto drain_time = std::chrono::seconds(2);
@@ -110,16 +111,9 @@ result<void> embedded::make() {
   if (auto opened = open_shelf(); !opened)
     return opened;
   // What may fail comes before the host: once made, it must be ended in order.
-  if (!options_.socket.empty()) {
-    auto shelved = shelf_->list();
-    if (!shelved)
-      return std::move(shelved).why();
-    auto listener = io::listen_unix(*kernel_, *shelf_, *shelved,
-                                    {.key = bus_listener, .path = options_.socket});
-    if (!listener)
-      return std::move(listener).why();
-    listener_ = std::move(*listener);
-  }
+  if (!options_.socket.empty())
+    if (auto way = open_sockets(); !way)
+      return way;
   if (auto made = make_host(); !made)
     return made;
   auto reactor = std::make_unique<loop_reactor>(*loop_);
@@ -129,6 +123,9 @@ result<void> embedded::make() {
   if (listener_) {
     bus_ = std::make_unique<bus::server>(*loop_, host_->door());
     bus_->listen(listener_.get());
+    fds_ = std::make_unique<bus::fd_server>(*loop_, host_->door());
+    fds_->listen(fds_listener_.get());
+    host_->shared().fds_socket = bus::fds_socket_beside(options_.socket);
   }
   if (options_.longest_turn.count() > 0) {
     watchdog_ = std::make_unique<io::watchdog>(
@@ -136,6 +133,25 @@ result<void> embedded::make() {
     loop_->set_watchdog(watchdog_.get());
   }
   shelf_->ready();
+  return {};
+}
+
+result<void> embedded::open_sockets() {
+  auto shelved = shelf_->list();
+  if (!shelved)
+    return std::move(shelved).why();
+  auto listener = io::listen_unix(*kernel_, *shelf_, *shelved,
+                                  {.key = bus_listener, .path = options_.socket});
+  if (!listener)
+    return std::move(listener).why();
+  auto fds = io::listen_unix(*kernel_, *shelf_, *shelved,
+                             {.key = fds_listener,
+                              .path = bus::fds_socket_beside(options_.socket),
+                              .type = SOCK_SEQPACKET});
+  if (!fds)
+    return std::move(fds).why();
+  listener_ = std::move(*listener);
+  fds_listener_ = std::move(*fds);
   return {};
 }
 
@@ -214,7 +230,7 @@ void embedded::settle(int rounds) {
 
 void embedded::part() {
   if (bus_)
-    bus_->stop(bus_grace, [this] { loop_->stop(); });
+    bus_->stop(bus_grace, [this] { fds_->stop([this] { loop_->stop(); }); });
   else
     loop_->stop();
 }
@@ -231,11 +247,15 @@ void embedded::release() {
   }
   patience_.reset();
   bus_.reset();
+  fds_.reset();
   host_.reset();
   shelf_.reset();
-  if (listener_ && !supervised_) // Nobody keeps it: a client is told so at once.
+  if (listener_ && !supervised_) { // Nobody keeps them: a client is told so at once.
     ::unlink(options_.socket.c_str());
+    ::unlink(bus::fds_socket_beside(options_.socket).c_str());
+  }
   listener_.reset();
+  fds_listener_.reset();
   if (loop_ && !loop_->drain(drain_time))
     io::log_warn("some kernel requests did not come to rest");
   if (loop_) {

@@ -3,6 +3,7 @@
 #include <spdlog/sinks/sink.h>
 
 #include "actors/host.hpp"
+#include "gateways/bus/fd_server.hpp"
 #include "gateways/bus/server.hpp"
 #include "io/launch.hpp"
 #include "io/linux_kernel.hpp"
@@ -26,6 +27,7 @@ private:
   void main();
   result<void> make();
   result<void> open_shelf();
+  result<void> open_sockets();
   result<void> make_host();
   void begin_end(std::optional<bool> stop_containers) override;
   void settle(int rounds);
@@ -41,7 +43,9 @@ private:
   runtime::cgroup_host cgroups_;
   std::unique_ptr<actors::supervisor_host> host_;
   io::fd listener_;
+  io::fd fds_listener_;
   std::unique_ptr<bus::server> bus_;
+  std::unique_ptr<bus::fd_server> fds_;
   std::unique_ptr<io::watchdog> watchdog_;
   loop_reactor* reactor_ = nullptr; ///< The site's.
   std::unique_ptr<io::timer> patience_; ///< The last events are being handed on.

@@ -39,6 +39,13 @@ public:
   virtual void call(v1::ResizeRequest req, answer<v1::ResizeReply> f) = 0;
   virtual void call(v1::ReopenLogRequest req, answer<v1::ReopenLogReply> f) = 0;
 
+  /// A descriptor, or where it can be fetched.
+  struct fd_offer {
+    int fd = -1; ///< Owned by who gets it; -1: fetch it.
+    std::string socket{}, ticket{};
+  };
+  virtual void process_fd(v1::GetProcessFdRequest req, answer<fd_offer> f) = 0;
+
   virtual result<std::unique_ptr<actors::event_source>> follow(v1::FollowRequest req) = 0;
   virtual result<std::unique_ptr<actors::log_follower>> read_log(v1::ReadLogRequest req) = 0;
 

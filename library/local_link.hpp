@@ -90,6 +90,14 @@ public:
     front_.call(who_, std::move(req), std::move(f));
   }
 
+  void process_fd(v1::GetProcessFdRequest req, answer<fd_offer> f) override {
+    auto made = front_.process_fd(req);
+    if (made)
+      f(fd_offer{.fd = made->release()});
+    else
+      f(std::move(made).why());
+  }
+
   result<std::unique_ptr<actors::event_source>> follow(v1::FollowRequest req) override {
     return front_.follow(std::move(req));
   }

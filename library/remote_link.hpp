@@ -95,6 +95,16 @@ public:
     ask("/gantry.v1.Logs/Reopen", req, std::move(f));
   }
 
+  void process_fd(v1::GetProcessFdRequest req, answer<fd_offer> f) override {
+    answer<v1::GetProcessFdReply> then = [f = std::move(f)](result<v1::GetProcessFdReply> x) {
+      if (x)
+        f(fd_offer{.socket = x->socket(), .ticket = x->ticket()});
+      else
+        f(std::move(x).why());
+    };
+    ask("/gantry.v1.Processes/GetProcessFd", req, std::move(then));
+  }
+
   result<std::unique_ptr<actors::event_source>> follow(v1::FollowRequest req) override;
   result<std::unique_ptr<actors::log_follower>> read_log(v1::ReadLogRequest req) override;
   [[nodiscard]] bool may_repeat() const noexcept override { return true; }

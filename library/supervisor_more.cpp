@@ -1,6 +1,7 @@
 #include <gantry/supervisor.hpp>
 
 #include "library/body.hpp"
+#include "gateways/client/process_fd.hpp"
 #include "library/commands.hpp"
 
 // Further commands: terminals, logs, lists, checkpoints, the disk.
@@ -13,6 +14,28 @@ using library::from_bus;
 using library::nothing;
 using library::send;
 using library::to_bus;
+
+namespace {
+
+using fd_offer = library::link::fd_offer;
+
+/// Asks for a descriptor on the library's thread; answered exactly once.
+void ask_for_fd(const std::shared_ptr<library::site>& at, v1::GetProcessFdRequest req,
+                callback<fd_offer> f) {
+  const bool in = at->post([at, req = std::move(req), f]() mutable {
+    if (at->way() == nullptr)
+      return f(library::site::ended());
+    const auto id = at->expect([f](const error& why) { f(why); });
+    at->way()->process_fd(std::move(req), [at, id, f](result<fd_offer> x) {
+      if (at->settle(id))
+        f(std::move(x));
+    });
+  });
+  if (!in)
+    f(library::site::ended());
+}
+
+} // namespace
 
 void supervisor::list(list_request r, callback<container_list> f) {
   send<v1::ListReply>(impl_->site, to_bus(r), std::move(f),
@@ -96,6 +119,24 @@ void supervisor::restore(restore_request r, callback<started_process> f) {
 void supervisor::disk_use(callback<disk_report> f) {
   send<v1::DiskUseReply>(impl_->site, v1::DiskUseRequest{}, std::move(f),
                          [](const v1::DiskUseReply& x) { return from_bus(x); });
+}
+
+result<int> supervisor::process_fd(container_ref c, std::string process) {
+  constexpr int most_tries = 3; // A ticket dies with the gantryd that gave it.
+  auto req = about<v1::GetProcessFdRequest>(c);
+  req.set_process(std::move(process));
+  for (int tries = 1;; ++tries) {
+    auto what = soon<fd_offer>([&](auto f) { ask_for_fd(impl_->site, req, std::move(f)); }).get();
+    if (!what)
+      return std::move(what).why();
+    if (what->fd >= 0)
+      return what->fd;
+    auto fd = client::present_ticket(what->socket, what->ticket);
+    const bool passing
+      = !fd && (fd.why().code == ec::not_found || fd.why().code == ec::unavailable);
+    if (!passing || tries == most_tries)
+      return fd;
+  }
 }
 
 } // namespace gantry

@@ -14,14 +14,6 @@ constexpr std::array details{"--health-interval",       "--health-timeout",
                              "--health-start-interval", "--health-on-failure",
                              "--health-profile"};
 
-result<int64_t> parse_pause(std::string_view text) {
-  auto ns = parse_duration(text);
-  if (ns && *ns <= 0)
-    return error{ec::invalid_argument, "\"" + printable(text) + "\" is no time to wait",
-                 "use a duration above 0: 500ms, 30s, 1m"};
-  return ns;
-}
-
 } // namespace
 
 void take_health(reader& in, v1::ContainerSpec& to) {

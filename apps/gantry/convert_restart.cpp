@@ -20,15 +20,6 @@ result<double> parse_factor(std::string_view text) {
   return value;
 }
 
-/// A duration that is not 0.
-result<int64_t> parse_pause(std::string_view text) {
-  auto ns = parse_duration(text);
-  if (ns && *ns <= 0)
-    return error{ec::invalid_argument, "\"" + printable(text) + "\" is no pause",
-                 "use a duration above 0: 100ms, 2s, 1m"};
-  return ns;
-}
-
 /// `on-failure:5`: the word and its number.
 void take_word(reader& in, v1::RestartPolicy& to) {
   const std::string text = in.line.text("--restart");

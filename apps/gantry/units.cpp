@@ -157,6 +157,14 @@ result<int64_t> parse_duration(std::string_view text) {
   return static_cast<int64_t>(sum);
 }
 
+result<int64_t> parse_pause(std::string_view text) {
+  auto ns = parse_duration(text);
+  if (ns && *ns <= 0)
+    return error{ec::invalid_argument, "\"" + printable(text) + "\" is no time to wait",
+                 "use a duration above 0: 500ms, 2s, 1m"};
+  return ns;
+}
+
 result<int64_t> parse_time(std::string_view text, int64_t now) {
   const error wrong = bad("a time", text, "2026-01-31T12:00:00Z, or 10m for so long ago");
   if (text.size() < 10 || text[4] != '-') {

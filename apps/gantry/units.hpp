@@ -20,6 +20,8 @@ result<int64_t> parse_limit(std::string_view text);
 
 /// Nanoseconds: `10` and `2.5` are seconds; `500ms`, `90s`, `1m30s`, `1h`.
 result<int64_t> parse_duration(std::string_view text);
+/// The same, and not 0.
+result<int64_t> parse_pause(std::string_view text);
 
 /// Nanoseconds since 1970: RFC 3339 (`2026-01-31`, `2026-01-31T12:00:00.5Z`, `…+02:00`), or a
 /// duration before `now`: `10m`.

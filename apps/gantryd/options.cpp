@@ -7,6 +7,7 @@
 #include <set>
 #include <toml++/toml.h>
 
+#include "gateways/bus/fd_server.hpp"
 #include "io/listener.hpp"
 
 namespace gantry::daemon {
@@ -178,13 +179,6 @@ std::string wrong_paths(const daemon_options& o) {
   return {};
 }
 
-/// The socket for descriptors stands beside the bus's, and two daemons may share a directory.
-std::string fds_socket_of(const std::string& socket) {
-  const auto slash = socket.rfind('/') + 1;
-  return socket.substr(slash) == "gantry.sock" ? socket.substr(0, slash) + "fds.sock"
-                                               : socket + ".fds";
-}
-
 /// What the command line says in words of its own.
 struct raw_words {
   std::string on_stop = "leave";
@@ -260,7 +254,7 @@ void complete(daemon_options& o) {
   if (o.socket.empty())
     o.socket = o.supervisor.state_dir + "/gantry.sock";
   o.metrics.socket = o.supervisor.state_dir + "/metrics.sock";
-  o.fds_socket = fds_socket_of(o.socket);
+  o.fds_socket = bus::fds_socket_beside(o.socket);
   o.supervisor.version = GANTRY_VERSION;
   using seconds = std::chrono::duration<double>;
   if (o.runtime_deadline > 0) {

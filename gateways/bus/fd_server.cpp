@@ -219,4 +219,10 @@ size_t fd_server::connections() const noexcept {
   return impl_->clients.size();
 }
 
+std::string fds_socket_beside(const std::string& bus_socket) {
+  const auto slash = bus_socket.rfind('/') + 1;
+  return bus_socket.substr(slash) == "gantry.sock" ? bus_socket.substr(0, slash) + "fds.sock"
+                                                   : bus_socket + ".fds";
+}
+
 } // namespace gantry::bus

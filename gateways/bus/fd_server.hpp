@@ -19,6 +19,10 @@ struct fd_server_policy {
   role_policy roles{};
 };
 
+/// Where the socket for descriptors stands: beside the bus's, and two supervisors may share a
+/// directory.
+std::string fds_socket_beside(const std::string& bus_socket);
+
 /// Hands descriptors to those who present a ticket: a packet socket (SOCK_SEQPACKET) on which
 /// a client sends one v1.FdRequest and gets one v1.FdReply, with the descriptor beside it
 /// (SCM_RIGHTS) where its code is empty; as often as it likes, until a ticket was bad. On the

@@ -101,6 +101,12 @@ public:
   void restore(restore_request r, callback<started_process> f);
   void disk_use(callback<disk_report> f); ///< Looks at every file.
 
+  /// A pidfd of a living process (empty: init): readable once it has ended, whatever becomes
+  /// of the supervisor; yours to close, close-on-exec. How it ended, `wait` tells. Blocks for
+  /// at most some seconds: not for callbacks.
+  /// `not_found`, `wrong_state`: it has ended; `unsupported`: a program without an fds.sock.
+  result<int> process_fd(container_ref c, std::string process = {});
+
   /// Begins to hear events.
   subscription subscribe(subscribe_options what, event_handler f);
 

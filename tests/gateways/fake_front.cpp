@@ -211,17 +211,10 @@ void fake_front::call(const v1::By&, v1::ListCheckpointsRequest r,
   respond(r.ref(), v1::ListCheckpointsReply(), std::move(f));
 }
 
-void fake_front::call(const v1::By&, v1::RemoveCheckpointRequest r,
-                      actors::answer<v1::RemoveCheckpointReply> f) {
-  respond(r.ref(), v1::RemoveCheckpointReply(), std::move(f));
-}
-
 void fake_front::call(const v1::By& by, v1::GetProcessFdRequest r,
                       actors::answer<v1::GetProcessFdReply> f) {
   v1::GetProcessFdReply out;
-  out.set_pid(r.process().empty() ? ::getpid() : int32_t(number_in(r.process())));
-  auto ticket = tickets_.issue({loop_.sys(), loop_.sys().pidfd_open(out.pid())},
-                               {by.uid(), by.pid()});
+  auto ticket = tickets_.issue(*process_fd(r), {by.uid(), by.pid()});
   if (!ticket)
     return later<v1::GetProcessFdReply>(ticket.why(), std::move(f));
   out.set_ticket(*ticket);
@@ -229,8 +222,9 @@ void fake_front::call(const v1::By& by, v1::GetProcessFdRequest r,
   respond(r.ref(), std::move(out), std::move(f));
 }
 
-result<io::fd> fake_front::redeem(const v1::By& by, std::string_view ticket) {
-  return tickets_.redeem(ticket, {by.uid(), by.pid()});
+void fake_front::call(const v1::By&, v1::RemoveCheckpointRequest r,
+                      actors::answer<v1::RemoveCheckpointReply> f) {
+  respond(r.ref(), v1::RemoveCheckpointReply(), std::move(f));
 }
 
 /// So many events, then those that are published.

@@ -60,6 +60,7 @@ public:
   void call(const v1::By&, v1::ReopenLogRequest r, actors::answer<v1::ReopenLogReply> f) override;
   void call(const v1::By& by, v1::GetProcessFdRequest r,
             actors::answer<v1::GetProcessFdReply> f) override;
+  result<io::fd> process_fd(const v1::GetProcessFdRequest& req) override;
   result<io::fd> redeem(const v1::By& by, std::string_view ticket) override;
   std::unique_ptr<actors::pending_wait> wait(const v1::By& by, v1::WaitRequest r,
                                              actors::answer<v1::WaitReply> f) override;

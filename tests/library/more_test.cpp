@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <fcntl.h>
+#include <poll.h>
 
 #include "tests/library/rig.hpp"
 
@@ -180,6 +182,31 @@ TEST_CASE("library: a part of a log, and a new file for it", "[root][runc][uring
     REQUIRE(disk->containers.size() == 1);
     CHECK(disk->containers[0].ref.id == "a");
     CHECK(disk->containers[0].log_bytes > 0);
+  });
+}
+
+TEST_CASE("library: a pidfd of a process tells its end", "[root][runc][uring]") {
+  both_ways([](rig& r, supervisor& s) {
+    REQUIRE(got(s.create(r.run("a", {"/bin/sleep", "1000"}))).ok());
+    exec_request e{.ref = "a", .process = "e"};
+    e.spec.args = {"/bin/sleep", "1000"};
+    REQUIRE(got(s.exec(e)).ok());
+    auto init = s.process_fd("a");
+    auto exec = s.process_fd("a", "e");
+    REQUIRE((init.ok() && exec.ok()));
+    CHECK((::fcntl(*init, F_GETFD) & FD_CLOEXEC) != 0);
+    pollfd watched[] = {{*init, POLLIN, 0}, {*exec, POLLIN, 0}};
+    CHECK(::poll(watched, 2, 0) == 0);
+    REQUIRE(got(s.kill({.ref = "a", .process = "e"})).ok());
+    CHECK(::poll(watched + 1, 1, 10'000) == 1);
+    CHECK(::poll(watched, 1, 0) == 0);
+    REQUIRE(got(s.kill({.ref = "a"})).ok());
+    CHECK(::poll(watched, 1, 10'000) == 1);
+    ::close(*init);
+    ::close(*exec);
+    REQUIRE(got(s.wait({.ref = "a"})).ok());
+    CHECK(s.process_fd("a").why().code == ec::wrong_state);
+    CHECK(s.process_fd("none").why().code == ec::not_found);
   });
 }
 
