@@ -76,6 +76,7 @@ void container_state::follow_phase(phase before) {
   if (at_ == phase::running && health_) {
     runtime::thaw_health(health_->policy, health_->state, host->loop.sys().realtime().count());
     arm_probes();
+    host->loop.post(while_here([this] { resume_ladder(); }));
   } else if (at_ == phase::running) {
     take_care();
   } else if (at_ == phase::pausing || at_ == phase::paused || at_ == phase::checkpointing) {
@@ -111,6 +112,8 @@ void container_state::adopt_health() {
     take_care();
   if (health_ && at_ != phase::running)
     freeze_care("it is paused");
+  sweep_evidence();
+  host->loop.post(while_here([this] { resume_ladder(); }));
   std::vector<std::pair<std::string, uint64_t>> ended;
   for (const auto& p : view()->processes)
     if (runtime::is_probe_process(p.id) && p.exit)
@@ -269,7 +272,7 @@ void container_state::take_result(size_t which, runtime::probe_result r, uint64_
   if (r.what == label::timeout)
     r.output.insert(0, "it took longer than "
                          + std::to_string(h.policy.probes[which].timeout_ns / 1'000'000) + " ms: ");
-  const auto change = runtime::end_probe(h.policy, h.state, which, std::move(r));
+  runtime::end_probe(h.policy, h.state, which, std::move(r));
   auto rec = record();
   rec.set_cause(cause);
   *rec.mutable_probe_ended() = runtime::probe_ended(h.policy, h.state, which, from, was_ready);
@@ -279,30 +282,7 @@ void container_state::take_result(size_t which, runtime::probe_result r, uint64_
   *reply.mutable_result() = rec.probe_ended().result();
   answer_asked(which, [&reply](pending<v1::RunProbeReply>& p) { p.deliver(reply); });
   arm_probes();
-  using runtime::health_status;
-  if (change && change->to == health_status::unhealthy && change->from != health_status::unhealthy)
-    act_on_illness(seq);
-}
-
-void container_state::act_on_illness(uint64_t cause) {
-  using kind = runtime::unhealthy_act::kind;
-  const auto act = health_->policy.on_unhealthy;
-  if (act.what == kind::none)
-    return;
-  if (act.what == kind::signal) {
-    record_kill(init, act.signal, false, nullptr, {}, cause);
-    if (auto sent = signal_process(processes_[init], act.signal); !sent)
-      io::log_warn("container={}: {}", who.id, sent.why().text());
-    return;
-  }
-  v1::StopRequest req;
-  if (act.what == kind::kill) {
-    req.set_signal("KILL");
-    req.set_timeout_ns(0);
-  }
-  happen(event::stop, [this, req, cause, final = act.what == kind::stop] {
-    begin_stop({}, req, {.reason = "unhealthy", .final = final, .cause = cause});
-  });
+  act_on_illness(seq);
 }
 
 caf::result<v1::RunProbeReply> container_state::run_probe(const v1::By&,

@@ -93,6 +93,8 @@ void fill_health(const runtime::container_view& c, v1::ContainerDetail& out) {
   if (const auto policy = runtime::health_policy_of(out.spec().health()))
     *out.mutable_health() =
       runtime::health_message(*policy, runtime::health_state_of(c, *policy));
+  for (const auto& text : c.evidence)
+    (void)out.mutable_health()->add_evidence()->ParseFromString(text);
 }
 
 void fill_process(services& host, const runtime::container_view& c,

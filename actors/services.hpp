@@ -164,8 +164,9 @@ public:
   };
   oom_account(services& host, runtime::container_name name, uint64_t instance, past known);
 
-  /// Reads the counters again; records an `oom` event if they grew.
+  /// Reads the counters again; records an `oom` event if they grew, and tells of it.
   void check(uint32_t run);
+  void on_growth(std::function<void(uint64_t seq)> f) { grew_ = std::move(f); }
 
   /// A SIGKILL of ours explains the end of this process (empty: of all there are): it
   /// claims no OOM kill.
@@ -181,6 +182,7 @@ private:
   runtime::oom_counters seen_;
   std::string level_;
   std::set<std::string> spared_;
+  std::function<void(uint64_t)> grew_;
   uint64_t unclaimed_ = 0;
   io::nanoseconds grown_{0}; ///< When `unclaimed_` grew.
 };

@@ -48,6 +48,7 @@ struct oom_counters {
   uint64_t kills = 0;           ///< oom_kill of the container's cgroup (and below).
   uint64_t limit_hits = 0;      ///< `oom` of the own limit (v2); failcnt, or full once (v1).
   uint64_t ancestor_kills = 0;  ///< Times that a limit of `/gantry` or its namespace was hit (v2).
+  std::string ancestor;         ///< The nearest one above whose limit was hit (v2).
   bool has_limit = false;       ///< The container has a memory limit of its own.
 };
 

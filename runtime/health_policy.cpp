@@ -126,6 +126,25 @@ void keep(const health_policy& policy, probe_state& s, probe_result r) {
     s.results.pop_front();
 }
 
+/// What follows for the ladder. @param was The status before.
+void follow_ladder(const health_policy& policy, health_state& state, health_status was,
+                   const probe& p, const probe_state& s, const probe_result& r) {
+  const auto& ladder = policy.on_unhealthy;
+  if (state.status == health_status::healthy) {
+    if (was != health_status::healthy)
+      state.healthy_ns = r.ended_ns;
+    state.acts = false;
+  } else if (state.status == health_status::unhealthy && was != health_status::unhealthy) {
+    if (begins_anew(ladder, state.healthy_ns, r.ended_ns))
+      state.actions = 0;
+    state.healthy_ns = 0;
+    state.acts = !ladder.steps.empty();
+  } else if (state.status == health_status::unhealthy && s.failed && counts(policy, r.what)
+             && s.failures % p.failures == 0 && ladder.goes_on(state.actions)) {
+    state.acts = true;
+  }
+}
+
 } // namespace
 
 probe default_probe(health_profile profile, probe_role role) {
@@ -185,6 +204,7 @@ std::optional<health_change> end_probe(const health_policy& policy, health_state
   count(policy, p, s, result.what);
   state.status = status_of(policy, state);
   state.ready = ready_of(policy, state);
+  follow_ladder(policy, state, change.from, p, s, result);
   s.next_ns = next_of(policy, p, state, result); // After the change: starting has its own interval.
   if (p.role == probe_role::startup && s.passed)
     for (size_t i = 0; i < state.probes.size(); ++i)
@@ -230,6 +250,9 @@ void change_health(const health_policy& old_policy, const health_policy& policy,
   auto next = begin_health(policy, now_ns);
   next.started_ns = state.started_ns;
   next.frozen = state.frozen;
+  next.actions = state.actions;
+  next.healthy_ns = state.healthy_ns;
+  next.acts = state.acts && !policy.on_unhealthy.steps.empty();
   for (size_t i = 0; i < policy.probes.size(); ++i)
     if (const auto known = find(old_policy, policy.probes[i].role)) {
       auto& s = next.probes[i];

@@ -18,6 +18,7 @@ constexpr const char* global = "Global options";
 constexpr const char* make = "run create";
 constexpr const char* process = "run create exec";
 constexpr const char* limited = "run create update";
+constexpr const char* changed = limited;
 
 constexpr std::array rows{
   // What runs.
@@ -92,39 +93,50 @@ constexpr std::array rows{
   option_row{"--head", "SIZE", "exec", plain, "With --sync: so much of the beginning (32k)"},
   option_row{"--tail", "SIZE", "exec", plain, "With --sync: so much of the end (32k)"},
   // Whether it works.
-  option_row{"--health-cmd", "CMD", make, health,
+  option_row{"--health-cmd", "CMD", changed, health,
              "A line for its /bin/sh: exit code 0 is healthy; asked again and again"},
-  option_row{"--health-interval", "TIME", make, health,
+  option_row{"--health-interval", "TIME", changed, health,
              "From the start, and from each end to the next (default 30s)"},
-  option_row{"--health-timeout", "TIME", make, health,
+  option_row{"--health-timeout", "TIME", changed, health,
              "Longer is a failure, and the check is killed with all it started (default 30s)"},
-  option_row{"--health-retries", "N", make, health, "Failures in a row (default 3)"},
-  option_row{"--health-start-period", "TIME", make, health,
+  option_row{"--health-retries", "N", changed, health, "Failures in a row (default 3)"},
+  option_row{"--health-start-period", "TIME", changed, health,
              "Failures in it do not count, before the first success"},
-  option_row{"--health-start-interval", "TIME", make, health,
+  option_row{"--health-start-interval", "TIME", changed, health,
              "The interval in the start period (default 5s)"},
-  option_row{"--health-on-failure", "WHAT", make, health,
-             "When it becomes unhealthy: none (default), restart, stop, kill, signal=NAME"},
-  option_row{"--health-profile", "NAME", make, health,
+  option_row{"--health-on-failure", "WHAT", changed, health,
+             "When it becomes unhealthy: none (default), capture, signal=NAME, freeze, restart, "
+             "kill, stop; or steps: signal=USR1:2,restart:3,stop"},
+  option_row{"--health-reset-after", "TIME", changed, health,
+             "Healthy for so long, these steps begin anew (default 10m)"},
+  option_row{"--health-profile", "NAME", changed, health,
              "docker-current (default) or docker-2016 (one retry, exit code 2 is starting)"},
-  option_row{"--no-healthcheck", "", make, health, "No check, whatever else would bring one"},
+  option_row{"--no-healthcheck", "", changed, health, "No check, whatever else would bring one"},
   // When it is started again.
-  option_row{"--restart", "WHEN", make, again,
+  option_row{"--restart", "WHEN", changed, again,
              "no (default), on-failure[:N], always, unless-stopped; never after stop or kill"},
-  option_row{"--restart-delay", "TIME", make, again, "Before the first in a row (default 100ms)"},
-  option_row{"--restart-factor", "X", make, again, "Each further one waits X times as long (2)"},
-  option_row{"--restart-delay-max", "TIME", make, again, "But not longer than this (default 1m)"},
-  option_row{"--restart-jitter", "SHARE", make, again,
+  option_row{"--restart-delay", "TIME", changed, again,
+             "Before the first in a row (default 100ms)"},
+  option_row{"--restart-factor", "X", changed, again, "Each further one waits X times as long (2)"},
+  option_row{"--restart-delay-max", "TIME", changed, again,
+             "But not longer than this (default 1m)"},
+  option_row{"--restart-jitter", "SHARE", changed, again,
              "Share by which a delay is shortened at most (default 0.1)"},
-  option_row{"--restart-reset", "TIME", make, again,
+  option_row{"--restart-reset", "TIME", changed, again,
              "Up for so long, it counts anew (default 10s)"},
-  option_row{"--restart-attempts", "N", make, again,
+  option_row{"--restart-attempts", "N", changed, again,
              "More restarts within the window, and it is dead"},
-  option_row{"--restart-window", "TIME", make, again, "The window of --restart-attempts"},
-  option_row{"--restart-rule", "WHAT:ACT", make, again,
-             "exit=3, exit=10-20, signal=SEGV, oom or unhealthy, and restart, stay or dead; "
+  option_row{"--restart-window", "TIME", changed, again, "The window of --restart-attempts"},
+  option_row{"--restart-rule", "WHAT:ACT", changed, again,
+             "exit=3, exit=10-20, signal=SEGV, oom, unhealthy or overtime, and restart, stay or "
+             "dead; "
              "the first that matches decides before --restart"},
+  option_row{"--max-run-time", "TIME", make, again,
+             "A run that takes longer is stopped, which counts as a failure"},
   // What it may use.
+  option_row{"--oom-policy", "WHAT", make, limits,
+             "When some of it was killed for want of memory: report (default), kill_group, "
+             "restart, stop"},
   option_row{"-m,--memory", "SIZE", limited, limits, "Memory: 64m, 1.5g; -1: no limit"},
   option_row{"--memory-swap", "SIZE", limited, limits, "Memory and swap together; -1: no limit"},
   option_row{"--memory-reservation", "SIZE", limited, limits, "Memory it can count on"},
@@ -172,7 +184,8 @@ constexpr std::array rows{
   option_row{"--interval", "TIME", "stats top", plain,
              "Again and again; on a terminal every second is usual"},
   option_row{"--raw", "", "stats", plain, "The cgroup's files as they are, too"},
-  option_row{"-f,--follow", "", "logs", plain, "Go on until the process has exited"},
+  option_row{"-f,--follow", "", "logs", plain,
+             "Go on until the process has exited, over restarts by its policy, too"},
   option_row{"--since", "TIME", "logs", plain, "From there on: 2026-01-31T12:00:00Z, 10m (ago)"},
   option_row{"--until", "TIME", "logs", plain, "Up to there; a follower ends there"},
   option_row{"--grep", "TEXT", "logs", plain, "Only lines that hold this text, letter for letter"},

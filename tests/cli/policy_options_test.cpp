@@ -78,6 +78,10 @@ TEST_CASE("options: a health check, with Docker's names") {
   CHECK(p.start_interval_ns() == 1'000'000'000);
   CHECK(h.on_unhealthy() == "restart");
   CHECK(h.profile() == "docker-current");
+  CHECK(spec_of({"--health-cmd", "x", "--health-reset-after", "1m"}).health().reset_after_ns()
+        == 60'000'000'000);
+  CHECK(spec_of({"--max-run-time", "2h"}).max_run_ns() == 7'200'000'000'000);
+  CHECK(spec_of({"--oom-policy", "stop"}).oom_policy() == "stop");
   CHECK(refused({"--health-interval", "1s"}).find("--health-cmd") != std::string::npos);
   CHECK(refused({"--no-healthcheck", "--health-cmd", "x"}).find("contradicts")
         != std::string::npos);

@@ -321,3 +321,41 @@ TEST_CASE("health: a changed policy keeps what is known") {
   change_health(p.policy, docker(old_docker), p.state, p.now);
   CHECK(p.state.status == status::starting);
 }
+
+TEST_CASE("health: a step of the ladder is due when it falls ill, and while it stays so") {
+  auto policy = docker(new_docker);
+  policy.probes[0].failures = 2;
+  policy.on_unhealthy = *parse_ladder("signal=USR1,restart");
+  patient p{policy};
+  const auto acted = [&p] { // As the container does.
+    p.state.acts = false;
+    ++p.state.actions;
+  };
+  p.exits(1);
+  CHECK_FALSE(p.state.acts);
+  p.exits(1);
+  CHECK(p.state.acts);
+  acted();
+  p.exits(1);
+  CHECK_FALSE(p.state.acts); // As many failures again …
+  p.exits(1);
+  CHECK(p.state.acts); // … and the next step's turn comes.
+  acted();
+  p.exits(1);
+  p.exits(1);
+  CHECK_FALSE(p.state.acts); // There is no further one.
+  p.exits(0);
+  CHECK(p.state.status == status::healthy);
+  p.exits(1);
+  p.exits(1);
+  CHECK(p.state.acts); // It fell ill again: the last step.
+  CHECK(p.state.actions == 2);
+  p.exits(0);
+  CHECK_FALSE(p.state.acts); // Well again before it was done.
+  p.now += policy.on_unhealthy.reset_after_ns;
+  p.exits(0);
+  p.exits(1);
+  p.exits(1);
+  CHECK(p.state.acts);
+  CHECK(p.state.actions == 0); // It was well for long.
+}
