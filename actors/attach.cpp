@@ -30,7 +30,7 @@ bool is_before(const io::log_place& a, const io::log_place& b) {
 
 attached::attached(services& host, front& way, v1::By by, v1::AttachOpen open, attach_target who)
   : host_(host), way_(way), by_(std::move(by)), open_(std::move(open)), who_(std::move(who)),
-    limit_(queue_limit(open_)), patience_(host.loop) {
+    limit_(queue_limit(open_)), bound_(who_.run), patience_(host.loop) {
   on_news_ = [this] { wake(); };
   host_.logs.add(who_.serial, &on_news_);
   host_.outputs.add(who_.serial, *this);
@@ -65,15 +65,24 @@ bool attached::over() const {
     return true;
   const auto* p = c->process(who_.process);
   using phase = runtime::process_view::phase_t;
-  if (p == nullptr || p->serial != who_.serial || p->phase == phase::exited)
+  if (p == nullptr || p->serial != who_.serial || p->phase == phase::exited || later_run())
     return true;
   // Removed before it was ever started: it has no exit.
   return c->state == v1::DELETING && p->phase == phase::died && p->started_at_ns == 0;
 }
 
+/// Its run is over, and its log goes on with another one's words.
+bool attached::later_run() const {
+  const auto* c = host_.ledger.now().find(who_.container);
+  return c != nullptr && c->instance == who_.instance && who_.process == runtime::init_id
+         && bound_.over(*c);
+}
+
 /// The log has grown, the pump has begun, or the process has ended.
 void attached::wake() {
   news_ = true;
+  if (later_run())
+    bound_.look(*host_.ledger.now().find(who_.container));
   if (at_ == stage::log) {
     if (waiting_ && !reading_)
       go_on();
@@ -102,6 +111,8 @@ void attached::go_on() {
     return deliver_later();
   if (!pending_.empty())
     return; // The pump's next commit goes on.
+  if (beyond_ || (at_end_ && !news_ && later_run()))
+    return push_exit();
   if (!at_end_ || news_)
     return read();
   if (host_.outputs.pump_of(who_.serial) == nullptr) {
@@ -153,6 +164,9 @@ void attached::take_pending() {
   }
   while (!pending_.empty() && queued_ < limit_) {
     auto& piece = pending_.front();
+    beyond_ = bound_.beyond(piece.next.file_seq);
+    if (beyond_)
+      return pending_.clear();
     if (pump != nullptr && is_before(committed, piece.next))
       return;
     const int stream = piece.stream == 2 ? 1 : 0;

@@ -7,6 +7,7 @@
 
 #include "actors/front.hpp"
 #include "actors/output_hub.hpp"
+#include "actors/run_bound.hpp"
 #include "actors/services.hpp"
 #include "io/log_format.hpp"
 #include "io/log_reader.hpp"
@@ -30,6 +31,7 @@ struct attach_target {
   uint64_t instance = 0;
   std::string process;
   uint64_t serial = 0;
+  uint32_t run = 0; ///< Of the container.
   bool terminal = false;
   io::log_format format = io::log_format::json_file; ///< Of its log.
 };
@@ -56,6 +58,7 @@ public:
 private:
   // -- output (attach.cpp) --
   [[nodiscard]] bool over() const;
+  [[nodiscard]] bool later_run() const;
   void wake();
   void read();
   void on_batch(result<io::log_reader::batch> b);
@@ -96,6 +99,8 @@ private:
   bool reading_ = false;
   bool news_ = false;
   bool at_end_ = false;
+  run_bound bound_;
+  bool beyond_ = false; ///< What the log has now is the next run's.
 
   std::deque<std::pair<v1::AttachReply, size_t>> queue_;
   size_t queued_ = 0;

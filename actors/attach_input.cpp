@@ -101,7 +101,7 @@ result<std::unique_ptr<attachment>> attach_to(services& host, front& way, const 
     if (const auto* taken = pump->stdin_taken())
       opened.set_stdin_offset(taken->load(std::memory_order_relaxed));
   const auto format = format_of(log_options_of(*c, *p));
-  attach_target who{*name, c->instance, process, p->serial, p->terminal, format};
+  attach_target who{*name, c->instance, process, p->serial, c->run, p->terminal, format};
   auto made = std::make_shared<attached>(host, way, by, open, std::move(who));
   made->begin(*from, std::move(opened));
   return std::unique_ptr<attachment>{std::make_unique<owned_attachment>(std::move(made))};

@@ -46,6 +46,9 @@ void container_state::enter(phase next) {
     return;
   const auto before = std::exchange(at_, next);
   follow_phase(before);
+  follow_run_time();
+  if (before == phase::stopped || before == phase::restarting)
+    host->logs.notify(processes_[init].serial); // Readers wait to hear whether it is run again.
   ask_again();
 }
 
@@ -168,6 +171,7 @@ void container_state::go_away() {
 void container_state::say_goodbye() {
   stop_timer_.reset(); // They hold this actor.
   restart_timer_.reset();
+  run_timer_.reset();
   health_.reset();
   // By message: a quit from a callback of io is not heard before the next message comes.
   caf::anon_send_exit(container_actor{self}, caf::exit_reason::user_shutdown);
@@ -364,6 +368,8 @@ container_actor::behavior_type container(container_actor::stateful_pointer<conta
     [st](atom::probed, const string& p, const string& text) {
       st->hear(&container_state::on_probed, p, text);
     },
+    [st](atom::overtime, uint32_t run) { st->hear(&container_state::on_overtime, run); },
+    [st](atom::oom, uint64_t seq) { st->hear(&container_state::on_oom, seq); },
     [st](atom::restart, uint64_t n) { st->hear(&container_state::on_restart_due, n); },
     [st](atom::undo) { st->hear(&container_state::on_undo); },
     [st](atom::orphan, const string& p) { st->hear(&container_state::on_orphan, p); },

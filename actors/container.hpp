@@ -65,6 +65,8 @@ public:
   void on_sweep();
   void on_undo();
   void on_restart_due(uint64_t number);
+  void on_overtime(uint32_t run);
+  void on_oom(uint64_t seq);
   void on_probe();
   void on_probed(const std::string& process, const std::string& output);
   void on_overdue(const std::string& process, uint64_t serial);
@@ -171,6 +173,7 @@ private:
   void finish_start();
   void begin_fresh_run(const v1::By& by, const v1::StartRequest& req, pending<v1::StartReply> p);
   void begin_fresh_run(const std::shared_ptr<making>& work);
+  uint64_t end_earlier_log(uint64_t serial);
 
   // -- restarts (container_restart.cpp) --
   [[nodiscard]] bool over() const noexcept;
@@ -203,12 +206,6 @@ private:
   void freeze_care(std::string_view why);
   void arm_probes();
   void begin_probe(size_t which);
-  void begin_exec_probe(size_t which);
-  void await_turn(size_t which);
-  void take_turns();
-  void look_at_limits();
-  void call_probe(size_t which);
-  void take_answers();
   void drop_probe(size_t which, const error& why);
   void answer_asked(size_t which, const std::function<void(pending<v1::RunProbeReply>&)>& f);
   [[nodiscard]] std::optional<size_t> probe_named(std::string_view process) const;
@@ -216,7 +213,22 @@ private:
   void probe_exited(const std::string& process, process_entry& entry);
   void read_probe(const std::string& process, uint64_t serial);
   void take_result(size_t which, runtime::probe_result r, uint64_t cause);
+
+  // -- illness and limits (container_ladder.cpp, container_limits.cpp) --
   void act_on_illness(uint64_t cause);
+  void take_step(uint64_t cause, uint64_t evidence);
+  void do_act(const runtime::unhealthy_act& act, uint64_t cause);
+  void freeze_ill(uint64_t cause);
+  void resume_ladder();
+  void capture(const std::string& reason, uint64_t cause,
+               std::function<void(uint64_t, uint64_t)> then);
+  uint64_t keep_evidence(const v1::EvidenceKept& kept, uint64_t cause);
+  void sweep_evidence();
+  void follow_run_time();
+  void count_ooms(oom_account::past known);
+  [[nodiscard]] result<void> check_new_policies(const v1::UpdateRequest& req) const;
+  uint64_t record_update(const v1::By& by, const v1::UpdateRequest& req);
+  void change_care();
 
   // -- an exec's end (container_exec_end.cpp) --
   void watch_exec(const std::string& process);
@@ -235,7 +247,8 @@ private:
   void kill_exec_tree(const v1::By& by, const v1::KillRequest& req, const runtime::process_view& p,
                       int sig, pending<v1::KillReply> answer);
   uint64_t record_kill(const std::string& process, int sig, bool all, const v1::By* by,
-                       const std::string& request_id, uint64_t cause, bool final = false);
+                       const std::string& request_id, uint64_t cause, bool final = false,
+                       const std::string& reason = {});
   [[nodiscard]] bool ends_for_good(int sig) const;
   void kill_everything(const v1::By& by, uint64_t cause);
   void begin_stop(const v1::By& by, const v1::StopRequest& req) { begin_stop(by, req, {}); }
@@ -251,7 +264,8 @@ private:
 
   // -- pause --
   void try_pause(const v1::By& by, const v1::PauseRequest& req, pending<v1::PauseReply> p);
-  void begin_pause(const v1::By& by, const v1::PauseRequest& req, pending<v1::PauseReply> p);
+  void begin_pause(const v1::By& by, const v1::PauseRequest& req,
+                   std::optional<pending<v1::PauseReply>> p, uint64_t cause = 0);
   void fail_pause(error why);
 
   // -- checkpoints (container_checkpoint.cpp) --
@@ -339,7 +353,9 @@ private:
   io::nanoseconds undo_pause_{0}; ///< Before a failed deletion is tried again.
   std::unique_ptr<io::timer> undo_timer_;
   std::unique_ptr<io::timer> restart_timer_;
+  std::unique_ptr<io::timer> run_timer_; ///< To the end of its maximum run time.
   std::unique_ptr<caring> health_;
+  bool capturing_ = false; ///< Evidence is being taken.
   std::map<std::string, std::shared_ptr<probe_reading>> probe_reads_; ///< By process.
   uint64_t restart_number_ = 0; ///< Of the restart that is awaited.
   /// False once this state is going or gone: it is destroyed when the actor quits, while

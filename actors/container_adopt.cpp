@@ -30,9 +30,7 @@ void container_state::adopt() {
   runtime_ = v.runtime;
   remove_on_exit_ = v.remove_on_exit;
   at_ = phase_of(v.state);
-  oom_ = std::make_shared<oom_account>(
-    *host, who, instance_,
-    oom_account::past{v.oom_kills, v.oom_claimed, v.oom_limit_hits, v.oom_level});
+  count_ooms({v.oom_kills, v.oom_claimed, v.oom_limit_hits, v.oom_level});
   for (const auto& p : v.processes) {
     if (p.phase == phase_t::exited && !p.io_open() && p.id != init)
       continue;
@@ -79,6 +77,9 @@ void container_state::adopt() {
       lingering_.insert(p.serial);
   runtime::exec_cgroup::sweep(host->loop.sys(), host->cgroups, host->cgroup_path(who), living);
   adopt_phase(v);
+  follow_run_time();
+  if (v.oom_kills > 0) // What its policy makes of that would have ended it.
+    self->send(self, atom::oom::value, uint64_t{0});
   adopt_health();
 }
 

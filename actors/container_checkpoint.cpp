@@ -267,32 +267,35 @@ container_state::restore_of(const v1::StartRequest& req) const {
   } else {
     out = images_in(req.checkpoint_dir());
   }
-  std::vector<uint64_t> files;
-  io::list_log_files(host->loop.sys(), host->log_dir(view()->init()->serial), files);
-  out.set_log_files(files.empty() ? 0 : files.back());
   return std::optional{std::move(out)};
 }
 
-/// Takes away what the run that is being made has logged: all, or with a restored one the files
-/// behind those of the runs before.
+/// Takes away what the run that is being made has logged: all, or the files behind those of the
+/// runs before.
 void container_state::undo_log(std::function<void()> f) {
   const auto serial = processes_[init].serial;
-  if (!making_->restore || !making_->fresh) {
+  const auto earlier = view()->earlier_log_files;
+  if (!making_->fresh || !earlier) {
     remove_logs(*host, serial, std::move(f));
     return;
   }
   const auto dir = host->log_dir(serial);
-  auto files = std::make_shared<std::vector<uint64_t>>();
-  io::list_log_files(host->loop.sys(), dir, *files);
-  std::erase_if(*files, [last = making_->restore->log_files()](auto n) { return n <= last; });
+  auto paths = std::make_shared<std::vector<std::string>>();
+  std::vector<std::string> names;
+  host->loop.sys().list(dir, names);
+  for (const auto& name : names) {
+    const auto end = name.ends_with(".idx") ? name.size() - 4 : name.size();
+    if (io::log_file_seq(std::string_view(name).substr(0, end)) > *earlier)
+      paths->push_back(dir + "/" + name);
+  }
   auto op = std::make_shared<io::path_op>(host->loop);
   auto next = std::make_shared<std::function<void(int32_t)>>();
-  *next = [op, files, dir, f = std::move(f), again = std::weak_ptr(next)](int32_t) {
+  *next = [op, paths, f = std::move(f), again = std::weak_ptr(next)](int32_t) {
     const auto keep = again.lock();
-    if (files->empty())
+    if (paths->empty())
       return f();
-    const auto path = io::log_file_path(dir, files->back());
-    files->pop_back();
+    const auto path = paths->back();
+    paths->pop_back();
     op->unlink(path, [keep](int32_t n) { (*keep)(n); });
   };
   host->loop.post([next] { (*next)(0); });

@@ -50,7 +50,7 @@ caf::result<v1::CreateReply> container_state::create(const v1::By& by,
   if (making_->restore)
     *c->mutable_restore() = *making_->restore;
   instance_ = host->ledger.record(r);
-  oom_ = std::make_shared<oom_account>(*host, who, instance_, oom_account::past{});
+  count_ooms({});
   begin_making();
   return promise;
 }

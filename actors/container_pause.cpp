@@ -1,8 +1,7 @@
 #include "actors/container.hpp"
 #include "io/log.hpp"
-#include "runtime/bundle.hpp"
 
-// Pause, resume and update.
+// Pause and resume.
 
 namespace gantry::actors {
 
@@ -40,10 +39,13 @@ void container_state::try_pause(const v1::By& by, const v1::PauseRequest& req,
 }
 
 void container_state::begin_pause(const v1::By& by, const v1::PauseRequest& req,
-                                  pending<v1::PauseReply> p) {
+                                  std::optional<pending<v1::PauseReply>> p, uint64_t cause) {
   auto intent = record(by, req.request_id());
+  intent.set_cause(cause);
   intent.mutable_pausing();
   pause_seq_ = host->ledger.record(intent);
+  if (cause != 0) // What a client can see of it.
+    pause_seq_ = cause;
   pause_request_ = req.request_id();
   pause_by_ = by;
   pause_ = std::move(p);
@@ -136,48 +138,6 @@ caf::result<v1::ResumeReply> container_state::resume(const v1::By& by,
     enter(r.next);
   });
   return promise;
-}
-
-caf::result<v1::UpdateReply> container_state::update(const v1::By& by,
-                                                     const v1::UpdateRequest& req) {
-  if (auto checked = runtime::check_resources(req.resources()); !checked)
-    return to_caf(checked.why());
-  auto promise = self->make_response_promise<v1::UpdateReply>();
-  attempt<v1::UpdateReply>(event::update, promise, [this, by, req, promise](const rule&) {
-    auto answer = promise;
-    if (updating_) {
-      answer.deliver(to_caf({ec::wrong_state,
-                             "container \"" + who.id + "\": another update is under way",
-                             "try again when it is done"}));
-      return;
-    }
-    updating_ = std::make_unique<updating>(updating{promise, by, req});
-    host->engine.update(runtime_, runtime::runtime_id(who),
-                        runtime::resources_json(req.resources()).dump(), host->next_op++,
-                        [me = container_actor{self}](result<void> x) {
-                          outcome out;
-                          if (!x)
-                            out.failed = x.why();
-                          caf::anon_send(me, atom::updated::value, out);
-                        });
-  });
-  return promise;
-}
-
-void container_state::on_updated(const outcome& x) {
-  auto work = std::move(updating_);
-  if (!work)
-    return; // Its container was removed meanwhile, and it was told so.
-  if (x.failed) {
-    work->promise->deliver(to_caf(*x.failed));
-    return;
-  }
-  auto r = record(work->by, work->request.request_id());
-  *r.mutable_updated()->mutable_resources() = work->request.resources();
-  v1::UpdateReply reply;
-  reply.set_seq(host->ledger.record(r));
-  look_at_limits();
-  work->promise->deliver(reply);
 }
 
 } // namespace gantry::actors

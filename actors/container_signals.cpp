@@ -13,17 +13,19 @@ using phase_t = runtime::process_view::phase_t;
 
 uint64_t container_state::record_kill(const std::string& process_id, int sig, bool all,
                                       const v1::By* by, const std::string& request_id,
-                                      uint64_t cause, bool final) {
+                                      uint64_t cause, bool final,
+                                      const std::string& reason) {
   auto r = by != nullptr ? record(*by, request_id) : record();
   r.set_process(process_id);
   r.set_cause(cause);
   if (auto at = processes_.find(process_id); at != processes_.end())
     r.set_pid(at->second.key.pid);
-  if (sig == SIGKILL && oom_)
+  if (sig == SIGKILL && oom_ && reason != "oom") // Else the kernel's kill is what it is about.
     oom_->spare(all ? std::string{} : process_id);
   r.mutable_killed()->set_signal(sig);
   r.mutable_killed()->set_all(all);
   r.mutable_killed()->set_final(final);
+  r.mutable_killed()->set_reason(reason);
   return host->ledger.record(r);
 }
 
@@ -212,7 +214,7 @@ void container_state::begin_stop(const v1::By& by, const v1::StopRequest& req,
   enter(phase::stopping);
   if (why.cause != 0) // What a client can see of it: its signals name that as their cause.
     stop_seq_ = why.cause;
-  record_kill(init, sig, false, &by, {}, stop_seq_);
+  record_kill(init, sig, false, &by, {}, stop_seq_, false, why.reason);
   if (auto sent = signal_process(processes_[init], sig);
       !sent && sent.why().code != ec::wrong_state)
     io::log_warn("container={}: {}", who.id, sent.why().text());

@@ -1,5 +1,6 @@
 #include "actors/container.hpp"
 #include "actors/terminal.hpp"
+#include "io/log_files.hpp"
 #include "io/log.hpp"
 
 // Start: of what was created, and anew of what has stopped.
@@ -140,6 +141,17 @@ void container_state::begin_fresh_run(const v1::By& by, const v1::StartRequest& 
   begin_fresh_run(work);
 }
 
+/// The log that the next run goes on with: its files are complete.
+/// @returns the number of the last one.
+uint64_t container_state::end_earlier_log(uint64_t serial) {
+  std::vector<uint64_t> files;
+  io::list_log_files(host->loop.sys(), host->log_dir(serial), files);
+  const auto last = files.empty() ? 0 : files.back();
+  if (making_->spec.log().compress())
+    host->packer.pack(host->log_dir(serial), last + 1);
+  return last;
+}
+
 /// A new run that somebody asked for, or its restart policy.
 void container_state::begin_fresh_run(const std::shared_ptr<making>& work) {
   disarm_restart();
@@ -154,11 +166,13 @@ void container_state::begin_fresh_run(const std::shared_ptr<making>& work) {
   making_ = work;
   ++run_;
   const auto last = processes_[init].serial;
-  if (!making_->restore)
-    remove_logs(*host, last, [] {}); // A log belongs to one run, but for one that goes on.
-  oom_ = std::make_shared<oom_account>(*host, who, instance_, oom_account::past{}); // A new cgroup.
+  // A log goes on over restarts by the policy, and with what goes on from a checkpoint.
+  const bool log_goes_on = making_->restore || making_->cause != 0;
+  if (!log_goes_on)
+    remove_logs(*host, last, [] {});
+  count_ooms({}); // A new cgroup.
   processes_.erase(init);
-  processes_[init].serial = making_->restore ? last : host->ledger.now().take_serial();
+  processes_[init].serial = log_goes_on ? last : host->ledger.now().take_serial();
   processes_[init].run = run_;
   host->stuck.erase(who);
   auto r = record(work->by, work->request_id);
@@ -169,7 +183,10 @@ void container_state::begin_fresh_run(const std::shared_ptr<making>& work) {
   r.mutable_starting()->set_op(making_->op);
   r.mutable_starting()->set_fresh(true);
   r.mutable_starting()->set_process_serial(processes_[init].serial);
+  if (log_goes_on)
+    r.mutable_starting()->set_log_files(end_earlier_log(last));
   host->ledger.record(r);
+  host->logs.notify(last); // Its readers: that run is over.
   enter(phase::creating);
   // The runtime forgets the run before; its bundle is written anew.
   auto forget = while_here([this] {

@@ -85,6 +85,7 @@ public:
   virtual void call(const v1::By& by, v1::TopRequest req, answer<v1::TopReply> f) = 0;
   virtual void call(const v1::By& by, v1::ExecRequest req, answer<v1::ExecReply> f) = 0;
   virtual void call(const v1::By& by, v1::RunProbeRequest req, answer<v1::RunProbeReply> f) = 0;
+  virtual void call(const v1::By& by, v1::ReadEvidenceRequest req, answer<v1::Evidence> f) = 0;
   virtual void call(const v1::By& by, v1::ListProcessesRequest req,
                     answer<v1::ListProcessesReply> f) = 0;
   virtual void call(const v1::By& by, v1::WriteStdinRequest req, answer<v1::WriteStdinReply> f) = 0;

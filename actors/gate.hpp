@@ -53,6 +53,7 @@ public:
   void call(const v1::By& by, v1::TopRequest req, answer<v1::TopReply> f) override;
   void call(const v1::By& by, v1::ExecRequest req, answer<v1::ExecReply> f) override;
   void call(const v1::By& by, v1::RunProbeRequest req, answer<v1::RunProbeReply> f) override;
+  void call(const v1::By& by, v1::ReadEvidenceRequest req, answer<v1::Evidence> f) override;
   void call(const v1::By& by, v1::ListProcessesRequest req,
             answer<v1::ListProcessesReply> f) override;
   void call(const v1::By& by, v1::WriteStdinRequest req, answer<v1::WriteStdinReply> f) override;

@@ -1,8 +1,10 @@
 #include "actors/gate.hpp"
 #include "actors/log_cursor.hpp"
 #include "actors/log_filter.hpp"
+#include "actors/run_bound.hpp"
 #include "actors/stdio.hpp"
 #include "io/log_files.hpp"
+#include "runtime/policy_messages.hpp"
 
 // Logs: read from their files, pulled by their reader; and the request to begin a new file.
 
@@ -10,13 +12,15 @@ namespace gantry::actors {
 
 namespace {
 
-/// Reads one process's log to its end, and with follow until the process has exited.
+/// Reads one process's log to its end, and with follow until the process has exited, or no
+/// further run of it comes.
 class follower final : public log_follower, public std::enable_shared_from_this<follower> {
 public:
   follower(services& host, runtime::container_name name, uint64_t instance, std::string process,
-           uint64_t serial, io::log_format format, const v1::ReadLogRequest& req)
+           uint64_t serial, uint32_t run, io::log_format format, const v1::ReadLogRequest& req)
     : host_(host), name_(std::move(name)), instance_(instance), process_(std::move(process)),
-      serial_(serial), format_(format), filter_(req), follow_(req.follow()) {
+      serial_(serial), format_(format), filter_(req), follow_(req.follow()),
+      next_runs_(req.next_runs()), bound_(run) {
     on_news_ = [this] { wake(); };
     host_.logs.add(serial_, &on_news_);
     dropped_ = dropped_now();
@@ -53,8 +57,11 @@ private:
       return true;
     const auto* p = c->process(process_);
     using phase = runtime::process_view::phase_t;
-    if (p == nullptr || p->serial != serial_ || p->phase == phase::exited)
+    if (p == nullptr || p->serial != serial_ || (!next_runs_ && bound_.over(*c)))
       return true;
+    if (p->phase == phase::exited)
+      return !next_runs_ || process_ != runtime::init_id
+             || !runtime::awaits_restart(*c, host_.loop.sys().realtime().count());
     // Removed before it was ever started: it has no exit.
     return c->state == v1::DELETING && p->phase == phase::died && p->started_at_ns == 0;
   }
@@ -98,8 +105,8 @@ private:
       out.emplace_back().set_missing_files(b->missing_files);
     add_pieces(*b, out);
     const bool nothing = b->pieces.empty() && b->missing_files == 0;
-    const bool all = nothing && b->at_end && !news_ &&
-                     (!follow_ || (was_ended && ended()));
+    const bool all = beyond_ || (nothing && b->at_end && !news_ &&
+                                 (!follow_ || (was_ended && ended())));
     if (all && filter_.holds()) {
       std::vector<io::log_piece> rest;
       filter_.end(rest);
@@ -123,6 +130,9 @@ private:
     std::vector<io::log_piece> passed;
     for (auto& piece : b.pieces) {
       const uint64_t file = piece.next.file_seq;
+      beyond_ = beyond_ || (follow_ && !next_runs_ && bound_.beyond(file));
+      if (beyond_)
+        return;
       if (file_ != 0 && file != file_ && follow_)
         add_notice(out, "rotated");
       file_ = file;
@@ -156,6 +166,9 @@ private:
 
   void wake() {
     news_ = true;
+    const auto* c = host_.ledger.now().find(name_);
+    if (c != nullptr && c->instance == instance_ && process_ == runtime::init_id)
+      bound_.look(*c);
     if (waiting_ && reader_ && !reading_)
       read();
   }
@@ -168,6 +181,9 @@ private:
   io::log_format format_;
   log_filter filter_;
   bool follow_;
+  bool next_runs_;
+  run_bound bound_;
+  bool beyond_ = false; ///< What comes now is the next run's.
   bool reading_ = false;
   bool news_ = false;
   uint64_t file_ = 0;    ///< That the last piece came from.
@@ -231,7 +247,8 @@ result<std::unique_ptr<log_follower>> gate::read_log(const v1::ReadLogRequest& r
     return found.why();
   const auto format = format_of(log_options_of(*found->container, *found->process));
   auto f = std::make_shared<follower>(host_, found->container->name, found->container->instance,
-                                      found->process->id, found->process->serial, format, req);
+                                      found->process->id, found->process->serial,
+                                      found->container->run, format, req);
   if (req.tail() > 0 && req.cursor().empty())
     f->begin_at_tail(req.tail());
   else

@@ -64,6 +64,7 @@ private:
   void note_place(bool now);
   void write_place();
   void end();
+  void leave();
   [[nodiscard]] bool process_ended() const;
   void wake();
 
@@ -307,8 +308,18 @@ void forwarder::write_place() {
                    if (self->moved_)
                      return self->note_place(self->ending_);
                    if (self->ending_)
-                     self->host_.forwards.erase(self->who_.serial);
+                     self->leave();
                  });
+}
+
+/// Gone, unless the log has begun to go on with another run meanwhile.
+void forwarder::leave() {
+  host_.forwards.erase(who_.serial);
+  if (process_ended())
+    return;
+  auto next = std::make_shared<forwarder>(host_, who_, format_, to_);
+  host_.forwards[who_.serial] = [next] { next->stop(); };
+  next->begin();
 }
 
 /// All is sent: the last place is written, then it is over.

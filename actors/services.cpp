@@ -166,7 +166,14 @@ void oom_account::check(uint32_t run) {
     r.mutable_oom()->set_level(level_);
     r.mutable_oom()->set_kills(now.kills);
     r.mutable_oom()->set_limit_hits(now.limit_hits);
-    host_.ledger.record(r);
+    r.mutable_oom()->set_cgroup(level_ == "container" ? host_.cgroup_path(name_) : now.ancestor);
+    if (const auto stats = group.stats(false)) {
+      r.mutable_oom()->set_limit_bytes(stats->memory_limit_bytes());
+      r.mutable_oom()->set_peak_bytes(stats->memory_peak_bytes());
+    }
+    const auto seq = host_.ledger.record(r);
+    if (grew_)
+      grew_(seq);
     // Only here: v2 tells of the limit that was hit before it tells of the kill, and a look in
     // between must not take the hit away from its kill.
     seen_ = now;

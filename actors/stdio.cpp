@@ -91,7 +91,8 @@ v1::LogOptions log_options_of(const runtime::container_view& c, const runtime::p
   return p.id == runtime::init_id ? container_spec.log() : process_spec.log();
 }
 
-io::log_policy policy_of(const v1::LogOptions& options) {
+io::log_policy policy_of(services& host, const process_names& who,
+                         const v1::LogOptions& options) {
   io::log_policy out;
   if (options.max_file_bytes() > 0)
     out.max_file_bytes = options.max_file_bytes();
@@ -105,6 +106,9 @@ io::log_policy policy_of(const v1::LogOptions& options) {
   out.pack = options.compress();
   out.rate_bytes = options.rate_bytes();
   out.burst_bytes = options.burst_bytes();
+  const auto* c = host.ledger.now().find(who.container);
+  if (c != nullptr && c->restarts && who.process == runtime::init_id)
+    out.max_files = std::max(out.max_files, 2u); // The last words of the run before stay.
   return out;
 }
 
@@ -147,7 +151,8 @@ result<new_streams> make_streams(services& host, const process_names& who, bool 
   const int fds[] = {reads[0].get(), reads[1].get()};
   if (auto put = host.keeper.put({io::shelf_kind::stdio, who.serial}, {}, fds); lost(put))
     return std::move(put).why();
-  out.ours.pump = std::make_unique<io::pump>(host.loop, host.keeper, host.blocks, policy_of(log));
+  out.ours.pump = std::make_unique<io::pump>(host.loop, host.keeper, host.blocks,
+                                        policy_of(host, who, log));
   auto begun = out.ours.pump->begin(who.serial, host.log_dir(who.serial), std::move(reads),
                                     log_events(host, who, log));
   if (!begun) {
@@ -165,7 +170,8 @@ namespace {
 std::unique_ptr<io::pump> go_on_with_log(services& host, const process_names& who,
                                          const v1::LogOptions& log, std::array<io::fd, 2> reads) {
   const auto memory = host.keeper.memory();
-  auto pump = std::make_unique<io::pump>(host.loop, host.keeper, host.blocks, policy_of(log));
+  auto pump = std::make_unique<io::pump>(host.loop, host.keeper, host.blocks,
+                                        policy_of(host, who, log));
   const auto dir = host.log_dir(who.serial);
   log_forward::start(host, who, log);
   const auto found = io::look_at_slot(memory, who.serial);

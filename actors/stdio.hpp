@@ -73,7 +73,7 @@ void drop_streams(services& host, uint64_t serial);
 void remove_logs(services& host, uint64_t serial, std::function<void()> f,
                  io::nanoseconds not_before = {});
 
-io::log_policy policy_of(const v1::LogOptions& options);
+io::log_policy policy_of(services& host, const process_names& who, const v1::LogOptions& options);
 io::log_format format_of(const v1::LogOptions& options);
 
 /// How the log of a known process was asked for.

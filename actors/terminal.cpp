@@ -66,7 +66,8 @@ result<process_streams> streams_of(services& host, const process_names& who, io:
                                             uint16_t(size.height()));
   out.stdin_pipe = std::move(*input);
   out.terminal = std::move(*control);
-  out.pump = std::make_unique<io::pump>(host.loop, host.keeper, host.blocks, policy_of(log));
+  out.pump = std::make_unique<io::pump>(host.loop, host.keeper, host.blocks,
+                                        policy_of(host, who, log));
   out.pump->is_terminal();
   std::array<io::fd, 2> reads{std::move(master), io::fd{}};
   const auto dir = host.log_dir(who.serial);

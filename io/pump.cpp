@@ -68,6 +68,8 @@ result<void> pump::impl::begin(uint64_t serial, std::string dir, std::array<fd, 
     state_.become(next);
   }
   adopt(std::move(dir), std::move(fds), std::move(on));
+  if (const uint64_t seq = state_.at().file_seq; seq > policy_.max_files)
+    sink_->remove_through(seq - policy_.max_files);
   return {};
 }
 

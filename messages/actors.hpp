@@ -56,6 +56,8 @@ using stuck = caf::atom_constant<caf::atom("stuck")>;
 using overdue = caf::atom_constant<caf::atom("overdue")>;
 using unheld = caf::atom_constant<caf::atom("unheld")>;
 using undo = caf::atom_constant<caf::atom("undo")>;
+using overtime = caf::atom_constant<caf::atom("overtime")>;
+using oom = caf::atom_constant<caf::atom("oom")>;
 using restart = caf::atom_constant<caf::atom("restart")>;
 using probe = caf::atom_constant<caf::atom("probe")>;
 using probed = caf::atom_constant<caf::atom("probed")>;
@@ -163,6 +165,10 @@ using container_actor = caf::typed_actor<
   caf::reacts_to<atom::undo>,
   // INTERNAL: the time of the restart with this number has come.
   caf::reacts_to<atom::restart, uint64_t>,
+  // INTERNAL: the maximum time of this run is over.
+  caf::reacts_to<atom::overtime, uint32_t>,
+  // INTERNAL: something of it was killed for want of memory; the seq of the record.
+  caf::reacts_to<atom::oom, uint64_t>,
   // INTERNAL: perhaps a probe is due.
   caf::reacts_to<atom::probe>,
   // INTERNAL: the probe that this process was has ended; what it wrote.

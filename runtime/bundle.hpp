@@ -41,6 +41,9 @@ struct prepared_bundle {
 result<void> check_spec(const v1::ContainerSpec& spec);
 result<void> check_process(const v1::ProcessSpec& spec);
 result<void> check_resources(const v1::Resources& r);
+
+/// Health, restart, OOM policy and maximum run time of a spec.
+result<void> check_policies(const v1::ContainerSpec& spec);
 result<void> check_terminal_size(const v1::TerminalSize& size);
 /// A directory of checkpoint images that a client names: absolute, without "..".
 result<void> check_images(const std::string& dir);

@@ -48,6 +48,7 @@ struct oom_counters {
   uint64_t kills = 0;           ///< oom_kill of the container's cgroup (and below).
   uint64_t limit_hits = 0;      ///< `oom` of the own limit (v2); failcnt, or full once (v1).
   uint64_t ancestor_kills = 0;  ///< Times that a limit of `/gantry` or its namespace was hit (v2).
+  std::string ancestor;         ///< The nearest one above whose limit was hit (v2).
   bool has_limit = false;       ///< The container has a memory limit of its own.
 };
 
@@ -89,8 +90,6 @@ public:
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
   [[nodiscard]] result<v1::Stats> stats(bool raw) const;
-  /// So long its limit has kept it from its CPUs, all of them together (cpu.stat).
-  [[nodiscard]] uint64_t throttled_ns() const;
   [[nodiscard]] std::vector<int32_t> pids() const; ///< Of the whole subtree.
   /// Any process in the subtree, as the unified directory says; where there is none, the
   /// others are walked. Who was moved by hand into one hierarchy only is a stray: see below.

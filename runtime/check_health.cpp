@@ -174,7 +174,10 @@ result<void> check_health(const health_policy& policy) {
   if (policy.output_bytes > max_health_output)
     return bad("health output", std::to_string(policy.output_bytes),
                "use at most " + std::to_string(max_health_output));
-  if (policy.on_unhealthy.what != unhealthy_act::kind::none && policy.probes.empty())
+  if (policy.on_unhealthy.reset_after_ns < 0)
+    return bad("health reset", std::to_string(policy.on_unhealthy.reset_after_ns) + " ns",
+               "use 0 or more");
+  if (!policy.on_unhealthy.steps.empty() && policy.probes.empty())
     return bad("on unhealthy", shown(text_of(policy.on_unhealthy)),
                "it has no probe that could find it unhealthy: add one");
   return {};

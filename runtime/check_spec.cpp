@@ -240,16 +240,18 @@ result<void> check_terminal_size(const v1::TerminalSize& size) {
              "width and height are 1 to 65535 each");
 }
 
-namespace {
-
 result<void> check_policies(const v1::ContainerSpec& spec) {
   if (auto health = health_policy_of(spec.health()); !health)
     return health.why();
+  if (spec.max_run_ns() < 0 || (spec.max_run_ns() > 0 && spec.max_run_ns() < 1'000'000))
+    return bad("max_run_ns", std::to_string(spec.max_run_ns()) + " ns",
+               "use 1ms or more, or 0 for no limit");
+  constexpr std::array oom_policies{"", "report", "kill_group", "restart", "stop"};
+  if (std::find(oom_policies.begin(), oom_policies.end(), spec.oom_policy()) == oom_policies.end())
+    return bad("oom_policy", shown(spec.oom_policy()), "use report, kill_group, restart or stop");
   auto policy = restart_policy_of(spec);
   return policy ? check_restart(*policy, spec.remove_on_exit()) : result<void>{policy.why()};
 }
-
-} // namespace
 
 result<void> check_spec(const v1::ContainerSpec& spec) {
   auto first_error = [](std::initializer_list<result<void>> all) -> result<void> {

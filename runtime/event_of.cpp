@@ -1,3 +1,5 @@
+#include <google/protobuf/util/json_util.h>
+
 #include "runtime/health_messages.hpp"
 #include "runtime/world.hpp"
 
@@ -20,6 +22,10 @@ std::string_view type_of_restart(const Record& r) {
     return r.probe_ended().from() != r.probe_ended().to()
                || r.probe_ended().was_ready() != r.probe_ended().ready()
              ? "health" : "";
+  case Record::kEvidenceTaken:
+    return "evidence";
+  case Record::kHealthAction:
+    return "health-action";
   default: // Intents, answers, Died, StateRestored, StdinClosed, Resized,
            // ProcessForgotten.
     return {};
@@ -127,6 +133,26 @@ void put_resources(v1::Event& e, const v1::Resources& r) {
     put(e, ("unified." + file).c_str(), text);
 }
 
+void put_message(v1::Event& e, const char* key, const google::protobuf::Message& m) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  std::string text;
+  if (google::protobuf::util::MessageToJsonString(m, &text, options).ok())
+    put(e, key, text);
+}
+
+/// The policies that were changed, as they were and as they are.
+void put_policies(v1::Event& e, const journal::Updated& x) {
+  if (x.has_restart()) {
+    put_message(e, "restart", x.restart());
+    put_message(e, "restart_before", x.restart_before());
+  }
+  if (x.has_health()) {
+    put_message(e, "health", x.health());
+    put_message(e, "health_before", x.health_before());
+  }
+}
+
 void put_supervisor(v1::Event& e, const journal::SupervisorStarted& s) {
   put(e, "version", s.version());
   put(e, "cause", s.cause());
@@ -179,7 +205,28 @@ void put_health(v1::Event& e, const journal::ProbeEnded& x) {
   put(e, "output", x.result().output());
 }
 
+void put_evidence(v1::Event& e, const v1::EvidenceKept& x) {
+  put(e, "number", std::to_string(x.number()));
+  put(e, "reason", x.reason());
+  put_number(e, "bytes", x.bytes());
+  put(e, "cut", x.cut() ? "true" : "false");
+}
+
+void put_action(v1::Event& e, const journal::HealthAction& x) {
+  put(e, "action", x.what());
+  put_number(e, "number", x.number());
+  put_number(e, "step", x.step());
+  put_number(e, "steps", x.steps());
+  put_number(e, "attempt", x.attempt());
+  put_number(e, "of", x.of());
+  put_number(e, "evidence", x.evidence());
+}
+
 void put_restart(v1::Event& e, const Record& r) {
+  if (r.has_evidence_taken())
+    put_evidence(e, r.evidence_taken().what());
+  if (r.has_health_action())
+    put_action(e, r.health_action());
   if (r.has_probe_ended())
     put_health(e, r.probe_ended());
   if (r.has_given_up()) {
@@ -199,6 +246,14 @@ void put_restart(v1::Event& e, const Record& r) {
   put_number(e, "total", x.total());
 }
 
+void put_oom(v1::Event& e, const journal::Oom& x) {
+  put(e, "level", x.level());
+  put_number(e, "kills", x.kills());
+  put(e, "cgroup", x.cgroup());
+  put_number(e, "limit_bytes", x.limit_bytes());
+  put_number(e, "peak_bytes", x.peak_bytes());
+}
+
 /// What a type has beyond the common fields.
 void put_body(v1::Event& e, const Record& r) {
   switch (r.body_case()) {
@@ -216,9 +271,7 @@ void put_body(v1::Event& e, const Record& r) {
     e.mutable_exit()->set_seq(r.seq());
     break;
   case Record::kOom:
-    put(e, "level", r.oom().level());
-    put_number(e, "kills", r.oom().kills());
-    break;
+    return put_oom(e, r.oom());
   case Record::kOutputClosed:
     put_number(e, "stdout_bytes", r.output_closed().stdout_bytes());
     put_number(e, "stderr_bytes", r.output_closed().stderr_bytes());
@@ -226,7 +279,8 @@ void put_body(v1::Event& e, const Record& r) {
   case Record::kKilled:
     return put_killed(e, r.killed());
   case Record::kUpdated:
-    return put_resources(e, r.updated().resources());
+    put_resources(e, r.updated().resources());
+    return put_policies(e, r.updated());
   case Record::kRestored:
     e.set_message(r.restored().what());
     put(e, "adopted", r.restored().adopted() ? "true" : "false");

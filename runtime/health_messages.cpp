@@ -94,6 +94,9 @@ result<probe> probe_of(const v1::Probe& said, health_profile profile) {
   return out;
 }
 
+/// What this version can ask.
+bool runs_here(probe_kind kind) { return kind == probe_kind::exec; }
+
 health_status status_named(std::string_view text) {
   for (auto x : {health_status::starting, health_status::healthy, health_status::unhealthy})
     if (name_of(x) == text)
@@ -149,11 +152,13 @@ result<health_policy> health_policy_of(const v1::HealthCheck& said) {
     out.profile = *profile;
   }
   if (!said.on_unhealthy().empty()) {
-    auto act = parse_unhealthy(said.on_unhealthy());
-    if (!act)
-      return act.why();
-    out.on_unhealthy = *act;
+    auto ladder = parse_ladder(said.on_unhealthy());
+    if (!ladder)
+      return ladder.why();
+    out.on_unhealthy = std::move(*ladder);
   }
+  if (said.has_reset_after_ns())
+    out.on_unhealthy.reset_after_ns = said.reset_after_ns();
   if (said.has_history())
     out.history = said.history();
   if (said.has_output_bytes())
@@ -168,9 +173,11 @@ result<health_policy> health_policy_of(const v1::HealthCheck& said) {
   if (auto fine = check_health(out); !fine)
     return fine.why();
   for (const auto& p : out.probes)
-    if (p.question.kind == probe_kind::https)
-      return error{ec::unsupported, "probes of the kind https cannot be run: gantry speaks no TLS",
-                   "use tcp, http on another port, or exec with a program of the container"};
+    if (!runs_here(p.question.kind))
+      return error{ec::unsupported,
+                   "this version does not run probes of the kind "
+                     + std::string{name_of(p.question.kind)},
+                   "use exec"};
   return out;
 }
 
@@ -189,6 +196,9 @@ health_state health_state_of(const container_view& c, const health_policy& polic
   auto out = begin_health(policy, kept.started_ns());
   out.status = status_named(kept.status());
   out.ready = kept.ready();
+  out.actions = kept.actions();
+  out.healthy_ns = kept.healthy_ns();
+  out.acts = kept.action_due() != 0 && kept.acting().empty();
   for (size_t i = 0; i < policy.probes.size(); ++i) {
     for (const auto& k : kept.probes())
       if (k.role() == name_of(policy.probes[i].role))
@@ -216,6 +226,9 @@ journal::ProbeEnded probe_ended(const health_policy& policy, const health_state&
   out.set_to(std::string{name_of(now.status)});
   out.set_was_ready(was_ready);
   out.set_ready(now.ready);
+  out.set_acts(now.acts);
+  out.set_actions(now.actions);
+  out.set_healthy_ns(now.healthy_ns);
   return out;
 }
 
@@ -225,6 +238,9 @@ v1::Health health_message(const health_policy& policy, const health_state& state
   out.set_ready(state.ready);
   out.set_profile(std::string{name_of(policy.profile)});
   out.set_on_unhealthy(text_of(policy.on_unhealthy));
+  out.set_actions(state.actions);
+  if (!policy.on_unhealthy.steps.empty())
+    out.set_next_action(text_of(next_attempt(policy.on_unhealthy, state.actions).act));
   for (size_t i = 0; i < state.probes.size(); ++i) {
     const auto& s = state.probes[i];
     auto* p = out.add_probes();

@@ -63,7 +63,7 @@ label final_label(const health_policy& policy, const probe& p, const health_stat
   if (policy.profile == health_profile::docker_2016 && r.what == label::failed
       && r.exit_code == docker_says_starting && state.status == health_status::starting)
     return label::starting;
-  if ((r.what == label::failed || r.what == label::timeout || r.what == label::throttled)
+  if ((r.what == label::failed || r.what == label::timeout)
       && in_start_period(p, state, r.began_ns))
     return label::slow_start;
   return r.what;
@@ -126,6 +126,25 @@ void keep(const health_policy& policy, probe_state& s, probe_result r) {
     s.results.pop_front();
 }
 
+/// What follows for the ladder. @param was The status before.
+void follow_ladder(const health_policy& policy, health_state& state, health_status was,
+                   const probe& p, const probe_state& s, const probe_result& r) {
+  const auto& ladder = policy.on_unhealthy;
+  if (state.status == health_status::healthy) {
+    if (was != health_status::healthy)
+      state.healthy_ns = r.ended_ns;
+    state.acts = false;
+  } else if (state.status == health_status::unhealthy && was != health_status::unhealthy) {
+    if (begins_anew(ladder, state.healthy_ns, r.ended_ns))
+      state.actions = 0;
+    state.healthy_ns = 0;
+    state.acts = !ladder.steps.empty();
+  } else if (state.status == health_status::unhealthy && s.failed && counts(policy, r.what)
+             && s.failures % p.failures == 0 && ladder.goes_on(state.actions)) {
+    state.acts = true;
+  }
+}
+
 } // namespace
 
 probe default_probe(health_profile profile, probe_role role) {
@@ -155,15 +174,6 @@ health_state begin_health(const health_policy& policy, int64_t now_ns) {
   return out;
 }
 
-void spread_health(const health_policy& policy, health_state& state, uint64_t seed, double share) {
-  constexpr uint64_t golden = 0x9e3779b97f4a7c15; // 2^64 / φ: neighbours come to lie far apart.
-  for (size_t i = 0; i < state.probes.size(); ++i) {
-    const auto part = double(((seed + i) * golden) >> 11) / double(uint64_t{1} << 53);
-    if (state.probes[i].results.empty())
-      state.probes[i].next_ns += int64_t(share * part * double(policy.probes[i].interval_ns));
-  }
-}
-
 std::optional<int64_t> next_probe(const health_policy& policy, const health_state& state) {
   std::optional<int64_t> out;
   for (size_t i = 0; i < state.probes.size(); ++i)
@@ -177,7 +187,6 @@ std::optional<size_t> take_due_probe(const health_policy& policy, health_state& 
   for (size_t i = 0; i < state.probes.size(); ++i)
     if (askable(policy, state, i) && state.probes[i].next_ns <= now_ns) {
       state.probes[i].runs = true;
-      state.probes[i].began_ns = now_ns;
       return i;
     }
   return {};
@@ -195,6 +204,7 @@ std::optional<health_change> end_probe(const health_policy& policy, health_state
   count(policy, p, s, result.what);
   state.status = status_of(policy, state);
   state.ready = ready_of(policy, state);
+  follow_ladder(policy, state, change.from, p, s, result);
   s.next_ns = next_of(policy, p, state, result); // After the change: starting has its own interval.
   if (p.role == probe_role::startup && s.passed)
     for (size_t i = 0; i < state.probes.size(); ++i)
@@ -207,14 +217,6 @@ std::optional<health_change> end_probe(const health_policy& policy, health_state
   if (change.from == change.to && change.was_ready == change.ready)
     return {};
   return change;
-}
-
-bool is_throttled(const probe_result& result, uint64_t throttled_ns) {
-  constexpr int not_executable = 126; // And 127: not there.
-  if (result.what != label::failed && result.what != label::timeout)
-    return false;
-  const auto took = uint64_t(std::max<int64_t>(1, result.ended_ns - result.began_ns));
-  return result.exit_code < not_executable && throttled_ns >= took / 10 && throttled_ns > 0;
 }
 
 void drop_probe(const health_policy& policy, health_state& state, size_t which, int64_t now_ns) {
@@ -248,6 +250,9 @@ void change_health(const health_policy& old_policy, const health_policy& policy,
   auto next = begin_health(policy, now_ns);
   next.started_ns = state.started_ns;
   next.frozen = state.frozen;
+  next.actions = state.actions;
+  next.healthy_ns = state.healthy_ns;
+  next.acts = state.acts && !policy.on_unhealthy.steps.empty();
   for (size_t i = 0; i < policy.probes.size(); ++i)
     if (const auto known = find(old_policy, policy.probes[i].role)) {
       auto& s = next.probes[i];

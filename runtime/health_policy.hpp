@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "messages/result.hpp"
+#include "runtime/unhealthy_ladder.hpp"
 
 // What is asked of a container to know whether it works, how often, and what the answers make
 // of its health: plain data and plain functions, no clock of their own. All times are
@@ -57,13 +58,6 @@ struct probe {
   bool operator==(const probe&) const = default;
 };
 
-/// What happens when a container becomes unhealthy.
-struct unhealthy_act {
-  enum class kind : uint8_t { none, restart, stop, kill, signal } what = kind::none;
-  int signal = 0;
-  bool operator==(const unhealthy_act&) const = default;
-};
-
 /// All that is asked of a container, and what follows from it.
 struct health_policy {
   health_profile profile = health_profile::docker_current;
@@ -71,7 +65,7 @@ struct health_policy {
   uint32_t history = 5;      ///< Results that are kept of each probe.
   uint32_t output_bytes = 4096; ///< Of a result's output.
   bool ignore_throttled = false; ///< A failure for want of CPU time does not count.
-  unhealthy_act on_unhealthy;
+  unhealthy_ladder on_unhealthy; ///< What is done when a container becomes unhealthy.
   bool operator==(const health_policy&) const = default;
 };
 
@@ -83,8 +77,7 @@ enum class health_status : uint8_t { none, starting, healthy, unhealthy };
 
 /// How one run of a probe ended.
 struct probe_result {
-  /// slow_start: failed, in the start period. throttled: failed, and its container's CPU limit
-  /// kept it from running meanwhile. starting: exit code 2 in docker-2016.
+  /// slow_start: failed, in the start period. starting: exit code 2 in docker-2016.
   enum class label : uint8_t { passed, failed, timeout, slow_start, throttled, starting } what
     = label::failed;
   int exit_code = -1; ///< exec; -1: it has none.
@@ -102,7 +95,6 @@ struct probe_state {
   bool passed = false; ///< Its last streak that was long enough was one of successes …
   bool failed = false; ///< … or of failures.
   bool runs = false;
-  int64_t began_ns = 0; ///< Its last run, in this life of the supervisor; 0: none.
   int64_t next_ns = 0; ///< When it runs next.
   std::deque<probe_result> results; ///< The oldest first.
   bool operator==(const probe_state&) const = default;
@@ -114,6 +106,9 @@ struct health_state {
   bool ready = false; ///< kubernetes: its readiness; else the same as healthy.
   bool frozen = false;
   int64_t started_ns = 0;
+  uint32_t actions = 0;   ///< Steps of its ladder that were made.
+  int64_t healthy_ns = 0; ///< Since then it is healthy; 0: it is not.
+  bool acts = false;      ///< The next step is due.
   std::vector<probe_state> probes; ///< As those of the policy.
   bool operator==(const health_state&) const = default;
 };
@@ -133,22 +128,15 @@ probe default_probe(health_profile profile, probe_role role);
 /// The health of a container that has just been started, or started again.
 health_state begin_health(const health_policy& policy, int64_t now_ns);
 
-/// Puts off what has not run yet by up to this share of its interval: each probe by another part,
-/// and by the same one for the same seed.
-void spread_health(const health_policy& policy, health_state& state, uint64_t seed, double share);
-
 /// When the next probe is due; absent: none is, before something else happens.
 std::optional<int64_t> next_probe(const health_policy& policy, const health_state& state);
-
-/// Whether a failure may be for want of CPU time: for a tenth of the probe's time or more its
-/// container was kept from its CPUs. What was not there to be run fails with all the time there is.
-bool is_throttled(const probe_result& result, uint64_t throttled_ns);
 
 /// A probe that is to be run now; it is not due again until `end_probe`.
 std::optional<size_t> take_due_probe(const health_policy& policy, health_state& state,
                                      int64_t now_ns);
 
-/// A probe has ended. @param result Gets its final label.
+/// A probe has ended. @param result Gets its final label. A step of the ladder is due (`acts`)
+/// when it becomes unhealthy, and after each further streak of failures while steps are left.
 std::optional<health_change> end_probe(const health_policy& policy, health_state& state,
                                        size_t which, probe_result result);
 
@@ -182,10 +170,6 @@ std::string_view name_of(probe_result::label x) noexcept;
 result<health_profile> parse_profile(std::string_view text);
 result<probe_role> parse_role(std::string_view text);
 result<probe_kind> parse_kind(std::string_view text);
-
-/// `none`, `restart`, `stop`, `kill` or `signal=NAME`.
-result<unhealthy_act> parse_unhealthy(std::string_view text);
-std::string text_of(const unhealthy_act& act);
 
 /// A question as one word: `http://:8080/health`, `https://[::1]:8443/`, `tcp://:6379`,
 /// `grpc://:9000/SERVICE`, `unix:/run/app.sock`, `file:/run/alive`. Without an address it is

@@ -5,7 +5,6 @@
 #include "runtime/check_words.hpp"
 #include "runtime/foreign_text.hpp"
 #include "runtime/health_policy.hpp"
-#include "runtime/ids.hpp"
 
 // Health policies in words.
 
@@ -20,7 +19,6 @@ constexpr std::array<std::string_view, 3> profiles{"docker-2016", "docker-curren
 constexpr std::array<std::string_view, 4> statuses{"none", "starting", "healthy", "unhealthy"};
 constexpr std::array<std::string_view, 6> labels{"passed",     "failed",    "timeout",
                                                  "slow_start", "throttled", "starting"};
-constexpr std::array<std::string_view, 5> acts{"none", "restart", "stop", "kill", "signal"};
 
 template <class Enum, size_t N>
 result<Enum> named(const std::array<std::string_view, N>& words, std::string_view text,
@@ -96,35 +94,6 @@ result<probe_role> parse_role(std::string_view text) {
 
 result<probe_kind> parse_kind(std::string_view text) {
   return named<probe_kind>(kinds, text, "probe kind");
-}
-
-result<unhealthy_act> parse_unhealthy(std::string_view text) {
-  constexpr std::string_view prefix = "signal=";
-  unhealthy_act out;
-  if (text.starts_with(prefix)) {
-    auto signal = parse_signal(text.substr(prefix.size()));
-    if (!signal)
-      return signal.why();
-    out.what = unhealthy_act::kind::signal;
-    out.signal = *signal;
-    return out;
-  }
-  if (text == "signal")
-    return bad("on unhealthy", shown(text), "name the signal: signal=USR1");
-  auto kind = named<unhealthy_act::kind>(acts, text, "on unhealthy");
-  if (!kind)
-    return kind.why();
-  out.what = *kind;
-  return out;
-}
-
-std::string text_of(const unhealthy_act& act) {
-  std::string out{acts[size_t(act.what)]};
-  if (act.what == unhealthy_act::kind::signal) {
-    const auto name = signal_name(act.signal);
-    out.append("=").append(name.starts_with("SIG") ? name.substr(3) : std::to_string(act.signal));
-  }
-  return out;
 }
 
 result<probe_question> parse_question(std::string_view text) {

@@ -59,8 +59,12 @@ oom_counters cgroup::oom(std::optional<uint64_t> known) const {
   for (size_t slash = path_.rfind('/'); slash != std::string::npos && slash > 0;
        slash = path_.rfind('/', slash - 1)) {
     auto file = host_.unified + path_.substr(0, slash) + "/memory.events.local";
-    if (kernel_.read_small(file, text) >= 0)
-      out.ancestor_kills += value_of(text, "oom");
+    if (kernel_.read_small(file, text) < 0)
+      continue;
+    const auto hits = value_of(text, "oom");
+    out.ancestor_kills += hits;
+    if (hits > 0 && out.ancestor.empty())
+      out.ancestor = path_.substr(0, slash);
   }
   return out;
 }

@@ -4,6 +4,7 @@
 
 #include "runtime/check_words.hpp"
 #include "runtime/foreign_text.hpp"
+#include "runtime/unhealthy_ladder.hpp"
 
 namespace gantry::runtime {
 
@@ -45,8 +46,15 @@ result<restart_policy> said_policy(const v1::RestartPolicy& said) {
 
 result<restart_policy> restart_policy_of(const v1::ContainerSpec& spec) {
   auto out = said_policy(spec.restart());
-  if (out && spec.health().on_unhealthy() == "restart") // Behind what was said about it.
+  if (!out)
+    return out;
+  // Behind what was said about it.
+  if (const auto ladder = parse_ladder(spec.health().on_unhealthy()); ladder && ladder->restarts())
     out->rules.push_back({.what = restart_rule::kind::unhealthy, .act = restart_act::restart});
+  if (spec.oom_policy() == "restart" || spec.oom_policy() == "stop")
+    out->rules.push_back({.what = restart_rule::kind::oom,
+                          .act = spec.oom_policy() == "stop" ? restart_act::stay
+                                                             : restart_act::restart});
   return out;
 }
 
@@ -67,6 +75,7 @@ std::optional<run_end> last_end_of(const container_view& c) {
   run_end out;
   out.by_person = state.ended_by_person();
   out.unhealthy = state.unhealthy();
+  out.overtime = state.overtime();
   if (p == nullptr || !p->exit) {
     out.start_failed = true;
     return state.by_policy() ? std::optional{out} : std::nullopt;
@@ -74,10 +83,25 @@ std::optional<run_end> last_end_of(const container_view& c) {
   if (p->exit->has_exit_code())
     out.exit_code = p->exit->exit_code();
   out.signal = p->exit->signal();
-  out.oom = p->exit->oom();
+  out.oom = p->exit->oom() || state.oom();
   out.by_person = out.by_person || !p->exit->checkpoint().empty();
   out.up_ns = p->started_at_ns == 0 ? 0 : p->exit->exited_at_ns() - p->started_at_ns;
   return out;
+}
+
+bool awaits_restart(const container_view& c, int64_t now_ns) {
+  if (c.state == v1::RESTARTING)
+    return true;
+  v1::ContainerSpec spec;
+  if (c.state != v1::STOPPED || !c.restarts || !spec.ParseFromString(c.spec))
+    return false;
+  const auto policy = restart_policy_of(spec);
+  const auto end = last_end_of(c);
+  if (!policy || !end)
+    return false;
+  const auto history = history_of(restart_state_of(c));
+  return decide_restart(*policy, history, *end, now_ns, c.instance).what
+         == restart_decision::verdict::restart;
 }
 
 } // namespace gantry::runtime

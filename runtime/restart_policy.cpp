@@ -20,13 +20,15 @@ bool matches(const restart_rule& rule, const run_end& end) {
       return end.signal != 0 && end.signal >= rule.first && end.signal <= rule.last;
     case rule_kind::oom: return end.oom;
     case rule_kind::unhealthy: return end.unhealthy;
+    case rule_kind::overtime: return end.overtime;
   }
   return false;
 }
 
 /// Nothing that is known speaks for a success.
 bool failed(const run_end& end) {
-  return end.unhealthy || end.oom || end.start_failed || end.exit_code.value_or(1) != 0;
+  return end.unhealthy || end.oom || end.overtime || end.start_failed
+         || end.exit_code.value_or(1) != 0;
 }
 
 restart_act act_on(const restart_policy& policy, const run_end& end) {
@@ -92,6 +94,8 @@ std::string words_of(const run_end& end) {
     return "it could not be started";
   if (end.unhealthy)
     return "unhealthy";
+  if (end.overtime)
+    return "it ran as long as it may";
   if (end.oom)
     return "out of memory";
   if (end.signal != 0)

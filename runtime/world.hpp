@@ -24,6 +24,10 @@ struct world_policy {
   size_t max_requests = 4096;        ///< Answers remembered for repeated request ids.
 };
 
+/// So many captures of evidence are kept of a container, and none that is older.
+inline constexpr size_t most_evidence = 5;
+inline constexpr int64_t evidence_age_ns = 7 * 86'400'000'000'000;
+
 /// One process as the records tell it. (A lean copy of journal::ProcessState.)
 struct process_view {
   std::string id;
@@ -67,6 +71,7 @@ struct container_view {
   bool remove_on_exit = false;
   bool restarts = false;     ///< It has a restart policy.
   bool has_health = false;   ///< It has probes.
+  int64_t max_run_ns = 0;    ///< A run may take so long; 0: no limit.
   std::string cgroup_parent; ///< Of the spec; empty: the supervisor's own.
   bool start_wanted = false;
   std::string runtime;
@@ -93,6 +98,9 @@ struct container_view {
   std::vector<std::string> checkpoints; ///< Serialized v1::Checkpoint, the oldest first.
   std::string checkpointing;            ///< Serialized journal::Checkpointing, under way.
   std::string restore;                  ///< Serialized journal::Restore of the run being made.
+  std::vector<std::string> evidence;    ///< Serialized v1::EvidenceKept, the oldest first.
+  /// Init's log goes on from earlier runs: the number of their last file, 0 if they have none.
+  std::optional<uint64_t> earlier_log_files;
 
   [[nodiscard]] const process_view* init() const noexcept;
   [[nodiscard]] const process_view* process(std::string_view id) const noexcept;

@@ -87,6 +87,8 @@ void world::apply(const Record& r) {
   if (r.body_case() == Record::kDeleted || r.body_case() == Record::kCreateFailed)
     return w.remove(name, r.time_ns());
   w.apply_to(*i->second, r);
+  if (r.has_evidence_taken())
+    w.next_serial = std::max(w.next_serial, r.evidence_taken().what().number() + 1);
   w.follow_restarts(*i->second, r);
   w.follow_health(*i->second, r);
 }
@@ -239,7 +241,7 @@ void world::impl::apply_to(container_view& c, const Record& r) {
   case Record::kKilled:
     return killed(c, r);
   case Record::kUpdated:
-    return updated(c, r.updated().resources());
+    return updated(c, r.updated());
   case Record::kRestored:
     return restored(c, r);
   default:
@@ -342,6 +344,11 @@ bool world::impl::begin_fresh_run(container_view& c, const Record& r) {
   process_view next;
   next.id = init->id;
   next.serial = r.starting().process_serial();
+  c.earlier_log_files.reset();
+  if (next.serial == init->serial)
+    c.earlier_log_files = r.starting().log_files();
+  else
+    c.evidence.clear(); // It lay with the log.
   next.run = c.run;
   next.with_stdin = init->with_stdin;
   next.terminal = init->terminal;

@@ -33,12 +33,17 @@ void world::impl::exited(container_view& c, const journal::Record& r) {
   end_intent(c);
 }
 
-void world::impl::updated(container_view& c, const v1::Resources& changed) {
+void world::impl::updated(container_view& c, const journal::Updated& changed) {
   v1::ContainerSpec spec;
   if (!spec.ParseFromString(c.spec))
     return;
   // A field of 0 or empty means "unchanged", which is what a proto3 merge does.
-  spec.mutable_resources()->MergeFrom(changed);
+  spec.mutable_resources()->MergeFrom(changed.resources());
+  if (changed.has_restart())
+    *spec.mutable_restart() = changed.restart();
+  if (changed.has_health())
+    *spec.mutable_health() = changed.health();
+  set_policies(c, spec);
   c.spec = spec.SerializeAsString();
 }
 

@@ -1,3 +1,5 @@
+#include "runtime/policy_messages.hpp"
+#include "runtime/unhealthy_ladder.hpp"
 #include "runtime/world_impl.hpp"
 
 // What the records say of a container's health.
@@ -17,6 +19,8 @@ journal::ProbeKept& kept_of(journal::HealthState& s, const std::string& role) {
 void take_result(journal::HealthState& s, const journal::ProbeEnded& x) {
   s.set_status(x.to());
   s.set_ready(x.ready());
+  s.set_actions(x.actions());
+  s.set_healthy_ns(x.healthy_ns());
   auto& kept = kept_of(s, x.role());
   *kept.mutable_now() = x.now();
   if (!x.has_result())
@@ -26,18 +30,59 @@ void take_result(journal::HealthState& s, const journal::ProbeEnded& x) {
     kept.mutable_results()->DeleteSubrange(0, over);
 }
 
+/// The newest few are kept, and none that is old: whoever records removes the files of the others.
+void keep_evidence(container_view& c, const journal::Record& r) {
+  const auto& what = r.evidence_taken().what();
+  std::vector<std::string> kept;
+  for (auto& text : c.evidence)
+    if (v1::EvidenceKept one; one.ParseFromString(text)
+        && what.taken_ns() - one.taken_ns() < evidence_age_ns)
+      kept.push_back(std::move(text));
+  kept.push_back(what.SerializeAsString());
+  if (kept.size() > most_evidence)
+    kept.erase(kept.begin(), kept.end() - most_evidence);
+  c.evidence = std::move(kept);
+}
+
 } // namespace
 
 void world::impl::follow_health(container_view& c, const journal::Record& r) {
-  if (!c.has_health)
+  if (r.has_evidence_taken())
+    keep_evidence(c, r);
+  if (!c.has_health) {
+    if (r.has_updated() && r.updated().has_health())
+      c.health.clear();
     return;
+  }
   journal::HealthState state;
-  if (r.has_started()) { // Each run has its own.
-    state.set_status("starting");
-    state.set_started_ns(r.time_ns());
+  state.ParseFromString(c.health);
+  if (r.has_started()) { // Each run has its own; the ladder goes on over restarts by the policy.
+    journal::HealthState next;
+    next.set_status("starting");
+    next.set_started_ns(r.time_ns());
+    if (restart_state_of(c).by_policy())
+      next.set_actions(state.actions());
+    state = std::move(next);
   } else if (r.has_probe_ended()) {
-    state.ParseFromString(c.health);
     take_result(state, r.probe_ended());
+    if (!r.probe_ended().acts())
+      state.set_action_due(0);
+    else if (state.action_due() == 0)
+      state.set_action_due(r.seq());
+  } else if (r.has_health_action()) {
+    const auto act = parse_unhealthy(r.health_action().what());
+    const bool ends = act && act->ends();
+    state.set_actions(r.health_action().number());
+    state.set_action_due(ends ? r.seq() : 0);
+    state.set_acting(ends ? r.health_action().what() : "");
+  } else if (r.has_updated() && r.updated().has_health()) {
+    if (state.status().empty()) { // Its first probes.
+      state.set_status("starting");
+      state.set_started_ns(r.time_ns());
+    }
+  } else if (r.has_stopping()) {
+    state.set_action_due(0);
+    state.clear_acting();
   } else {
     return;
   }

@@ -42,7 +42,7 @@ struct world::impl {
   void started(container_view& c, const journal::Record& r);
   void add_exec(container_view& c, const journal::Record& r);
   void exited(container_view& c, const journal::Record& r);
-  void updated(container_view& c, const v1::Resources& changed);
+  void updated(container_view& c, const journal::Updated& changed);
   void restored(container_view& c, const journal::Record& r);
   bool apply_checkpoint(container_view& c, const journal::Record& r);
   void follow_restarts(container_view& c, const journal::Record& r);

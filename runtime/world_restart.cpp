@@ -1,4 +1,5 @@
 #include "runtime/policy_messages.hpp"
+#include "runtime/unhealthy_ladder.hpp"
 #include "runtime/world_impl.hpp"
 
 // What the records say of restarts: schedules, and who ended a run.
@@ -25,6 +26,8 @@ void begin_run(journal::RestartState& s, bool by_policy) {
   s.set_by_policy(by_policy);
   s.set_ended_by_person(false);
   s.set_unhealthy(false);
+  s.set_overtime(false);
+  s.set_oom(false);
   s.set_at_ns(0);
   s.set_delay_ns(0);
   if (by_policy)
@@ -35,7 +38,8 @@ void begin_run(journal::RestartState& s, bool by_policy) {
 }
 
 /// Whether the record says anything about restarts. @param s Changed by it.
-bool change(journal::RestartState& s, const Record& r) {
+/// @param over It has ended, and nothing follows.
+bool change(journal::RestartState& s, const Record& r, bool over) {
   switch (r.body_case()) {
   case Record::kRestartScheduled:
     schedule(s, r);
@@ -58,14 +62,22 @@ bool change(journal::RestartState& s, const Record& r) {
     s.set_ended_by_person(s.ended_by_person() || r.stopping().reason().empty()
                           || r.stopping().final());
     s.set_unhealthy(r.stopping().reason() == "unhealthy");
+    s.set_overtime(r.stopping().reason() == "max-run-time");
+    s.set_oom(r.stopping().reason() == "oom");
     return true;
   case Record::kDeleting:
     s.set_ended_by_person(true);
     return true;
+  case Record::kUpdated: // A policy has nothing to say about what ended before it came.
+    if (over && r.updated().has_restart())
+      s.set_ended_by_person(true);
+    return over && r.updated().has_restart();
   case Record::kKilled:
     if (r.killed().final())
       s.set_ended_by_person(true);
-    return r.killed().final();
+    if (r.killed().reason() == "oom")
+      s.set_oom(true);
+    return r.killed().final() || r.killed().reason() == "oom";
   default:
     return false;
   }
@@ -77,7 +89,7 @@ void world::impl::follow_restarts(container_view& c, const Record& r) {
   if (!c.restarts)
     return;
   auto state = restart_state_of(c);
-  if (change(state, r))
+  if (change(state, r, c.state == v1::STOPPED))
     c.restart_state = state.SerializeAsString();
   if (c.state == v1::DELETING)
     return;
@@ -90,8 +102,11 @@ void world::impl::follow_restarts(container_view& c, const Record& r) {
 }
 
 void set_policies(container_view& c, const v1::ContainerSpec& spec) {
-  c.restarts = spec.has_restart() || spec.health().on_unhealthy() == "restart";
+  const auto ladder = parse_ladder(spec.health().on_unhealthy());
+  c.restarts = spec.has_restart() || (ladder && ladder->restarts())
+               || spec.oom_policy() == "restart";
   c.has_health = !spec.health().probes().empty();
+  c.max_run_ns = spec.max_run_ns();
 }
 
 void fill_restart(const container_view& c, v1::Container& out) {

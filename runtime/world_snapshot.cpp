@@ -125,6 +125,10 @@ void save_container(const container_view& c, journal::ContainerState& out) {
     (void)out.mutable_restart()->ParseFromString(c.restart_state);
   if (!c.health.empty())
     (void)out.mutable_health()->ParseFromString(c.health);
+  if (c.earlier_log_files)
+    out.set_earlier_log_files(*c.earlier_log_files);
+  for (const auto& x : c.evidence)
+    (void)out.add_evidence()->ParseFromString(x);
 }
 
 std::unique_ptr<container_view> load_container(const journal::ContainerState& s) {
@@ -167,6 +171,10 @@ std::unique_ptr<container_view> load_container(const journal::ContainerState& s)
   set_policies(*c, s.spec());
   if (s.has_health())
     c->health = s.health().SerializeAsString();
+  if (s.has_earlier_log_files())
+    c->earlier_log_files = s.earlier_log_files();
+  for (const auto& x : s.evidence())
+    c->evidence.push_back(x.SerializeAsString());
   if (s.has_restart())
     c->restart_state = s.restart().SerializeAsString();
   for (const auto& p : s.processes()) {

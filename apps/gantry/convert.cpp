@@ -134,8 +134,21 @@ void take_spec(reader& in, options& to) {
   take_isolation(in, spec);
   take_health(in, spec);
   take_restart(in, spec);
+  in.take("--max-run-time", parse_duration, [&spec](int64_t ns) { spec.set_max_run_ns(ns); });
+  spec.set_oom_policy(line.text("--oom-policy"));
   take_log_driver(in, line.text("--log-driver"), *spec.mutable_log());
   take_log_options(in, line.list("--log-opt"), *spec.mutable_log());
+}
+
+/// Of `update`.
+void take_changes(reader& in, options& to) {
+  take_limits(in, to.resources);
+  take_health(in, to.spec, true);
+  take_restart(in, to.spec);
+  if (!in.fault() && to.resources.ByteSizeLong() == 0 && !to.spec.has_health()
+      && !to.spec.has_restart())
+    in.fail("CHANGES", {ec::invalid_argument, "nothing is given that is to change",
+                        "such as --memory 64m, --restart always or --health-interval 5s"});
 }
 
 /// What ends an exec, and who collects its output.
@@ -279,9 +292,7 @@ result<options> convert(const raw_line& line) {
   else if (out.verb == "exec")
     take_process(in, out);
   else if (out.verb == "update")
-    take_limits(in, out.resources);
-  if (out.verb == "update" && !in.fault() && out.resources.ByteSizeLong() == 0)
-    in.fail("LIMITS", {ec::invalid_argument, "no limit is given", "such as --memory 64m"});
+    take_changes(in, out);
   take_looks(in, out);
   take_checkpoint(in, out);
   if (in.fault())

@@ -1,10 +1,11 @@
 #include <algorithm>
+#include <map>
 
 #include "apps/gantry/objects.hpp"
 #include "apps/gantry/session.hpp"
 #include "apps/gantry/units.hpp"
 
-// `gantry health ID` and `gantry health run ID [ROLE]`.
+// `gantry health ID`, `gantry health run ID [ROLE]` and `gantry health evidence ID [NUMBER]`.
 
 namespace gantry::cli {
 
@@ -35,7 +36,63 @@ std::string health_text(const v1::Health& h) {
     for (const auto& r : p.results())
       out += result_line(r);
   }
+  if (h.actions() > 0)
+    out += "actions: " + std::to_string(h.actions()) + ", next: " + h.next_action() + "\n";
+  for (const auto& e : h.evidence())
+    out += "evidence " + std::to_string(e.number()) + ": " + time_text(e.taken_ns()) + ", run "
+           + std::to_string(e.run()) + ", " + printable(e.reason()) + ", "
+           + size_text(e.bytes()) + "\n";
   return out;
+}
+
+std::string evidence_text(const v1::Evidence& e) {
+  const auto& k = e.kept();
+  std::string out = "evidence " + std::to_string(k.number()) + ", " + time_text(k.taken_ns())
+                    + ", run " + std::to_string(k.run()) + ", " + k.reason()
+                    + (k.cut() ? ", some of it left out" : "") + "\n\nlog:\n";
+  std::string_view log = e.log();
+  while (!log.empty()) {
+    const auto end = std::min(log.find('\n'), log.size());
+    out.append("  ").append(printable(std::string{log.substr(0, end)})).append("\n");
+    log.remove_prefix(std::min(end + 1, log.size()));
+  }
+  out += "\nprocesses:\n";
+  for (const auto& p : e.processes())
+    out += "  " + std::to_string(p.pid()) + "  " + p.state() + "  cpu="
+           + short_duration(p.cpu_ns()) + "  rss=" + size_text(p.rss_bytes()) + "  "
+           + printable(p.command()) + "\n";
+  const auto files = [&out](const char* title, const auto& map) {
+    out.append("\n").append(title).append(":\n");
+    for (const auto& [name, text] : std::map<std::string, std::string>(map.begin(), map.end())) {
+      auto flat = text;
+      while (flat.ends_with('\n'))
+        flat.pop_back();
+      for (size_t at = 0; (at = flat.find('\n', at)) != std::string::npos; at += 5)
+        flat.replace(at, 1, "\n    ");
+      out.append("  ").append(name).append(flat.find('\n') == std::string::npos ? ": " : ":\n    ");
+      out.append(flat).append("\n");
+    }
+  };
+  files("cgroup", e.cgroup());
+  files("pressure", e.psi());
+  return out;
+}
+
+int show_evidence(session& s, const std::string& id, const std::string& number) {
+  v1::ReadEvidenceRequest r;
+  *r.mutable_ref() = s.ref(id);
+  if (!number.empty()) {
+    auto n = parse_number(number, 1, INT64_MAX);
+    if (!n)
+      return failed(n.why());
+    r.set_number(uint64_t(*n));
+  }
+  auto reply = s.way.ask<v1::Evidence>("/gantry.v1.Containers/ReadEvidence", r);
+  if (!reply)
+    return failed(reply.why());
+  print(s.opt.json ? s.about(id).raw("evidence", to_json(*reply)).done() + "\n"
+                   : evidence_text(*reply));
+  return 0;
 }
 
 int show_health(session& s, const std::string& id) {
@@ -74,10 +131,12 @@ int health_command(session& s) {
   const auto& words = s.opt.ids;
   if (words.front() == "run" && (words.size() == 2 || words.size() == 3))
     return run_probe(s, words[1], words.size() == 3 ? words[2] : std::string{});
-  if (words.size() == 1 && words.front() != "run")
+  if (words.front() == "evidence" && (words.size() == 2 || words.size() == 3))
+    return show_evidence(s, words[1], words.size() == 3 ? words[2] : std::string{});
+  if (words.size() == 1 && words.front() != "run" && words.front() != "evidence")
     return show_health(s, words.front());
   return failed({ec::invalid_argument, "this is no use of gantry health",
-                 "health ID, health run ID [ROLE]"});
+                 "health ID, health run ID [ROLE], health evidence ID [NUMBER]"});
 }
 
 } // namespace gantry::cli

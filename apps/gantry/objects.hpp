@@ -15,6 +15,7 @@ std::string to_json(const v1::Exit& x);
 std::string to_json(const v1::Container& c);
 std::string to_json(const v1::Health& h);
 std::string to_json(const v1::ProbeResult& r);
+std::string to_json(const v1::Evidence& e);
 std::string to_json(const v1::ContainerDetail& d);
 std::string to_json(const v1::Stats& s, bool raw);
 std::string to_json(const v1::TopProcess& p);

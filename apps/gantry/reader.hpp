@@ -69,8 +69,9 @@ void take_env(reader& in, google::protobuf::RepeatedPtrField<std::string>& to);
 /// Mounts, capabilities, devices, confinement: what `run` and `create` say of them.
 void take_isolation(reader& in, v1::ContainerSpec& to);
 
-/// --health-cmd and what belongs to it.
-void take_health(reader& in, v1::ContainerSpec& to);
+/// --health-cmd and what belongs to it. @param change Only what is given is to become another: one
+/// probe with that; none where it is to be switched off.
+void take_health(reader& in, v1::ContainerSpec& to, bool change = false);
 
 /// --restart and what belongs to it. Behind --rm.
 void take_restart(reader& in, v1::ContainerSpec& to);

@@ -151,11 +151,23 @@ std::string probe_json(const v1::Probe& p) {
   return o.done();
 }
 
+std::string kept_json(const v1::EvidenceKept& k) {
+  return json_object()
+    .number("number", k.number())
+    .time("taken_at", k.taken_ns())
+    .number("run", k.run())
+    .text("reason", k.reason())
+    .number("bytes", k.bytes())
+    .flag("cut", k.cut())
+    .done();
+}
+
 std::string health_json(const v1::HealthCheck& h) {
   return json_object()
     .text("profile", h.profile())
     .array("probes", h.probes(), probe_json)
     .text("on_unhealthy", h.on_unhealthy())
+    .number("reset_after_ns", h.reset_after_ns())
     .done();
 }
 
@@ -211,7 +223,20 @@ std::string to_json(const v1::Health& h) {
     .flag("ready", h.ready())
     .text("profile", h.profile())
     .text("on_unhealthy", h.on_unhealthy())
+    .number("actions", h.actions())
+    .text("next_action", h.next_action())
     .array("probes", h.probes(), probe)
+    .array("evidence", h.evidence(), kept_json)
+    .done();
+}
+
+std::string to_json(const v1::Evidence& e) {
+  return json_object()
+    .raw("kept", kept_json(e.kept()))
+    .text("log", e.log())
+    .array("processes", e.processes(), [](const v1::TopProcess& p) { return to_json(p); })
+    .map("cgroup", e.cgroup())
+    .map("psi", e.psi())
     .done();
 }
 
@@ -236,6 +261,8 @@ std::string to_json(const v1::ContainerSpec& s) {
     .raw("log", log_json(s.log()))
     .text("stop_signal", s.stop_signal())
     .number("stop_timeout_ns", s.stop_timeout_ns())
+    .number("max_run_ns", s.max_run_ns())
+    .text("oom_policy", s.oom_policy())
     .text("network", s.network())
     .raw("restart", restart_json(s.restart()))
     .raw("health", health_json(s.health()))

@@ -82,12 +82,42 @@ int resume_command(session& s) {
     show_seq<v1::ResumeReply>(s));
 }
 
+namespace {
+
+/// A health check with what is given in the place of what it had; the daemon judges the whole.
+v1::HealthCheck changed_health(session& s, const std::string& id) {
+  const auto& change = s.opt.spec.health();
+  v1::InspectRequest now;
+  *now.mutable_ref() = s.ref(id);
+  auto detail = s.way.ask<v1::ContainerDetail>("/gantry.v1.Containers/Inspect", now);
+  if (!detail || change.probes().empty() || detail->spec().health().probes_size() != 1)
+    return change; // The daemon says what is wrong with it.
+  v1::HealthCheck out = detail->spec().health();
+  auto& probe = *out.mutable_probes(0);
+  if (!change.probes(0).args().empty())
+    probe.clear_args();
+  probe.MergeFrom(change.probes(0));
+  if (!change.profile().empty())
+    out.set_profile(change.profile());
+  if (!change.on_unhealthy().empty())
+    out.set_on_unhealthy(change.on_unhealthy());
+  if (change.has_reset_after_ns())
+    out.set_reset_after_ns(change.reset_after_ns());
+  return out;
+}
+
+} // namespace
+
 int update_command(session& s) {
   return ask_each<v1::UpdateReply>(
     s, "/gantry.v1.Containers/Update",
     [&s](const std::string& id) {
       auto r = named<v1::UpdateRequest>(s, id);
       *r.mutable_resources() = s.opt.resources;
+      if (s.opt.spec.has_restart())
+        *r.mutable_restart() = s.opt.spec.restart();
+      if (s.opt.spec.has_health())
+        *r.mutable_health() = changed_health(s, id);
       return r;
     },
     show_seq<v1::UpdateReply>(s));

@@ -158,6 +158,7 @@ int logs_command(session& s) {
   *r.mutable_ref() = s.ref(s.opt.ids.front());
   r.set_process(s.opt.process);
   r.set_follow(s.opt.follow);
+  r.set_next_runs(s.opt.follow);
   r.set_tail(s.opt.tail);
   r.set_since_ns(s.opt.since_ns.value_or(0));
   r.set_until_ns(s.opt.until_ns.value_or(0));

@@ -81,9 +81,16 @@ Example:
   gantry stop -t 2.5 web job)"},
   verb_row{"pause", steer, "Freeze all processes of containers", "ID...", words::ids, ""},
   verb_row{"resume", steer, "Let paused containers go on", "ID...", words::ids, ""},
-  verb_row{"update", steer, "Change the limits of a running container", "LIMITS ID...", words::ids,
-           R"(Example:
-  gantry update --memory 128m --pids-limit 200 web)"},
+  verb_row{"update", steer, "Change limits, restart policy or health check of containers",
+           "CHANGES ID...", words::ids,
+           R"(Limits change those of what runs. A restart policy takes the place of the one before,
+also of what has stopped; a restart that is scheduled stays so. Of the health check only what is
+given becomes another.
+
+Examples:
+  gantry update --memory 128m --pids-limit 200 web
+  gantry update --restart on-failure:5 --restart-delay 1s web
+  gantry update --health-interval 5s --health-on-failure restart:3,stop web)"},
   verb_row{"checkpoint", steer, "Write a container's processes to disk, to go on from there",
            "create|ls|rm [OPTIONS] ID [NAME]", words::ids,
            R"(Needs CRIU (apt-get install criu) and runc. The container ends, unless --leave-running
@@ -102,13 +109,16 @@ knows it.
 Example:
   gantry why web)"},
   verb_row{"health", look, "Show what a container's probes say, or ask one now",
-           "[run] ID [ROLE]", words::ids,
+           "[run|evidence] ID [ROLE|NUMBER]", words::ids,
            R"(Shows the status, the streak and the last results. With run a probe is asked at once;
-its result counts as any other, and 0 is the exit code where it passed, 1 where it did not.
+its result counts as any other, and 0 is the exit code where it passed, 1 where it did not. With
+evidence it shows what the container looked like before an automatic restart, kill or stop: the
+end of its log, its processes, cgroup files and pressure; the newest, or the one of that number.
 
 Examples:
   gantry health web
-  gantry health run web)"},
+  gantry health run web
+  gantry health evidence web)"},
   verb_row{"rm", steer, "Remove containers and what belongs to them", "[OPTIONS] ID...", words::ids,
            R"(A living container is refused without -f.)"},
   verb_row{"ps", look, "List containers", "[OPTIONS]", words::none,

@@ -51,6 +51,7 @@ std::string detail(const v1::Event& e, const char* key) {
 /// What a person asks about: how it came to be where it is. That it works again needs no cause.
 bool explains_state(const v1::Event& e) {
   constexpr std::array types{"start",  "exit",         "dead",         "restart-scheduled",
+                             "health-action",
                              "health", "create",       "start-failed", "restart-cancelled",
                              "paused", "create-failed", "delete",      "oom"};
   return (e.process().empty() || e.process() == "init")
@@ -82,6 +83,32 @@ std::string restart_words(const v1::Event& e) {
   return out + "): " + detail(e, "reason");
 }
 
+std::string action_words(const v1::Event& e) {
+  std::string out = "unhealthy, so: " + detail(e, "action");
+  if (detail(e, "steps") != "1")
+    out += ", step " + detail(e, "step") + " of " + detail(e, "steps");
+  if (detail(e, "of") != "1")
+    out += ", attempt " + detail(e, "attempt") + " of " + detail(e, "of");
+  return out;
+}
+
+std::string evidence_words(const v1::Event& e) {
+  return "evidence kept (" + detail(e, "bytes") + " bytes): gantry health evidence "
+         + e.container() + " " + detail(e, "number");
+}
+
+std::string oom_words(const v1::Event& e) {
+  const auto bytes = [&e](const char* key) {
+    return size_text(std::strtoull(detail(e, key).c_str(), nullptr, 10));
+  };
+  std::string out = "was out of memory: level " + detail(e, "level");
+  if (!detail(e, "cgroup").empty())
+    out += ", the limit of " + detail(e, "cgroup");
+  if (!detail(e, "limit_bytes").empty())
+    out += ", limit " + bytes("limit_bytes");
+  return detail(e, "peak_bytes").empty() ? out : out + ", peak " + bytes("peak_bytes");
+}
+
 /// An event as a sentence without a subject.
 std::string words_of(const v1::Event& e) {
   const auto& type = e.type();
@@ -93,6 +120,12 @@ std::string words_of(const v1::Event& e) {
           + (detail(e, "reason").empty() ? "" : ", reason " + detail(e, "reason"));
   else if (type == "health")
     out = health_words(e);
+  else if (type == "health-action")
+    out = action_words(e);
+  else if (type == "evidence")
+    out = evidence_words(e);
+  else if (type == "oom")
+    out = oom_words(e);
   else if (type == "restart-scheduled")
     out = restart_words(e);
   else if (type == "dead")
@@ -109,27 +142,70 @@ std::string words_of(const v1::Event& e) {
   return printable(out);
 }
 
-/// The chain of causes that ends in the last event of the newest instance.
-std::vector<const v1::Event*> chain_of(const std::vector<v1::Event>& all) {
-  std::map<uint64_t, const v1::Event*> by_seq;
+/// Runs in a row that are told of.
+constexpr size_t most_runs = 20;
+
+/// The events by their numbers, and what began each run.
+class history {
+public:
+  explicit history(const std::vector<v1::Event>& all) {
+    for (const auto& e : all) {
+      by_seq_[e.seq()] = &e;
+      if (e.type() == "start" && (e.process().empty() || e.process() == "init"))
+        starts_[{e.instance(), e.run()}] = &e;
+    }
+  }
+
+  [[nodiscard]] const v1::Event* cause_of(const v1::Event& e) const {
+    const auto at = by_seq_.find(e.cause());
+    return at != by_seq_.end() && at->first < e.seq() ? at->second : nullptr;
+  }
+
+  /// The start of this run, where the restart policy made it: a further attempt.
+  [[nodiscard]] const v1::Event* attempt_of(const v1::Event& e) const {
+    if (e.type() == "start" || e.type() == "create")
+      return nullptr;
+    const auto at = starts_.find({e.instance(), e.run()});
+    if (at == starts_.end() || at->second->seq() >= e.seq())
+      return nullptr;
+    const auto* made = cause_of(*at->second);
+    const auto* scheduled = made != nullptr ? cause_of(*made) : nullptr;
+    return scheduled != nullptr && scheduled->type() == "restart-scheduled" ? at->second : nullptr;
+  }
+
+private:
+  std::map<uint64_t, const v1::Event*> by_seq_;
+  std::map<std::pair<uint64_t, uint32_t>, const v1::Event*> starts_;
+};
+
+/// The chain of causes that ends in the last event of the newest instance, through all attempts
+/// of its restart policy that were made in a row. @param more Set where earlier ones are left out.
+std::vector<const v1::Event*> chain_of(const std::vector<v1::Event>& all, bool& more) {
+  const history known(all);
   const v1::Event* at = nullptr;
   const v1::Event* health = nullptr; // Of it, where that came later.
-  for (const auto& e : all) {
-    by_seq[e.seq()] = &e;
+  for (const auto& e : all)
     if (explains_state(e)) {
       at = &e;
       health = nullptr;
     } else if (e.type() == "health") {
       health = &e;
     }
-  }
   std::vector<const v1::Event*> out;
   if (health != nullptr)
     out.push_back(health);
-  while (at != nullptr) {
+  bool first = false; // The attempt that began the row.
+  for (size_t runs = 1; at != nullptr;) {
     out.push_back(at);
-    const auto next = by_seq.find(at->cause());
-    at = next != by_seq.end() && next->first < at->seq() ? next->second : nullptr;
+    first = first || (at->type() == "restart-scheduled" && detail(*at, "attempt") == "1");
+    const auto* next = known.cause_of(*at);
+    if (next == nullptr && !first) {
+      next = known.attempt_of(*at);
+      more = next != nullptr && runs++ == most_runs;
+      if (more)
+        break;
+    }
+    at = next;
   }
   std::reverse(out.begin(), out.end());
   return out;
@@ -149,11 +225,15 @@ int why_command(session& s) {
     s.way.step({}, -1);
   if (!*events.end())
     return failed(events.end()->why());
-  const auto chain = chain_of(events.all());
+  bool more = false;
+  const auto chain = chain_of(events.all(), more);
   if (chain.empty())
     return failed({ec::not_found, "nothing is known of a container \"" + printable(id) + "\"",
                    "gantry ps -a lists them; the journal keeps what happened for a while"});
   std::string out;
+  if (more && !s.opt.json)
+    out = "(earlier attempts are left out: gantry events --since 0 --filter container="
+          + printable(id) + ")\n";
   for (const auto* e : chain)
     out += s.opt.json ? to_json(*e) + "\n" : time_text(e->time_ns()) + "  " + words_of(*e) + "\n";
   print(out);

@@ -164,6 +164,8 @@ constexpr std::array methods{
          unary<v1::RemoveCheckpointRequest, v1::RemoveCheckpointReply>},
   method{"/gantry.v1.Containers/RunProbe", right::operate,
          unary<v1::RunProbeRequest, v1::RunProbeReply>},
+  method{"/gantry.v1.Containers/ReadEvidence", right::read,
+         unary<v1::ReadEvidenceRequest, v1::Evidence>},
   method{"/gantry.v1.Containers/Wait", right::read, wait_for_exit},
   method{"/gantry.v1.Containers/List", right::read, unary<v1::ListRequest, v1::ListReply>},
   method{"/gantry.v1.Containers/Inspect", right::read,

@@ -47,6 +47,9 @@ public:
   void call(const v1::By&, v1::StatsRequest r, actors::answer<v1::StatsReply> f) override;
   void call(const v1::By&, v1::TopRequest r, actors::answer<v1::TopReply> f) override;
   void call(const v1::By&, v1::ExecRequest r, actors::answer<v1::ExecReply> f) override;
+  void call(const v1::By&, v1::ReadEvidenceRequest, actors::answer<v1::Evidence> f) override {
+    loop_.post([f] { f(v1::Evidence()); });
+  }
   void call(const v1::By&, v1::RunProbeRequest, actors::answer<v1::RunProbeReply> f) override {
     loop_.post([f] { f(v1::RunProbeReply()); });
   }

@@ -155,3 +155,25 @@ def test_top(rig):
     for wanted in ("sleep 1000", "sleep 2000", "sleep 3000"):
         check(any(wanted in t for t in text), f"{wanted} in {text}")
     check_equal(sorted(r["process"] for r in rows if r["process"]), ["e", "init"], "whose they are")
+
+
+def test_oom_policies(rig):
+    greedy = "sleep 0.3; tail /dev/zero; echo survived; sleep 1000"
+    a, b, c = rig.id("a"), rig.id("b"), rig.id("c")
+    rig.run(a, "sh", "-c", greedy, options=("-m", "16m", "--oom-policy", "kill_group"))
+    rig.run(b, "sh", "-c",
+            f"test -e /tmp/was-$0 && exec sleep 1000; touch /tmp/was-$0; {greedy}", b,
+            options=("-m", "16m", "--oom-policy", "restart", "--stop-timeout", "100ms"))
+    rig.run(c, "sh", "-c", greedy, options=("-m", "16m", "--oom-policy", "stop", "--restart",
+                                            "always", "--stop-timeout", "100ms"))
+    rig.crash_point()
+    check_equal(rig.ok("wait", a).out, "137\n", "all of it is killed")
+    check_equal(rig.wait_event("exit", a)["oom"], True, "for want of memory")
+    until(lambda: len(rig.events("start", container=b)) == 2, "it is started again")
+    check_equal(rig.show(b)["restart"]["reason"], "out of memory", "why")
+    rig.wait_state(c, "stopped")
+    check_equal(len(rig.events("start", container=c)), 1, "it stays stopped")
+    e = rig.events("oom", container=a)[0]["details"]
+    check_equal(e["limit_bytes"], str(16 << 20), "the limit")
+    check(int(e["peak_bytes"]) > 8 << 20, f"the peak: {e}")
+    check("out of memory" in rig.ok("why", b).out, rig.ok("why", b).out)

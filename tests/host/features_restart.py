@@ -8,6 +8,8 @@ from rig import check, check_equal, until
 
 # Each run writes a line into a file of the rootfs, and fails.
 FAILS = "echo run; exit 3"
+# The number of the run, from 0, in $n. Its id is the word behind the script.
+COUNTED = "touch /tmp/n-$0; n=$(wc -l </tmp/n-$0); echo x >>/tmp/n-$0; "
 
 
 def starts(rig, name):
@@ -136,3 +138,92 @@ def test_the_next_gantryd_starts_what_the_last_one_stopped(rig):
     rig.wait_state("a", "running")
     check_equal(rig.state_of("b"), "stopped", "a person's stop is kept")
     check_equal(starts(rig, "b"), 1, "b")
+
+
+def test_the_log_goes_on_over_restarts_by_the_policy(rig):
+    for fmt in ("json-file", "raw"):
+        a = rig.id(fmt[0])
+        words = "echo begin $n; echo bad $n >&2; echo last words $n; exit 3"
+        rig.run(a, "sh", "-c", COUNTED + words, a,
+                options=("--restart", "on-failure:3", "--log-driver", fmt))
+        rig.crash_point()
+        rig.wait_state(a, "dead")
+        out = rig.ok("logs", a)
+        check_equal(out.out, "".join(f"begin {i}\nlast words {i}\n" for i in range(4)), "all runs")
+        check_equal(out.err.count("bad"), 4, "stderr, too")
+        ends = rig.events("exit", container=a)
+        check_equal([e["stdout_bytes"] for e in ends], [21] * 4, "an exit counts its run's bytes")
+        rig.ok("start", a)
+        until(lambda: len(rig.events("start", container=a)) >= 5, "a person starts it")
+        rig.wait_state(a, "dead")
+        check("last words 3\n" not in rig.ok("logs", a).out, "that began a new log")
+
+
+def test_a_follower_goes_on_over_restarts(rig):
+    a = rig.id("a")
+    rig.run(a, "sh", "-c", COUNTED + "echo run $n; exit 3", a,
+            options=("--restart", "on-failure:3", "--restart-delay", "300ms", "--restart-factor",
+                     "1", "--restart-jitter", "0"))
+    child = rig.spawn("logs", "-f", a)
+    rig.crash_point()
+    out, err = child.communicate(timeout=30)
+    check_equal((out, child.returncode), (b"run 0\nrun 1\nrun 2\nrun 3\n", 0),
+                f"until it is given up ({err})")
+    b = rig.id("b")
+    rig.run(b, "sh", "-c", "echo once", options=("--restart", "on-failure"))
+    check_equal(rig.ok("logs", "-f", b).out, "once\n", "a success is its end")
+
+
+def test_the_log_of_one_file_keeps_the_run_before(rig):
+    a = rig.id("a")
+    rig.run(a, "sh", "-c", COUNTED + "echo run $n; exit 3", a,
+            options=("--restart", "on-failure:4", "--log-opt", "max-file=1"))
+    rig.crash_point()
+    rig.wait_state(a, "dead")
+    check_equal(rig.ok("logs", a).out, "run 3\nrun 4\n", "the last two")
+
+
+def test_a_run_that_takes_too_long(rig):
+    a = rig.id("a")
+    rig.run(a, "sh", "-c", "trap 'echo asked; exit 0' TERM; while :; do sleep 0.05; done",
+            options=("--max-run-time", "700ms", "--restart", "on-failure:1", "--restart-delay",
+                     "100ms"))
+    rig.crash_point()
+    rig.wait_state(a, "dead")
+    check_equal(starts(rig, a), 2, "it was a failure")
+    check_equal(rig.show(a)["restart"]["reason"],
+                "it ran as long as it may, after 1 restarts in a row", "why")
+    kills = rig.events("kill", container=a)
+    check_equal({e["details"]["reason"] for e in kills}, {"max-run-time"}, "and who it was")
+    check_equal(rig.ok("logs", a).out, "asked\nasked\n", "it was asked first")
+    told = rig.ok("why", a).out
+    check("evidence kept" in told, f"why: {told}")
+    kept = rig.ok("--json", "health", "evidence", a).objects()[0]["evidence"]
+    check_equal(kept["log"], "asked\n", "the newest was taken before the second end")
+
+
+@once
+def test_bad_limits_of_a_run_are_refused(rig):
+    for options, words in ((("--max-run-time", "-1s"), "max-run-time"),
+                           (("--max-run-time", "5 minutes"), "max-run-time"),
+                           (("--oom-policy", "explode"), "kill_group"),
+                           (("--restart", "always", "--restart-rule", "overtime:now"), "stay")):
+        done = rig.gantry("create", "--rootfs", rig.rootfs, *options, "true")
+        check(done.code == 125 and words in done.err, f"{options}: {done!r}")
+
+
+def test_a_policy_is_changed_while_it_runs(rig):
+    a = rig.id("a")
+    rig.run(a, "sh", "-c", "while :; do sleep 0.05; done")
+    rig.ok("update", "--restart", "on-failure:2", "--restart-delay", "1h", a)
+    rig.crash_point()
+    changed = rig.events("updated", container=a)[0]["details"]
+    check("on-failure" in changed["restart"] and "restart_before" in changed, f"event: {changed}")
+    os.kill(rig.init_pid(a), signal.SIGKILL)
+    rig.wait_state(a, "restarting")
+    rig.ok("stop", a)
+    rig.ok("update", "--restart", "always", a)
+    rig.kill_daemon()
+    check_equal(rig.state_of(a), "stopped", "a person's stop is not undone by a new policy")
+    done = rig.gantry("update", "--restart", "sometimes", a)
+    check(done.code != 0 and "on-failure" in done.err, f"nonsense: {done!r}")

@@ -68,7 +68,7 @@ TEST_CASE("health: words there and back") {
     CHECK(name_of(*parse_role(text)) == text);
   for (const char* text : {"exec", "http", "https", "tcp", "grpc", "unix", "file"})
     CHECK(name_of(*parse_kind(text)) == text);
-  for (const char* text : {"none", "restart", "stop", "kill", "signal=USR1"})
+  for (const char* text : {"none", "restart", "stop", "kill", "signal=USR1", "freeze", "capture"})
     CHECK(text_of(*parse_unhealthy(text)) == text);
   CHECK_FALSE(parse_profile("docker"));
   CHECK_FALSE(parse_role("live"));
@@ -102,7 +102,7 @@ TEST_CASE("health: policies that make no sense are refused") {
   CHECK(wrong([](auto& x, auto& p) { x.probes.push_back(p); }));
   CHECK(wrong([](auto& x, auto&) { x.history = 101; }));
   CHECK(wrong([](auto& x, auto&) { x.output_bytes = 65537; }));
-  CHECK(wrong([](auto& x, auto&) { x.probes.clear(), x.on_unhealthy = *parse_unhealthy("kill"); }));
+  CHECK(wrong([](auto& x, auto&) { x.probes.clear(), x.on_unhealthy = *parse_ladder("kill"); }));
   CHECK(refused(old_docker, [](auto&, auto& p) { p.start_period_ns = p.start_interval_ns = sec; }));
   CHECK(refused(kubernetes, [](auto&, auto& p) { p.role = probe_role::check; }));
   CHECK(refused(kubernetes, [](auto&, auto& p) { p.successes = 2; }));

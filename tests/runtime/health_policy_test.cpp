@@ -322,45 +322,40 @@ TEST_CASE("health: a changed policy keeps what is known") {
   CHECK(p.state.status == status::starting);
 }
 
-TEST_CASE("health: a failure while the container was kept from its CPUs is one for want of them") {
-  probe_result r;
-  r.what = probe_result::label::timeout;
-  r.ended_ns = 1'000'000'000;
-  CHECK_FALSE(is_throttled(r, 0));
-  CHECK_FALSE(is_throttled(r, 99'000'000));
-  CHECK(is_throttled(r, 100'000'000));
-  r.what = probe_result::label::failed;
-  r.exit_code = 1;
-  CHECK(is_throttled(r, 500'000'000));
-  r.exit_code = 127; // It is not there, however long one waits.
-  CHECK_FALSE(is_throttled(r, 500'000'000));
-  r.what = probe_result::label::passed;
-  CHECK_FALSE(is_throttled(r, 500'000'000));
-}
-
-TEST_CASE("health: first runs are spread, by the same parts for the same seed") {
-  health_policy policy;
-  policy.probes = {default_probe(health_profile::docker_current, probe_role::check)};
-  const auto first = [&policy](uint64_t seed, double share) {
-    auto state = begin_health(policy, 0);
-    spread_health(policy, state, seed, share);
-    return state.probes[0].next_ns;
+TEST_CASE("health: a step of the ladder is due when it falls ill, and while it stays so") {
+  auto policy = docker(new_docker);
+  policy.probes[0].failures = 2;
+  policy.on_unhealthy = *parse_ladder("signal=USR1,restart");
+  patient p{policy};
+  const auto acted = [&p] { // As the container does.
+    p.state.acts = false;
+    ++p.state.actions;
   };
-  const auto interval = policy.probes[0].interval_ns;
-  CHECK(first(1, 0) == interval);
-  CHECK(first(1, 0.5) == first(1, 0.5));
-  int64_t least = INT64_MAX;
-  int64_t most = 0;
-  for (uint64_t seed = 1; seed <= 100; ++seed) {
-    least = std::min(least, first(seed, 0.5));
-    most = std::max(most, first(seed, 0.5));
-  }
-  CHECK(least >= interval);
-  CHECK(least < interval + interval / 50);
-  CHECK(most > interval + interval / 2 - interval / 50);
-  CHECK(most <= interval + interval / 2);
-  auto state = begin_health(policy, 0);
-  state.probes[0].results.emplace_back();
-  spread_health(policy, state, 1, 1);
-  CHECK(state.probes[0].next_ns == interval); // It runs at its time now.
+  p.exits(1);
+  CHECK_FALSE(p.state.acts);
+  p.exits(1);
+  CHECK(p.state.acts);
+  acted();
+  p.exits(1);
+  CHECK_FALSE(p.state.acts); // As many failures again …
+  p.exits(1);
+  CHECK(p.state.acts); // … and the next step's turn comes.
+  acted();
+  p.exits(1);
+  p.exits(1);
+  CHECK_FALSE(p.state.acts); // There is no further one.
+  p.exits(0);
+  CHECK(p.state.status == status::healthy);
+  p.exits(1);
+  p.exits(1);
+  CHECK(p.state.acts); // It fell ill again: the last step.
+  CHECK(p.state.actions == 2);
+  p.exits(0);
+  CHECK_FALSE(p.state.acts); // Well again before it was done.
+  p.now += policy.on_unhealthy.reset_after_ns;
+  p.exits(0);
+  p.exits(1);
+  p.exits(1);
+  CHECK(p.state.acts);
+  CHECK(p.state.actions == 0); // It was well for long.
 }

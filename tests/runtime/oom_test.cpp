@@ -9,7 +9,7 @@ using namespace gantry::runtime;
 using namespace gantry::runtime::testing;
 
 TEST_CASE("no kill since before is no OOM") {
-  oom_counters before{.kills = 2, .limit_hits = 5, .has_limit = true};
+  oom_counters before{.kills = 2, .limit_hits = 5, .ancestor = {}, .has_limit = true};
   auto now = before;
   now.limit_hits = 9;
   CHECK(oom_level(cgroup_mode::v2, before, now).empty());
@@ -18,20 +18,20 @@ TEST_CASE("no kill since before is no OOM") {
 
 TEST_CASE("v2 tells the container's own limit from somebody else's") {
   oom_counters before;
-  oom_counters own{.kills = 1, .limit_hits = 1, .has_limit = true};
+  oom_counters own{.kills = 1, .limit_hits = 1, .ancestor = {}, .has_limit = true};
   CHECK(oom_level(cgroup_mode::v2, before, own) == "container");
-  oom_counters host{.kills = 1, .limit_hits = 0, .has_limit = true};
+  oom_counters host{.kills = 1, .limit_hits = 0, .ancestor = {}, .has_limit = true};
   CHECK(oom_level(cgroup_mode::v2, before, host) == "host");
 }
 
 TEST_CASE("v1 infers, and without a limit that was hit it was the host") {
   oom_counters before;
-  oom_counters hit{.kills = 1, .limit_hits = 3, .has_limit = true};
+  oom_counters hit{.kills = 1, .limit_hits = 3, .ancestor = {}, .has_limit = true};
   CHECK(oom_level(cgroup_mode::v1, before, hit) == "inferred");
   CHECK(oom_level(cgroup_mode::hybrid, before, hit) == "inferred");
-  oom_counters none{.kills = 1, .limit_hits = 0, .has_limit = true};
+  oom_counters none{.kills = 1, .limit_hits = 0, .ancestor = {}, .has_limit = true};
   CHECK(oom_level(cgroup_mode::hybrid, before, none) == "host");
-  oom_counters free{.kills = 1, .limit_hits = 0, .has_limit = false};
+  oom_counters free{.kills = 1, .limit_hits = 0, .ancestor = {}, .has_limit = false};
   CHECK(oom_level(cgroup_mode::hybrid, before, free) == "host");
 }
 

@@ -170,3 +170,110 @@ TEST_CASE("world: only a change of health is an event, and no probe is an exec")
   CHECK_FALSE(event_of(s.exited(probe_process(probe_role::check), 0)));
   CHECK_FALSE(checked_process(probe_process(probe_role::check))); // No client can name one so.
 }
+
+TEST_CASE("world: the ladder goes on over a restart by the policy, not over one by a person") {
+  kept_web x;
+  auto due = x.s.record();
+  due.mutable_probe_ended()->set_role("check");
+  due.mutable_probe_ended()->set_to("unhealthy");
+  due.mutable_probe_ended()->set_acts(true);
+  x.w.apply(due);
+  const auto kept = [&x] {
+    journal::HealthState out;
+    out.ParseFromString(x.c().health);
+    return out;
+  };
+  CHECK(kept().action_due() == due.seq());
+  auto action = x.s.record();
+  action.mutable_health_action()->set_what("restart");
+  action.mutable_health_action()->set_number(2);
+  x.w.apply(action);
+  CHECK(kept().acting() == "restart"); // Decided, and not begun: the next life does it.
+  CHECK(kept().action_due() == action.seq());
+  auto stopping = x.s.record();
+  stopping.mutable_stopping()->set_reason("unhealthy");
+  x.w.apply(stopping);
+  CHECK(kept().acting().empty());
+  CHECK(kept().action_due() == 0);
+  x.exit_with(0);
+  x.schedule(1);
+  x.start(true);
+  x.w.apply(x.s.started(2));
+  CHECK(kept().actions() == 2);
+  x.exit_with(0);
+  x.start(false);
+  x.w.apply(x.s.started(3));
+  CHECK(kept().actions() == 0);
+}
+
+TEST_CASE("world: the newest evidence is kept, none that is old, and it goes with the log") {
+  kept_web x;
+  const auto taken = [&x](uint64_t number, int64_t at) {
+    auto r = x.s.record();
+    r.mutable_evidence_taken()->mutable_what()->set_number(number);
+    r.mutable_evidence_taken()->mutable_what()->set_taken_ns(at);
+    x.w.apply(r);
+    REQUIRE(event_of(r));
+    CHECK(event_of(r)->type() == "evidence");
+  };
+  for (uint64_t i = 1; i <= 7; ++i)
+    taken(100 + i, int64_t(i));
+  (void)x.shown();
+  CHECK(x.c().evidence.size() == most_evidence);
+  CHECK(x.w.take_serial() > 107);
+  taken(200, evidence_age_ns + 6);
+  REQUIRE(x.c().evidence.size() == 2); // 107 and 200.
+  v1::EvidenceKept oldest;
+  oldest.ParseFromString(x.c().evidence[0]);
+  CHECK(oldest.number() == 107);
+  x.exit_with(1);
+  x.start(false); // A new log.
+  CHECK(x.c().evidence.empty());
+}
+
+TEST_CASE("world: whether another run by the policy follows can be told at once") {
+  kept_web x;
+  CHECK_FALSE(awaits_restart(x.c(), 0)); // It runs.
+  x.exit_with(3);
+  CHECK(awaits_restart(x.c(), 0)); // Before it is decided …
+  x.schedule(1);
+  CHECK(awaits_restart(x.c(), 0)); // … and after.
+  auto cancelled = x.s.record();
+  cancelled.mutable_restart_cancelled();
+  x.w.apply(cancelled);
+  CHECK_FALSE(awaits_restart(x.c(), 0));
+}
+
+TEST_CASE("world: policies are changed, and say nothing about what ended before") {
+  kept_web x;
+  auto r = x.s.record();
+  r.mutable_updated()->mutable_restart()->set_when("no");
+  r.mutable_updated()->mutable_health();
+  x.w.apply(r);
+  CHECK_FALSE(x.c().has_health);
+  CHECK(x.shown().health().empty());
+  REQUIRE(event_of(r));
+  CHECK(event_of(r)->details().count("restart") == 1);
+  CHECK(event_of(r)->details().count("health_before") == 1);
+  x.exit_with(3);
+  CHECK_FALSE(awaits_restart(x.c(), 0));
+  r.mutable_updated()->mutable_restart()->set_when("always");
+  x.w.apply(r);
+  CHECK(last_end_of(x.c())->by_person);
+  CHECK_FALSE(awaits_restart(x.c(), 0));
+}
+
+TEST_CASE("world: a run that took too long, or was ended for want of memory") {
+  for (const std::string reason : {"max-run-time", "oom"}) {
+    kept_web x;
+    auto r = x.s.record();
+    r.mutable_stopping()->set_reason(reason);
+    x.w.apply(r);
+    x.exit_with(0);
+    REQUIRE(last_end_of(x.c()));
+    CHECK(last_end_of(x.c())->overtime == (reason != "oom"));
+    CHECK(last_end_of(x.c())->oom == (reason == "oom"));
+    CHECK_FALSE(last_end_of(x.c())->by_person);
+    CHECK(awaits_restart(x.c(), 0)); // A failure, whatever its exit code.
+  }
+}

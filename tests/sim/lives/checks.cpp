@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "io/json_log.hpp"
+#include "io/log_files.hpp"
 
 namespace gantry::sim {
 
@@ -66,6 +67,7 @@ std::array<std::string, 2> logged(const machine& m, const std::string& dir, find
   std::array<std::string, 2> text;
   std::vector<std::string> names;
   m.files.list(dir, names);
+  std::erase_if(names, [](const auto& name) { return io::log_file_seq(name) == 0; });
   for (const auto& name : names) {
     const std::string all = m.files.get(dir + "/" + name);
     for (size_t at = 0; at < all.size();) {
@@ -149,6 +151,19 @@ bool being_finished(world& w, uint64_t serial) {
 
 } // namespace
 
+namespace {
+
+/// Whether `text`, which the log has of a stream, is or ends with what the process wrote.
+bool is_of(const runtime::process_view& p, const runtime::container_view& c, const process& who,
+           const std::string& written, const std::string& text, size_t s) {
+  const bool goes_on = who.goes_on || (p.id == runtime::init_id && c.earlier_log_files);
+  if (goes_on ? !text.ends_with(written) : written != text)
+    return false;
+  return !p.output_closed || p.output_bytes[s] == (goes_on ? written.size() : text.size());
+}
+
+} // namespace
+
 void check_logs(world& w, const std::string& id, findings& out) {
   const auto* c = w.shared().ledger.now().find({"default", id});
   if (!c)
@@ -161,11 +176,9 @@ void check_logs(world& w, const std::string& id, findings& out) {
       continue;
     const auto text = logged(w.host, w.shared().log_dir(p.serial), out);
     for (size_t s = 0; s < 2; ++s)
-      // A restored one goes on with the log of the runs before.
+      // A restored one, and a restart by the policy, go on with the log of the runs before.
       if (const auto& pipe = who->streams[s + 1];
-          pipe
-          && ((who->goes_on ? !text[s].ends_with(pipe->taken_in) : pipe->taken_in != text[s])
-              || (p.output_closed && p.output_bytes[s] != text[s].size())))
+          pipe && !is_of(p, *c, *who, pipe->taken_in, text[s], s))
         out.push_back(id + "/" + p.id + ": stream " + std::to_string(s + 1) + " has " +
                       std::to_string(pipe->taken_in.size()) + " bytes, the log " +
                       std::to_string(text[s].size()) +

@@ -204,3 +204,89 @@ TEST_CASE("a probe on demand, and one that cannot be run", "[sim]") {
   CHECK((!none && none.why().message.find("no health check") != std::string::npos));
   at_the_end(w);
 }
+
+TEST_CASE("the ladder: a signal, then restarts, then it stays stopped", "[sim]") {
+  in_many_worlds([](world& w, dice& d) {
+    auto r = with_probe({"exit=1", "after=1ms"}, 2);
+    r.mutable_spec()->mutable_health()->set_on_unhealthy("signal=CONT,restart:2,stop");
+    done<v1::CreateReply>(w, r);
+    for (int i = 0; i < 50; ++i) {
+      w.pass(d.between(100ms, 900ms));
+      if (d.chance(0.1))
+        live_again(w);
+    }
+    w.pass(20s);
+    CHECK(inspected(w).summary().state() == v1::STOPPED);
+    std::vector<std::string> acts;
+    std::vector<std::string> evidence;
+    for (const auto& e : w.events())
+      if (e.type() == "health-action") {
+        acts.push_back(e.details().at("action"));
+        if (const auto at = e.details().find("evidence"); at != e.details().end())
+          evidence.push_back(at->second);
+      }
+    CHECK(acts == std::vector<std::string>{"signal=CONT", "restart", "restart", "stop"});
+    CHECK(evidence.size() == 3); // Before each end.
+    CHECK(count_events(w, "start") == 3);
+    v1::ReadEvidenceRequest read = on<v1::ReadEvidenceRequest>("a");
+    const auto newest = done<v1::Evidence>(w, read);
+    CHECK(newest.kept().reason() == "unhealthy");
+    CHECK(std::to_string(newest.kept().number()) == evidence.back());
+    CHECK(newest.processes_size() >= 1);
+    read.set_number(newest.kept().number() + 1);
+    CHECK_FALSE(w.must<v1::Evidence>(read));
+  }, 15);
+}
+
+TEST_CASE("a stop is not delayed by evidence, and a frozen one can be looked at", "[sim]") {
+  world w({});
+  REQUIRE(w.begin_life());
+  auto r = with_probe({"exit=1", "after=1ms"});
+  r.mutable_spec()->mutable_health()->set_on_unhealthy("capture,freeze");
+  done<v1::CreateReply>(w, r);
+  w.pass(1500ms);
+  CHECK(count_events(w, "evidence") == 1);
+  CHECK(count_events(w, "health-action") == 1);
+  CHECK(inspected(w).summary().state() == v1::RUNNING);
+  w.pass(2s);
+  CHECK(inspected(w).summary().state() == v1::PAUSED);
+  live_again(w);
+  CHECK(inspected(w).summary().state() == v1::PAUSED);
+  CHECK(inspected(w).health().actions() == 2);
+  CHECK(inspected(w).health().evidence_size() == 1);
+  done<v1::ResumeReply>(w, on<v1::ResumeRequest>("a"));
+  CHECK(inspected(w).summary().state() == v1::RUNNING);
+  at_the_end(w);
+}
+
+TEST_CASE("probes and policies are changed while it runs", "[sim]") {
+  world w({});
+  REQUIRE(w.begin_life());
+  done<v1::CreateReply>(w, with_probe({"exit=1", "after=1ms"}, 100));
+  w.pass(2500ms);
+  CHECK(inspected(w).health().probes(0).failures() == 2);
+  auto update = on<v1::UpdateRequest>("a");
+  *update.mutable_health() = inspected(w).spec().health();
+  update.mutable_health()->mutable_probes(0)->set_interval_ns(ns_of(100ms));
+  update.mutable_health()->mutable_probes(0)->set_failures(5);
+  update.mutable_restart()->set_when("always");
+  done<v1::UpdateReply>(w, update);
+  w.pass(1s);
+  CHECK(health(w) == "unhealthy");
+  CHECK(count_events(w, "updated") == 1);
+  live_again(w);
+  CHECK(inspected(w).spec().restart().when() == "always");
+  CHECK(health(w) == "unhealthy");
+  update.mutable_health()->mutable_probes(0)->set_interval_ns(0);
+  CHECK_FALSE(w.must<v1::UpdateReply>(update));
+  update.clear_restart();
+  update.mutable_health()->Clear();
+  done<v1::UpdateReply>(w, update);
+  CHECK(health(w).empty());
+  auto begun = with_probe({"exit=0", "after=1ms"}).spec().health();
+  *update.mutable_health() = begun;
+  done<v1::UpdateReply>(w, update);
+  w.pass(2s);
+  CHECK(health(w) == "healthy");
+  at_the_end(w);
+}

@@ -42,6 +42,25 @@ void pass_with_kills(world& w, dice& d, nanoseconds span, nanoseconds step, doub
   }
 }
 
+/// So much is in the log that clients read.
+size_t logged_bytes(world& w) {
+  v1::ReadLogRequest req;
+  *req.mutable_ref() = on<v1::InspectRequest>("a").ref();
+  auto reader = w.door().read_log(req);
+  REQUIRE(reader);
+  size_t out = 0;
+  for (bool more = true; more;) {
+    std::optional<result<std::vector<v1::LogChunk>>> got;
+    (*reader)->next(1u << 16, [&got](result<std::vector<v1::LogChunk>> x) { got = std::move(x); });
+    REQUIRE(w.until([&] { return got.has_value(); }));
+    REQUIRE(got->ok());
+    for (const auto& chunk : **got)
+      out += chunk.data().size();
+    more = !(*got)->empty();
+  }
+  return out;
+}
+
 v1::StopRequest stop(nanoseconds grace = 1s) {
   auto r = on<v1::StopRequest>("a");
   r.set_timeout_ns(ns_of(grace));
@@ -269,4 +288,76 @@ TEST_CASE("what a supervisor stopped with itself is started again with the next 
   CHECK(shown(w).state() == v1::RUNNING);
   CHECK(count_events(w, "start") == 2);
   at_the_end(w);
+}
+
+TEST_CASE("the log goes on over restarts by the policy, whenever the supervisor dies", "[sim]") {
+  in_many_worlds([](world& w, dice& d) {
+    done<v1::CreateReply>(
+      w, with_policy("on-failure", {"work", "after=20ms", "exit=3", "out=700", "err=90"}, 4));
+    const auto serial = process_of(w, "a", "init").serial;
+    for (int i = 0; i < 60; ++i) {
+      w.pass(d.between(1ms, 90ms));
+      if (d.chance(0.15))
+        live_again(w);
+    }
+    wait_state(w, v1::DEAD);
+    CHECK(process_of(w, "a", "init").serial == serial);
+    uint64_t written = 0;
+    for (const auto& e : w.events())
+      if (e.type() == "exit") {
+        CHECK(e.exit().stdout_bytes() == 700); // Of its own run.
+        written += e.exit().stdout_bytes() + e.exit().stderr_bytes();
+      }
+    CHECK(written == 5 * 790);
+    CHECK(logged_bytes(w) == written);
+    done<v1::StartReply>(w, on<v1::StartRequest>("a")); // A person's start begins a new one.
+    CHECK(process_of(w, "a", "init").serial != serial);
+  }, 20);
+}
+
+TEST_CASE("a run that takes too long is stopped, and that is a failure", "[sim]") {
+  in_many_worlds([](world& w, dice& d) {
+    auto r = with_policy("on-failure", {"work", "term=0"}, 2);
+    r.mutable_spec()->set_max_run_ns(ns_of(3s));
+    done<v1::CreateReply>(w, r);
+    w.pass(d.between(0ms, 2900ms));
+    CHECK(shown(w).state() == v1::RUNNING);
+    if (d.chance(0.5))
+      live_again(w);
+    if (d.chance(0.3)) {
+      done<v1::PauseReply>(w, on<v1::PauseRequest>("a")); // The time goes on.
+      w.pass(1s);
+    }
+    pass_with_kills(w, d, 12s, 300ms, 0.05);
+    wait_state(w, v1::DEAD);
+    CHECK(count_events(w, "start") == 3);
+    CHECK(shown(w).restart().reason() == "it ran as long as it may, after 2 restarts in a row");
+    for (const auto& e : w.events())
+      if (e.type() == "kill")
+        CHECK(e.details().at("reason") == "max-run-time");
+  }, 15);
+}
+
+TEST_CASE("an OOM policy ends all, restarts or stops it", "[sim]") {
+  for (const std::string policy : {"report", "kill_group", "restart", "stop"}) {
+    INFO(policy);
+    world w({});
+    REQUIRE(w.begin_life());
+    auto r = create("a", {"work", "term=0"}, true);
+    r.mutable_spec()->set_oom_policy(policy);
+    done<v1::CreateReply>(w, r);
+    done<v1::ExecReply>(w, exec("a", {"work", "after=100ms", "oom"}));
+    w.pass(80ms);
+    if (policy == "restart")
+      live_again(w); // What the records say of the policy holds.
+    w.pass(4s);
+    CHECK(count_events(w, "oom") == 1);
+    const auto c = shown(w);
+    CHECK(c.state()
+          == (policy == "report" || policy == "restart" ? v1::RUNNING : v1::STOPPED));
+    CHECK(count_events(w, "start") == (policy == "restart" ? 2 : 1));
+    if (policy == "kill_group")
+      CHECK(c.exit().signal() == SIGKILL);
+    at_the_end(w);
+  }
 }
