@@ -57,7 +57,7 @@ def until(probe, what, patience=PATIENCE):
             return value
         if time.monotonic() > deadline:
             raise Broken(f"waited {patience:.0f} s in vain: {what}")
-        time.sleep(0.01)
+        time.sleep(scaled(0.01))
 
 
 def stamp(ns):
