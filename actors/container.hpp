@@ -217,8 +217,9 @@ private:
   // -- illness and limits (container_ladder.cpp, container_limits.cpp) --
   void act_on_illness(uint64_t cause);
   void take_step(uint64_t cause, uint64_t evidence);
-  void do_act(const runtime::unhealthy_act& act, uint64_t cause);
+  void do_act(const runtime::unhealthy_act& act, uint64_t cause, uint64_t evidence);
   void freeze_ill(uint64_t cause);
+  void call_hook(const std::string& program, uint64_t evidence);
   void resume_ladder();
   void capture(const std::string& reason, uint64_t cause,
                std::function<void(uint64_t, uint64_t)> then);
@@ -267,7 +268,6 @@ private:
   void begin_pause(const v1::By& by, const v1::PauseRequest& req,
                    std::optional<pending<v1::PauseReply>> p, uint64_t cause = 0);
   void fail_pause(error why);
-
   // -- checkpoints (container_checkpoint.cpp) --
   [[nodiscard]] result<v1::Checkpoint> wanted_checkpoint(const v1::CheckpointRequest& req) const;
   [[nodiscard]] std::optional<v1::Checkpoint> known_checkpoint(const std::string& name) const;

@@ -1,5 +1,6 @@
 #include "actors/container.hpp"
 #include "actors/evidence.hpp"
+#include "actors/hook_run.hpp"
 #include "io/file_ops.hpp"
 #include "io/log.hpp"
 #include "runtime/health_messages.hpp"
@@ -41,10 +42,12 @@ void container_state::take_step(uint64_t cause, uint64_t evidence) {
   const auto seq = host->ledger.record(r);
   health_->state.actions = next.number;
   health_->state.acts = false;
-  do_act(next.act, seq);
+  do_act(next.act, seq, evidence);
 }
 
-void container_state::do_act(const runtime::unhealthy_act& act, uint64_t cause) {
+/// @param evidence Its number, for a hook.
+void container_state::do_act(const runtime::unhealthy_act& act, uint64_t cause,
+                             uint64_t evidence) {
   using kind = runtime::unhealthy_act::kind;
   switch (act.what) {
     case kind::none:
@@ -55,6 +58,7 @@ void container_state::do_act(const runtime::unhealthy_act& act, uint64_t cause) 
         io::log_warn("container={}: {}", who.id, sent.why().text());
       return;
     case kind::freeze: return freeze_ill(cause);
+    case kind::hook: return call_hook(act.program, evidence);
     case kind::restart:
     case kind::kill:
     case kind::stop: break;
@@ -98,7 +102,23 @@ void container_state::resume_ladder() {
     return;
   }
   if (const auto act = runtime::parse_unhealthy(kept.acting()))
-    do_act(*act, kept.action_due());
+    do_act(*act, kept.action_due(), 0);
+}
+
+void container_state::call_hook(const std::string& program, uint64_t evidence) {
+  const auto& entry = processes_[init];
+  std::vector<std::string> env{
+    "GANTRY_CONTAINER=" + who.id,
+    "GANTRY_NAMESPACE=" + who.ns,
+    "GANTRY_INSTANCE=" + std::to_string(instance_),
+    "GANTRY_RUN=" + std::to_string(run_),
+    "GANTRY_PID=" + std::to_string(entry.key.pid),
+    "GANTRY_SOCKET=" + host->options.state_dir + "/gantry.sock",
+    "GANTRY_REASON=unhealthy",
+  };
+  if (evidence != 0)
+    env.push_back("GANTRY_EVIDENCE=" + std::to_string(evidence));
+  run_hook(host->loop, program, std::move(env), "container=" + who.id + ": hook " + program);
 }
 
 /// Keeps what it looks like; then `then`, within a second, unless somebody has ended it meanwhile.

@@ -14,7 +14,7 @@ namespace gantry::actors {
 namespace {
 
 // Shares of `most_evidence_bytes`, with room for the names of things.
-constexpr size_t log_bytes = 28u << 10;
+constexpr size_t end_bytes = 28u << 10;
 constexpr uint64_t log_lines = 200;
 constexpr size_t cgroup_bytes = 14u << 10;
 constexpr size_t cgroup_file_bytes = 3u << 10;
@@ -90,7 +90,7 @@ private:
   }
 
   void read() {
-    reader_->next(log_bytes, [weak = weak_from_this()](result<io::log_reader::batch> b) {
+    reader_->next(end_bytes, [weak = weak_from_this()](result<io::log_reader::batch> b) {
       if (auto self = weak.lock(); self && !self->written_ && !self->life_.expired())
         self->on_batch(std::move(b));
     });
@@ -103,8 +103,8 @@ private:
       return read(); // Behind the damage.
     for (const auto& piece : b->pieces)
       log_ += piece.bytes;
-    if (log_.size() > 4 * log_bytes)
-      log_.erase(0, log_.size() - 2 * log_bytes);
+    if (log_.size() > 4 * end_bytes)
+      log_.erase(0, log_.size() - 2 * end_bytes);
     if (b->at_end && b->pieces.empty())
       return write(false);
     read();
@@ -116,7 +116,7 @@ private:
     if (auto* pump = host_.outputs.pump_of(serial_))
       for (int stream : {0, 1}) // What no line ends yet is in no file.
         log_ += pump->unlogged(stream);
-    *out_.mutable_log() = clean_end(log_, log_bytes);
+    *out_.mutable_log() = clean_end(log_, end_bytes);
     out_.mutable_kept()->set_cut(cut || cut_);
     auto bytes = out_.SerializeAsString();
     GANTRY_CHECK(bytes.size() <= most_evidence_bytes);

@@ -71,7 +71,8 @@ uint64_t own_cpu_ns() {
 meter::meter(services& host) : host_(host) {
   for (const auto* cause : {"success", "error", "signal", "oom", "unknown"})
     so_far_.exits[cause] = 0;
-  for (const auto* cause : {"success", "error", "signal", "oom", "unknown", "unhealthy"})
+  for (const auto* cause :
+       {"success", "error", "signal", "oom", "unknown", "unhealthy", "overtime"})
     so_far_.policy_restarts[cause] = 0;
   for (const auto* level : {"container", "host", "inferred"})
     so_far_.ooms[level] = 0;
@@ -177,8 +178,11 @@ void meter::count_restart(const journal::Record& r) {
   const auto* init = c == nullptr ? nullptr : c->process(runtime::init_id);
   if (init == nullptr || !init->exit)
     return;
-  const bool ill = runtime::restart_state_of(*c).unhealthy();
-  ++so_far_.policy_restarts[ill ? "unhealthy" : cause_of(*init->exit)];
+  const auto why = runtime::restart_state_of(*c);
+  ++so_far_.policy_restarts[why.unhealthy()  ? "unhealthy"
+                            : why.overtime() ? "overtime"
+                            : why.oom()      ? "oom"
+                                             : cause_of(*init->exit)];
 }
 
 figures meter::take(size_t most_containers) {

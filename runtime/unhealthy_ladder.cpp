@@ -13,11 +13,13 @@ namespace gantry::runtime {
 
 namespace {
 
-constexpr std::array<std::string_view, 7> acts{"none",   "restart", "stop",   "kill",
-                                               "signal", "freeze",  "capture"};
-constexpr std::string_view field = "on unhealthy";
+constexpr std::array<std::string_view, 8> act_names{"none",   "restart", "stop",    "kill",
+                                                    "signal", "freeze",  "capture", "hook"};
+constexpr std::string_view hook_prefix = "hook=";
+constexpr size_t max_hook_path = 1024;
+constexpr std::string_view ladder_field = "on unhealthy";
 constexpr std::string_view act_words
-  = "use none, capture, signal=NAME, freeze, restart, kill or stop";
+  = "use none, capture, signal=NAME, hook=/PROGRAM, freeze, restart, kill or stop";
 
 result<ladder_step> parse_step(std::string_view text) {
   ladder_step out;
@@ -27,7 +29,7 @@ result<ladder_step> parse_step(std::string_view text) {
     const auto [stop, wrong] = std::from_chars(number.data(), end, out.attempts);
     if (wrong != std::errc{} || stop != end || out.attempts < 1
         || out.attempts > max_ladder_attempts)
-      return bad(field, shown(text),
+      return bad(ladder_field, shown(text),
                  "behind the colon stands how often: 1 to " + std::to_string(max_ladder_attempts));
     text = text.substr(0, colon);
   }
@@ -83,21 +85,33 @@ result<unhealthy_act> parse_unhealthy(std::string_view text) {
     out.signal = *signal;
     return out;
   }
+  if (text.starts_with(hook_prefix)) {
+    out.what = unhealthy_act::kind::hook;
+    out.program = text.substr(hook_prefix.size());
+    if (!out.program.starts_with('/') || out.program.size() > max_hook_path
+        || !is_clean_text(out.program))
+      return bad(ladder_field, shown(text), "name a program of the host by its absolute path");
+    return out;
+  }
+  if (text == "hook")
+    return bad(ladder_field, shown(text), "name the program: hook=/usr/local/bin/page-me");
   if (text == "signal")
-    return bad(field, shown(text), "name the signal: signal=USR1");
-  const auto* at = std::find(acts.begin(), acts.end(), text);
-  if (at == acts.end())
-    return bad(field, shown(text), std::string{act_words});
-  out.what = unhealthy_act::kind(at - acts.begin());
+    return bad(ladder_field, shown(text), "name the signal: signal=USR1");
+  const auto* at = std::find(act_names.begin(), act_names.end(), text);
+  if (at == act_names.end())
+    return bad(ladder_field, shown(text), std::string{act_words});
+  out.what = unhealthy_act::kind(at - act_names.begin());
   return out;
 }
 
 std::string text_of(const unhealthy_act& act) {
-  std::string out{acts[size_t(act.what)]};
+  std::string out{act_names[size_t(act.what)]};
   if (act.what == unhealthy_act::kind::signal) {
     const auto name = signal_name(act.signal);
     out.append("=").append(name.starts_with("SIG") ? name.substr(3) : std::to_string(act.signal));
   }
+  if (act.what == unhealthy_act::kind::hook)
+    out.append("=").append(act.program);
   return out;
 }
 
@@ -111,15 +125,16 @@ result<unhealthy_ladder> parse_ladder(std::string_view text) {
     if (!step)
       return step.why();
     if (step->act.what == unhealthy_act::kind::none)
-      return bad(field, shown(text), "none stands alone");
+      return bad(ladder_field, shown(text), "none stands alone");
     out.steps.push_back(*step);
     at = end + 1;
   }
   if (out.steps.size() > max_ladder_steps)
-    return bad(field, shown(text), "use at most " + std::to_string(max_ladder_steps) + " steps");
+    return bad(ladder_field, shown(text),
+               "use at most " + std::to_string(max_ladder_steps) + " steps");
   for (size_t i = 0; i + 1 < out.steps.size(); ++i)
     if (out.steps[i].act.what == unhealthy_act::kind::stop)
-      return bad(field, shown(text), "stop is the end: put it last");
+      return bad(ladder_field, shown(text), "stop is the end: put it last");
   return out;
 }
 

@@ -14,9 +14,11 @@ namespace gantry::runtime {
 /// One thing that can be done about it.
 struct unhealthy_act {
   /// capture: what it looks like is kept, and nothing else is done. stop: it stays stopped.
-  enum class kind : uint8_t { none, restart, stop, kill, signal, freeze, capture } what
+  /// hook: a program of the host is run.
+  enum class kind : uint8_t { none, restart, stop, kill, signal, freeze, capture, hook } what
     = kind::none;
   int signal = 0;
+  std::string program = {}; ///< Of a hook: its absolute path.
   bool operator==(const unhealthy_act&) const = default;
 
   /// Whether it ends the run.
@@ -24,7 +26,9 @@ struct unhealthy_act {
     return what == kind::restart || what == kind::stop || what == kind::kill;
   }
   /// Whether what it looks like is kept before.
-  [[nodiscard]] bool captures() const noexcept { return ends() || what == kind::capture; }
+  [[nodiscard]] bool captures() const noexcept {
+    return ends() || what == kind::capture || what == kind::hook;
+  }
 };
 
 /// A step: so often, then the next one's turn comes.
@@ -66,7 +70,7 @@ ladder_attempt next_attempt(const unhealthy_ladder& ladder, uint32_t made);
 /// @param healthy_ns When it became healthy; 0: it was not.
 bool begins_anew(const unhealthy_ladder& ladder, int64_t healthy_ns, int64_t now_ns) noexcept;
 
-/// `none`, `capture`, `signal=NAME`, `freeze`, `restart`, `kill` or `stop`.
+/// `none`, `capture`, `signal=NAME`, `hook=/PROGRAM`, `freeze`, `restart`, `kill` or `stop`.
 result<unhealthy_act> parse_unhealthy(std::string_view text);
 std::string text_of(const unhealthy_act& act);
 

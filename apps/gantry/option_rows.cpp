@@ -105,8 +105,8 @@ constexpr std::array rows{
   option_row{"--health-start-interval", "TIME", changed, health,
              "The interval in the start period (default 5s)"},
   option_row{"--health-on-failure", "WHAT", changed, health,
-             "When it becomes unhealthy: none (default), capture, signal=NAME, freeze, restart, "
-             "kill, stop; or steps: signal=USR1:2,restart:3,stop"},
+             "When it becomes unhealthy: none (default), capture, signal=NAME, hook=/PROGRAM, "
+             "freeze, restart, kill, stop; or steps: signal=USR1:2,restart:3,stop"},
   option_row{"--health-reset-after", "TIME", changed, health,
              "Healthy for so long, these steps begin anew (default 10m)"},
   option_row{"--health-profile", "NAME", changed, health,

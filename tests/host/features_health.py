@@ -261,3 +261,25 @@ def test_why_of_a_dead_one_tells_all_its_attempts(rig):
     for words in ("(attempt 1 of 2): exit code 3", "(attempt 2 of 2)", "was started, run 3",
                   "was given up: exit code 3, after 2 restarts in a row"):
         check(words in told, f"{words!r} is missing:\n{told}")
+
+
+def test_a_hook_of_the_host(rig):
+    a = rig.id("a")
+    switch(rig, a, False)
+    told = rig.path("told")
+    hook = rig.path("hook")
+    with open(hook, "w") as f:
+        f.write(f"#!/bin/sh\nenv >>{told}\nexit 3\n")
+    os.chmod(hook, 0o755)
+    run(rig, a, "--health-on-failure", f"hook={hook},hook=/no/such/hook,stop", "--stop-timeout",
+        "100ms")
+    rig.crash_point()
+    rig.wait_state(a, "stopped")
+    words = open(told).read().split("\n")
+    evidence = rig.events("evidence", container=a)[0]["details"]["number"]
+    for word in (f"GANTRY_CONTAINER={a}", "GANTRY_RUN=1", "GANTRY_REASON=unhealthy",
+                 f"GANTRY_EVIDENCE={evidence}"):
+        check(word in words, f"{word} is missing: {words}")
+    check_equal(words.count(f"GANTRY_CONTAINER={a}"), 1, "it was run once")
+    acts = [e["details"]["action"] for e in rig.events("health-action", container=a)]
+    check_equal(acts, [f"hook={hook}", "hook=/no/such/hook", "stop"], "one that is missing, too")

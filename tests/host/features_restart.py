@@ -141,11 +141,12 @@ def test_the_next_gantryd_starts_what_the_last_one_stopped(rig):
 
 
 def test_the_log_goes_on_over_restarts_by_the_policy(rig):
-    for fmt in ("json-file", "raw"):
-        a = rig.id(fmt[0])
+    for name, kind in (("j", ("--log-driver", "json-file")), ("r", ("--log-driver", "raw")),
+                       ("z", ("--log-opt", "compress=true"))):
+        a = rig.id(name)
         words = "echo begin $n; echo bad $n >&2; echo last words $n; exit 3"
         rig.run(a, "sh", "-c", COUNTED + words, a,
-                options=("--restart", "on-failure:3", "--log-driver", fmt))
+                options=("--restart", "on-failure:3", *kind))
         rig.crash_point()
         rig.wait_state(a, "dead")
         out = rig.ok("logs", a)
@@ -227,3 +228,18 @@ def test_a_policy_is_changed_while_it_runs(rig):
     check_equal(rig.state_of(a), "stopped", "a person's stop is not undone by a new policy")
     done = rig.gantry("update", "--restart", "sometimes", a)
     check(done.code != 0 and "on-failure" in done.err, f"nonsense: {done!r}")
+
+
+def test_who_is_joined_with_a_run_hears_its_end(rig):
+    a, b = rig.id("a"), rig.id("b")
+    done = rig.gantry("run", "--name", a, "--restart", "on-failure:2", "--rootfs", rig.rootfs, "--",
+                      "sh", "-c", COUNTED + "echo run $n; exit 3", a)
+    check_equal((done.out, done.code), ("run 0\n", 3), "in the foreground it is one run")
+    rig.run(b, "sh", "-c", COUNTED + "echo run $n; sleep 0.7; echo end $n; exit 3", b,
+            options=("--restart", "on-failure:1"))
+    child = rig.spawn("attach", "--no-stdin", "--replay", b)
+    rig.crash_point()
+    out, err = child.communicate(timeout=30)
+    check_equal((out, child.returncode), (b"run 0\nend 0\n", 3), f"attached ({err})")
+    rig.wait_state(b, "dead")
+    check_equal(rig.ok("logs", b).out, "run 0\nend 0\nrun 1\nend 1\n", "the log has both")

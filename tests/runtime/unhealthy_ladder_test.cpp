@@ -12,7 +12,8 @@ constexpr int64_t sec = 1'000'000'000;
 
 TEST_CASE("ladder: words there and back") {
   for (const char* text :
-       {"restart", "signal=USR1:2,restart:3,stop", "capture,freeze", "kill:1000"})
+       {"restart", "signal=USR1:2,restart:3,stop", "capture,freeze", "kill:1000",
+        "hook=/usr/bin/page:2,kill"})
     CHECK(text_of(*parse_ladder(text)) == text);
   for (const char* text : {"", "none"}) {
     REQUIRE(parse_ladder(text));
@@ -26,9 +27,10 @@ TEST_CASE("ladder: what makes no sense is refused, with a cure") {
   std::string long_one = "capture";
   for (int i = 0; i < 16; ++i)
     long_one += ",capture";
-  for (const std::string text : {"reboot", "restart:0", "restart:-1", "restart:", "restart:1001",
-                                 "restart:3x", "signal", "signal=NOPE", "restart,", ",restart",
-                                 "none,restart", "none:2", "stop,restart", long_one.c_str()}) {
+  for (const std::string text :
+       {"reboot", "restart:0", "restart:-1", "restart:", "restart:1001", "restart:3x", "hook",
+        "hook=page", "hook=", "signal", "signal=NOPE", "restart,", ",restart", "none,restart",
+        "none:2", "stop,restart", long_one.c_str()}) {
     INFO(text);
     const auto x = parse_ladder(text);
     REQUIRE_FALSE(x);
