@@ -49,7 +49,12 @@ public:
   void begin(const runtime::container_view& c) {
     const auto* p = c.init();
     format_ = format_of(log_options_of(c, *p));
-    look(c);
+    list_processes(c);
+    name_ = c.name;
+    host_.loop.post([self = shared_from_this()] { // Each is enough for a turn.
+      if (!self->life_.expired() && !self->written_)
+        self->read_cgroup();
+    });
     serial_ = p->serial;
     limit_.start(read_time, [self = shared_from_this()] {
       if (!self->life_.expired())
@@ -66,7 +71,7 @@ public:
   }
 
 private:
-  void look(const runtime::container_view& c) {
+  void list_processes(const runtime::container_view& c) {
     for (auto& p : processes_in(host_, c, most_processes + 1)) {
       cut_ = cut_ || out_.processes_size() == int(most_processes);
       if (cut_)
@@ -74,7 +79,10 @@ private:
       p.set_command(clean(p.command(), command_bytes));
       *out_.add_processes() = std::move(p);
     }
-    auto stats = host_.cgroup_of(c.name).stats(true);
+  }
+
+  void read_cgroup() {
+    auto stats = host_.cgroup_of(name_).stats(true);
     if (!stats)
       return;
     *out_.mutable_psi() = stats->psi();
@@ -151,6 +159,7 @@ private:
   io::timer limit_;
   io::log_format format_ = io::log_format::json_file;
   std::unique_ptr<io::log_reader> reader_;
+  runtime::container_name name_;
   uint64_t serial_ = 0; ///< Of init.
   v1::Evidence out_;
   std::string log_;

@@ -1,5 +1,6 @@
 """Health: probes in the container, what they make of it, and what follows."""
 
+import json
 import os
 
 from marks import once
@@ -283,3 +284,19 @@ def test_a_hook_of_the_host(rig):
     check_equal(words.count(f"GANTRY_CONTAINER={a}"), 1, "it was run once")
     acts = [e["details"]["action"] for e in rig.events("health-action", container=a)]
     check_equal(acts, [f"hook={hook}", "hook=/no/such/hook", "stop"], "one that is missing, too")
+
+
+def test_evidence_of_much_is_bounded(rig):
+    a = rig.id("a")
+    switch(rig, a, False)
+    run(rig, a, "--health-on-failure", "stop", "--stop-timeout", "100ms",
+        command="head -c 2000000 /dev/urandom; for i in $(seq 100); do sleep 1000 & done; wait")
+    rig.crash_point()
+    rig.wait_state(a, "stopped")
+    until(lambda: rig.events("evidence", container=a), "evidence")
+    kept = rig.events("evidence", container=a)[0]["details"]
+    check(10_000 < int(kept["bytes"]) <= 65536, f"size: {kept}")
+    check_equal(kept["cut"], "true", "some of it is left out, and that is said")
+    whole = json.loads(rig.ok("--json", "health", "evidence", a).out)["evidence"]
+    check_equal(len(whole["processes"]), 64, "processes")
+    check(4000 < len(whole["log"].encode()) <= 28 << 10, f"log: {len(whole['log'])}")
