@@ -50,7 +50,7 @@ UNIT_LIMIT = 300  # Seconds, as on a fast machine.
 # also under the other one, and what a kill of gantryd comes closest to with that kill.
 USUAL = (
     ("crun", ["--plain"]),
-    ("crun", ["--killed", "--only", "adoption", "--only", "pause", "--only", "limits_oom"]),
+    ("crun", ["--killed", "--only", "pause", "--only", "limits_oom", "--only", "exec_end"]),
     ("runc", ["--plain", "--only", "lifecycle", "--only", "exec", "--only", "limits_oom",
               "--only", "pause"]),
 )
