@@ -111,15 +111,6 @@ private:
     io::nanoseconds timeout{0};
     std::optional<pending<v1::CheckpointReply>> promise;
   };
-  /// An exec under way.
-  struct exec_making {
-    v1::ExecRequest request;
-    v1::By by;
-    std::optional<pending<v1::ExecReply>> promise;
-    std::optional<runtime::user_ids> user; ///< Looked up; none: the container's own.
-    new_streams streams;
-    uint64_t op = 0;
-  };
   /// A removal under way.
   struct removing {
     std::vector<pending<v1::RemoveReply>> waiters;
@@ -206,6 +197,13 @@ private:
   void freeze_care(std::string_view why);
   void arm_probes();
   void begin_probe(size_t which);
+  void begin_exec_probe(size_t which);
+  void await_turn(size_t which);
+  void take_turns();
+  void drop_calls();
+  void look_at_limits();
+  void call_probe(size_t which);
+  void take_answers();
   void drop_probe(size_t which, const error& why);
   void answer_asked(size_t which, const std::function<void(pending<v1::RunProbeReply>&)>& f);
   [[nodiscard]] std::optional<size_t> probe_named(std::string_view process) const;

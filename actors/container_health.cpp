@@ -101,6 +101,9 @@ void container_state::take_care() {
   health_ = std::make_unique<caring>();
   health_->policy = std::move(*policy);
   health_->state = runtime::health_state_of(*v, health_->policy);
+  look_at_limits();
+  runtime::spread_health(health_->policy, health_->state, v->instance + v->run,
+                         host->options.probe_jitter);
   arm_probes();
 }
 
@@ -125,6 +128,7 @@ void container_state::adopt_health() {
 void container_state::freeze_care(std::string_view why) {
   runtime::freeze_health(health_->state);
   health_->timer.reset();
+  drop_calls();
   for (auto& [role, all] : std::exchange(health_->asked, {}))
     for (auto& p : all)
       p.deliver(to_caf(refusal(why)));
@@ -148,6 +152,8 @@ void container_state::arm_probes() {
 }
 
 void container_state::on_probe() {
+  take_answers();
+  take_turns();
   if (!health_ || at_ != phase::running)
     return;
   const auto now = std::max(host->loop.sys().realtime().count(), health_->due_ns);
@@ -158,6 +164,16 @@ void container_state::on_probe() {
 }
 
 void container_state::begin_probe(size_t which) {
+  if (health_->limited)
+    health_->throttled[which] = group().throttled_ns();
+  if (health_->policy.probes[which].question.kind != runtime::probe_kind::exec)
+    return call_probe(which);
+  if (host->exec_probes.limited())
+    return await_turn(which);
+  begin_exec_probe(which);
+}
+
+void container_state::begin_exec_probe(size_t which) {
   const auto req = request_of(health_->policy.probes[which]);
   const auto* v = view();
   const bool busy = pauses_waiting_ > 0 || processes_.contains(req.process())
@@ -175,6 +191,7 @@ void container_state::begin_probe(size_t which) {
 
 /// It could not be asked: nothing is said of its health.
 void container_state::drop_probe(size_t which, const error& why) {
+  health_->turns.erase(which);
   const auto now = host->loop.sys().realtime().count();
   runtime::drop_probe(health_->policy, health_->state, which, now);
   answer_asked(which, [&why](pending<v1::RunProbeReply>& p) { p.deliver(to_caf(why)); });
@@ -242,13 +259,15 @@ void container_state::on_probed(const std::string& process, const std::string& o
            : x.has_exit_code() && x.exit_code() == 0 ? label::passed
                                                      : label::failed;
   r.exit_code = x.has_exit_code() ? x.exit_code() : -1;
-  r.began_ns = std::min(p->started_at_ns, x.exited_at_ns()); // Its start is told later.
   r.ended_ns = x.exited_at_ns();
   r.cpu_ns = int64_t(x.cpu_ns());
   r.output = output;
   const auto cause = x.seq();
   const auto serial = p->serial;
   const auto which = probe_named(process);
+  // From when it was begun, as Docker counts; of an earlier life's, from when it was known to run.
+  const auto began = which ? health_->state.probes[*which].began_ns : 0;
+  r.began_ns = std::min(began > 0 ? began : p->started_at_ns, r.ended_ns);
   if (which && health_->state.probes[*which].runs)
     take_result(*which, std::move(r), cause);
   auto gone = record_of(process, {}, {});
@@ -267,11 +286,18 @@ void container_state::on_probed(const std::string& process, const std::string& o
 
 void container_state::take_result(size_t which, runtime::probe_result r, uint64_t cause) {
   auto& h = *health_;
-  const auto from = h.state.status;
-  const bool was_ready = h.state.ready;
+  h.turns.erase(which);
   if (r.what == label::timeout)
     r.output.insert(0, "it took longer than "
                          + std::to_string(h.policy.probes[which].timeout_ns / 1'000'000) + " ms: ");
+  if (const auto before = h.throttled.find(which); before != h.throttled.end()) {
+    const auto now = group().throttled_ns();
+    if (runtime::is_throttled(r, now - std::min(now, before->second)))
+      r.what = label::throttled;
+    h.throttled.erase(before);
+  }
+  const auto from = h.state.status;
+  const bool was_ready = h.state.ready;
   runtime::end_probe(h.policy, h.state, which, std::move(r));
   auto rec = record();
   rec.set_cause(cause);

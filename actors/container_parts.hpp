@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -9,7 +10,8 @@
 #include "actors/process.hpp"
 #include "actors/services.hpp"
 #include "messages/actors.hpp"
-#include "runtime/health_policy.hpp"
+#include "runtime/accounts.hpp"
+#include "runtime/probe_call.hpp"
 
 // What the state of a container's actor is made of.
 
@@ -44,7 +46,28 @@ struct caring {
   std::unique_ptr<io::timer> timer; ///< To the next probe.
   int64_t due_ns = 0;               ///< What it waits for.
   std::map<size_t, std::vector<pending<v1::RunProbeReply>>> asked; ///< By probe.
+  bool limited = false; ///< The container has a CPU limit, which may be why a probe fails.
+  std::map<size_t, uint64_t> throttled; ///< By probe: how much it had been when that began.
+  /// Those that need no process; the last one of a probe stays while it hangs in the kernel.
+  std::map<size_t, std::unique_ptr<runtime::probe_call>> calls;
+  /// Of exec probes, where these are limited: from their turn to their result. Those whose turn
+  /// has come and who have not begun stand in `granted` as well.
+  std::map<size_t, runtime::permits::permit> turns;
+  std::vector<size_t> granted;
+  std::shared_ptr<int> waits = std::make_shared<int>(0); ///< For turns: whether they are wanted.
+  /// What they brought, for the actor's next turn.
+  std::deque<std::pair<size_t, result<runtime::probe_result>>> answers;
 };
+/// An exec under way.
+struct exec_making {
+  v1::ExecRequest request;
+  v1::By by;
+  std::optional<pending<v1::ExecReply>> promise;
+  std::optional<runtime::user_ids> user; ///< Looked up; none: the container's own.
+  new_streams streams;
+  uint64_t op = 0;
+};
+
 /// Why the supervisor stops a container by itself.
 struct stop_reason {
   std::string reason = {};

@@ -87,6 +87,7 @@ uint64_t container_state::record_update(const v1::By& by, const v1::UpdateReques
   const auto seq = host->ledger.record(r);
   if (req.has_health())
     change_care();
+  look_at_limits();
   return seq;
 }
 
@@ -113,6 +114,7 @@ void container_state::change_care() {
   spec.ParseFromString(view()->spec);
   auto policy = runtime::health_policy_of(spec.health());
   GANTRY_CHECK(policy.ok()); // It was checked before it was recorded.
+  drop_calls();
   runtime::change_health(health_->policy, *policy, health_->state,
                          host->loop.sys().realtime().count());
   health_->policy = std::move(*policy);

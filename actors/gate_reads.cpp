@@ -87,12 +87,15 @@ uint64_t status_kib(io::kernel& k, std::string_view field) {
 }
 
 /// What its probes have said, also when it does not run any more.
-void fill_health(const runtime::container_view& c, v1::ContainerDetail& out) {
+void fill_health(const runtime::container_view& c, double jitter, v1::ContainerDetail& out) {
   if (!c.has_health)
     return;
-  if (const auto policy = runtime::health_policy_of(out.spec().health()))
-    *out.mutable_health() =
-      runtime::health_message(*policy, runtime::health_state_of(c, *policy));
+  const auto policy = runtime::health_policy_of(out.spec().health());
+  if (policy) {
+    auto state = runtime::health_state_of(c, *policy);
+    runtime::spread_health(*policy, state, c.instance + c.run, jitter);
+    *out.mutable_health() = runtime::health_message(*policy, state);
+  }
   for (const auto& text : c.evidence)
     (void)out.mutable_health()->add_evidence()->ParseFromString(text);
 }
@@ -270,7 +273,7 @@ void gate::call(const v1::By&, v1::InspectRequest req, answer<v1::ContainerDetai
   for (const auto& p : c.processes)
     if (!runtime::is_probe_process(p.id))
       fill_process(host_, c, p, *out.add_processes());
-  fill_health(c, out);
+  fill_health(c, host_.options.probe_jitter, out);
   out.set_bundle(host_.bundle_dir(c.instance));
   out.set_cgroup(host_.cgroup_path(c.name));
   if (const auto* init = c.init())

@@ -146,6 +146,7 @@ result<void> supervisor_host::recover(supervisor_options options, runtime::engin
                                .supervisor = {},
                                .readers_return_until = {},
                                .next_op = 1});
+  services_->exec_probes.limit(services_->options.exec_probes);
   if (!first_start_)
     services_->readers_return_until = loop_.now() + std::chrono::seconds(1);
   // Unique among all lives of this boot: a command of an earlier life keeps its own.

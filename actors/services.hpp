@@ -20,6 +20,7 @@
 #include "runtime/engine.hpp"
 #include "runtime/exec_cgroup.hpp"
 #include "runtime/ledger.hpp"
+#include "runtime/probe_call.hpp"
 
 namespace gantry::actors {
 
@@ -36,6 +37,9 @@ struct supervisor_options {
   /// How long a runtime command of an earlier life may go on.
   io::nanoseconds orphan_patience = std::chrono::seconds(60);
   uint32_t fd_limit = 1024; ///< RLIMIT_NOFILE: create is refused at 90 % of it.
+  size_t exec_probes = 0;  ///< Exec probes that run at a time, in all containers; 0: no limit.
+  /// A probe's first run is put off by up to this share of its interval.
+  double probe_jitter = 0;
   /// How long the log files of what is gone wait for their readers.
   io::nanoseconds reader_patience = std::chrono::seconds(10);
   /// A program that packs the log file that is its last argument: see `log_packer`. Empty: logs
@@ -81,6 +85,9 @@ struct services {
   output_hub outputs;
   /// Relays of processes that have ended, whose readers have not caught up.
   std::set<std::shared_ptr<output_tap>> lingering;
+  std::shared_ptr<runtime::permits> path_probes
+    = std::make_shared<runtime::permits>(runtime::max_path_probes);
+  runtime::permits exec_probes{0}; ///< As the options say.
   hold_table holds;
   std::map<uint64_t, io::pump*> pumps; ///< Of living process actors, by process serial.
   std::map<uint64_t, std::function<void()>> forwards; ///< Ends a `log_forward`; by process serial.

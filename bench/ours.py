@@ -286,6 +286,52 @@ def simulation(b):
               "≥ 1000", value >= 1000)
 
 
+def probe(b):
+    """What a probe over the network costs: by itself, and with its actor and its record."""
+    done = subprocess.run([os.path.join(b.tools, "probe_bench"), str(b.n(10, 2))],
+                          capture_output=True, text=True, timeout=120)
+    found = re.findall(r"^(\w+) .*: (\d+) a second, ([\d.]+) us of CPU each \((\d+) .*; (\d+) "
+                       "failed", done.stdout, re.M)
+    if len(found) != 2 or done.returncode != 0:
+        raise NotMeasured(f"probe_bench failed: {done.stdout[-300:]}{done.stderr[-300:]}")
+    for kind, rate, cpu, alone, failed in found:
+        b.row("probe", f"{kind}: probes a second on one core, without actors", float(alone), "/s",
+              f"done {rate}/s beside their server, {failed} failed", "≥ 10000",
+              float(alone) >= 10000)
+        most = 60 if kind == "http" else 40
+        b.row("probe", f"{kind}: CPU of a probe, without actors", float(cpu), "us", "",
+              f"≤ {most}", float(cpu) <= most)
+    for kind, question, most in (("http", "8080/", 60), ("tcp", "8080", 40)):
+        whole_probes(b, kind, question, most)
+
+
+def whole_probes(b, kind, question, most):
+    count, seconds = b.n(20, 5), b.n(10, 3)
+    with b.supervisor() as r:
+        for i in range(count):
+            r.run(f"p{i}", "httpd", "-f", "-p", "127.0.0.1:8080", "-h", "/tmp",
+                  options=(f"--health-{kind}", question, "--health-interval", "20ms",
+                           "--health-status" if kind == "http" else "--health-retries",
+                           "200-404" if kind == "http" else "1"))
+        time.sleep(2)
+        first = records(r, "x1")
+        cpu, began = harness.cpu_seconds(r.pid()), time.monotonic()
+        time.sleep(seconds)
+        cpu, took = harness.cpu_seconds(r.pid()) - cpu, time.monotonic() - began
+        n = records(r, "x2") - first
+        healthy = sum(r.show(f"p{i}")["health"] == "healthy" for i in range(count))
+        b.row("probe", f"{kind}: CPU of gantryd a probe, {count} real containers", cpu / n * 1e6,
+              "us", f"{n / took:.0f} probes a second, each recorded; {healthy} healthy",
+              f"≤ {most}", cpu / n * 1e6 <= most)
+
+
+def records(r, name):
+    """How many records there have been, by those of a container of its own."""
+    r.run(name, "true")
+    return r.wait_event("create", name)["seq"]
+
+
 FIGURES = {"exit": exit_event, "loud": loud, "restart": restart, "one-shot": one_shot,
            "exec": exec_true, "embedded": embedded, "growth": growth, "memory": memory,
-           "thousand": thousand, "log": log, "attach": attach, "simulation": simulation}
+           "thousand": thousand, "log": log, "attach": attach, "simulation": simulation,
+           "probe": probe}

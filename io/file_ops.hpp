@@ -21,8 +21,13 @@ public:
   explicit open_op(loop& l) noexcept : loop_(l) {}
   /// @param f Gets the descriptor (to be owned by the callee) or a negated errno.
   void start(int dir, std::string path, int flags, mode_t mode, bool beneath, op_done f);
+  /// Opens what is there, with `dir` for the root: its absolute links and its `..` stay within
+  /// (RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS).
+  void start_in_root(int dir, std::string path, int flags, op_done f);
+  void cancel(); ///< One that hangs in its file system may stay there all the same.
 
 private:
+  void begin(int dir, std::string path, op_done f);
   void prepare(io_uring_sqe& sqe) noexcept override;
   void complete(int32_t res, uint32_t flags) noexcept override;
 
@@ -32,6 +37,7 @@ private:
   } how_{}; ///< The kernel's struct open_how.
   int dir_ = -1;
   int retries_ = 0;
+  bool cancelled_ = false;
   std::string path_;
   op_done callback_;
 };
@@ -43,6 +49,7 @@ public:
   /// @param follow Whether a symbolic link at the end is followed.
   /// @param f Gets 0 or a negated errno; `found` holds until the next start.
   void start(std::string path, bool follow, op_done f);
+  void cancel(); ///< As of open.
   [[nodiscard]] const struct statx& found() const noexcept { return found_; }
 
 private:
@@ -52,6 +59,7 @@ private:
   loop& loop_;
   std::string path_;
   int flags_ = 0;
+  bool cancelled_ = false;
   struct statx found_ {};
   op_done callback_;
 };

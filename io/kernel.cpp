@@ -8,6 +8,8 @@ int kernel::dup(int) { return -ENOSYS; }
 int kernel::listen(const std::string&) { return -ENOSYS; }
 int kernel::take_descriptor(int) { return -ENOSYS; }
 int kernel::open_fifo(int, const std::string&, uint32_t) { return -ENOSYS; }
+int kernel::socket(int) { return -ENOSYS; }
+int kernel::socket_near(int, int) { return -ENOSYS; }
 int kernel::terminal_readable(int) { return -ENOSYS; }
 int kernel::set_terminal_size(int, uint16_t, uint16_t) { return -ENOSYS; }
 

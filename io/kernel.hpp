@@ -117,6 +117,14 @@ public:
   virtual int terminal_readable(int fd);
   virtual int set_terminal_size(int fd, uint16_t width, uint16_t height); ///< TIOCSWINSZ.
 
+  // -- sockets (-ENOSYS where the kernel has none) -----------------------------------
+
+  /// A stream socket for the ops; it waits in the ring, never in a call.
+  virtual int socket(int family);
+  /// The same in the network namespace of the process behind `pidfd`: it stays there, and so
+  /// does what is done with it. -ESRCH: the process has ended; -EPERM: we may not go there.
+  virtual int socket_near(int pidfd, int family);
+
   // -- processes -----------------------------------------------------------------
 
   /// Starts a child of ours without waiting for its exec. If the program cannot be

@@ -74,6 +74,8 @@ linux_kernel::~linux_kernel() {
     io_uring_queue_exit(&ring_); // Ends the poll of wake_fd_, which touches no memory of ours.
   if (wake_fd_ >= 0)
     ::close(wake_fd_);
+  if (own_network_ >= 0)
+    ::close(own_network_);
 }
 
 // -- requests ------------------------------------------------------------------

@@ -71,6 +71,10 @@ public:
   int terminal_readable(int fd) override;
   int set_terminal_size(int fd, uint16_t width, uint16_t height) override;
 
+  // kernel: sockets
+  int socket(int family) override;
+  int socket_near(int pidfd, int family) override;
+
   // kernel: processes
   int spawn(const spawn_request& what, child& out) override;
   int reap(int pidfd, exit_status& out) override;
@@ -113,6 +117,7 @@ private:
   bool ring_made_ = false;
   int wake_fd_ = -1;
   bool wake_armed_ = false;
+  int own_network_ = -1; ///< Our way back, once we have been in another network namespace.
   kernel_version version_;
   std::deque<waiting> waiting_;
   std::vector<op*> cancelled_early_; ///< Cancelled before the kernel ever saw them.

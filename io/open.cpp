@@ -10,22 +10,39 @@ namespace gantry::io {
 
 namespace {
 
-/// EAGAIN of RESOLVE_BENEATH: somebody renames directories at this moment. So often we try.
+/// EAGAIN of RESOLVE_BENEATH and RESOLVE_IN_ROOT: somebody renames directories at this moment. So
+/// often we try.
 constexpr int max_retries = 64;
 
 } // namespace
 
 void open_op::start(int dir, std::string path, int flags, mode_t mode, bool beneath, op_done f) {
-  static_assert(sizeof(how_t) == sizeof(open_how));
-  dir_ = dir;
-  path_ = std::move(path);
   // openat2 refuses a mode without O_CREAT.
   bool creates = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
   how_ = {uint64_t(uint32_t(flags)) | O_CLOEXEC, creates ? mode : 0u,
           beneath ? uint64_t(RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS) : 0u};
+  begin(dir, std::move(path), std::move(f));
+}
+
+void open_op::start_in_root(int dir, std::string path, int flags, op_done f) {
+  how_ = {uint64_t(uint32_t(flags)) | O_CLOEXEC, 0u,
+          uint64_t(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)};
+  begin(dir, std::move(path), std::move(f));
+}
+
+void open_op::begin(int dir, std::string path, op_done f) {
+  static_assert(sizeof(how_t) == sizeof(open_how));
+  dir_ = dir;
+  path_ = std::move(path);
   retries_ = 0;
+  cancelled_ = false;
   callback_ = std::move(f);
   loop_.submit(*this);
+}
+
+void open_op::cancel() {
+  cancelled_ = true;
+  loop_.cancel(*this);
 }
 
 void open_op::prepare(io_uring_sqe& sqe) noexcept {
@@ -35,9 +52,12 @@ void open_op::prepare(io_uring_sqe& sqe) noexcept {
 void open_op::complete(int32_t res, uint32_t) noexcept {
   switch (res < 0 ? -res : 0) {
   case EINTR:
-    return loop_.submit(*this);
+    if (!cancelled_)
+      return loop_.submit(*this);
+    res = -ECANCELED;
+    break;
   case EAGAIN:
-    if (++retries_ < max_retries)
+    if (++retries_ < max_retries && !cancelled_)
       return loop_.submit(*this);
     break;
   case EBADF: // The directory's descriptor.

@@ -7,4 +7,4 @@
 
 #include "io/file_ops.hpp"  // open, read, write, fsync, allocate, rename, unlink, mkdir, close
 #include "io/poll.hpp"      // readiness of pipes, pidfds, eventfds, inotify
-#include "io/socket_ops.hpp" // accept, recv, send
+#include "io/socket_ops.hpp" // accept, connect, recv, send

@@ -23,6 +23,7 @@ constexpr std::array needs{
   need{IORING_OP_FSYNC, "FSYNC", "5.1"},
   need{IORING_OP_TIMEOUT, "TIMEOUT", "5.4"},
   need{IORING_OP_ACCEPT, "ACCEPT", "5.5"},
+  need{IORING_OP_CONNECT, "CONNECT", "5.5"},
   need{IORING_OP_ASYNC_CANCEL, "ASYNC_CANCEL", "5.5"},
   need{IORING_OP_FALLOCATE, "FALLOCATE", "5.6"},
   need{IORING_OP_CLOSE, "CLOSE", "5.6"},

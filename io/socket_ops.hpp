@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <span>
+#include <sys/socket.h>
 
 #include "io/loop.hpp"
 
@@ -30,6 +31,29 @@ private:
   timer pause_;
   int listener_ = -1;
   bool cancelled_ = false;
+  std::function<void(int32_t)> callback_;
+};
+
+/// One connect.
+class connect_op final : public op {
+public:
+  explicit connect_op(loop& l) noexcept : loop_(l) {}
+  /// @param apart By a worker of the ring: where the address is a path, on a file system that
+  ///              may hang.
+  /// @param f Gets 0 or a negated errno.
+  void start(int fd, const sockaddr_storage& to, socklen_t size, bool apart,
+             std::function<void(int32_t)> f);
+  void cancel();
+
+private:
+  void prepare(io_uring_sqe& sqe) noexcept override;
+  void complete(int32_t res, uint32_t flags) noexcept override;
+
+  loop& loop_;
+  int fd_ = -1;
+  sockaddr_storage to_{};
+  socklen_t size_ = 0;
+  bool apart_ = false;
   std::function<void(int32_t)> callback_;
 };
 

@@ -10,8 +10,14 @@ namespace gantry::io {
 void stat_op::start(std::string path, bool follow, op_done f) {
   path_ = std::move(path);
   flags_ = AT_STATX_DONT_SYNC | (follow ? 0 : AT_SYMLINK_NOFOLLOW);
+  cancelled_ = false;
   callback_ = std::move(f);
   loop_.submit(*this);
+}
+
+void stat_op::cancel() {
+  cancelled_ = true;
+  loop_.cancel(*this);
 }
 
 void stat_op::prepare(io_uring_sqe& sqe) noexcept {
@@ -22,7 +28,10 @@ void stat_op::complete(int32_t res, uint32_t) noexcept {
   switch (res < 0 ? -res : 0) {
   case EINTR:
   case EAGAIN:
-    return loop_.submit(*this);
+    if (!cancelled_)
+      return loop_.submit(*this);
+    res = -ECANCELED;
+    break;
   case EBADF:
   case EFAULT:
   case EINVAL: // Flags that contradict each other.

@@ -256,7 +256,8 @@ void embedded::release() {
   }
   listener_.reset();
   fds_listener_.reset();
-  if (loop_ && !loop_->drain(drain_time))
+  const bool at_rest = !loop_ || loop_->drain(drain_time);
+  if (!at_rest)
     io::log_warn("some kernel requests did not come to rest");
   if (loop_) {
     while (loop_->turn(false)) { // What was posted for the end: descriptors to close.
@@ -264,6 +265,10 @@ void embedded::release() {
     loop_->set_watchdog(nullptr);
   }
   watchdog_.reset();
+  if (!at_rest) { // A file system hangs: what the kernel holds for it stays, with all it needs.
+    (void)loop_.release();
+    (void)kernel_.release();
+  }
   loop_.reset();
   lock_.reset();
   kernel_.reset();

@@ -90,6 +90,8 @@ public:
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
   [[nodiscard]] result<v1::Stats> stats(bool raw) const;
+  /// So long its limit has kept it from its CPUs, all of them together (cpu.stat).
+  [[nodiscard]] uint64_t throttled_ns() const;
   [[nodiscard]] std::vector<int32_t> pids() const; ///< Of the whole subtree.
   /// Any process in the subtree, as the unified directory says; where there is none, the
   /// others are walked. Who was moved by hand into one hierarchy only is a stray: see below.

@@ -140,4 +140,12 @@ result<v1::Stats> cgroup::stats(bool raw) const {
   return out;
 }
 
+uint64_t cgroup::throttled_ns() const {
+  std::string text;
+  const bool v2 = host_.mode == cgroup_mode::v2;
+  if (kernel_.read_small((v2 ? unified_dir() : dir("cpu")) + "/cpu.stat", text) < 0)
+    return 0;
+  return v2 ? value_of(text, "throttled_usec") * us : value_of(text, "throttled_time");
+}
+
 } // namespace gantry::runtime

@@ -94,9 +94,6 @@ result<probe> probe_of(const v1::Probe& said, health_profile profile) {
   return out;
 }
 
-/// What this version can ask.
-bool runs_here(probe_kind kind) { return kind == probe_kind::exec; }
-
 health_status status_named(std::string_view text) {
   for (auto x : {health_status::starting, health_status::healthy, health_status::unhealthy})
     if (name_of(x) == text)
@@ -173,11 +170,9 @@ result<health_policy> health_policy_of(const v1::HealthCheck& said) {
   if (auto fine = check_health(out); !fine)
     return fine.why();
   for (const auto& p : out.probes)
-    if (!runs_here(p.question.kind))
-      return error{ec::unsupported,
-                   "this version does not run probes of the kind "
-                     + std::string{name_of(p.question.kind)},
-                   "use exec"};
+    if (p.question.kind == probe_kind::https)
+      return error{ec::unsupported, "probes of the kind https cannot be run: gantry speaks no TLS",
+                   "use tcp, http on another port, or exec with a program of the container"};
   return out;
 }
 

@@ -63,7 +63,7 @@ label final_label(const health_policy& policy, const probe& p, const health_stat
   if (policy.profile == health_profile::docker_2016 && r.what == label::failed
       && r.exit_code == docker_says_starting && state.status == health_status::starting)
     return label::starting;
-  if ((r.what == label::failed || r.what == label::timeout)
+  if ((r.what == label::failed || r.what == label::timeout || r.what == label::throttled)
       && in_start_period(p, state, r.began_ns))
     return label::slow_start;
   return r.what;
@@ -174,6 +174,15 @@ health_state begin_health(const health_policy& policy, int64_t now_ns) {
   return out;
 }
 
+void spread_health(const health_policy& policy, health_state& state, uint64_t seed, double share) {
+  constexpr uint64_t golden = 0x9e3779b97f4a7c15; // 2^64 / φ: neighbours come to lie far apart.
+  for (size_t i = 0; i < state.probes.size(); ++i) {
+    const auto part = double(((seed + i) * golden) >> 11) / double(uint64_t{1} << 53);
+    if (state.probes[i].results.empty())
+      state.probes[i].next_ns += int64_t(share * part * double(policy.probes[i].interval_ns));
+  }
+}
+
 std::optional<int64_t> next_probe(const health_policy& policy, const health_state& state) {
   std::optional<int64_t> out;
   for (size_t i = 0; i < state.probes.size(); ++i)
@@ -187,6 +196,7 @@ std::optional<size_t> take_due_probe(const health_policy& policy, health_state& 
   for (size_t i = 0; i < state.probes.size(); ++i)
     if (askable(policy, state, i) && state.probes[i].next_ns <= now_ns) {
       state.probes[i].runs = true;
+      state.probes[i].began_ns = now_ns;
       return i;
     }
   return {};
@@ -217,6 +227,14 @@ std::optional<health_change> end_probe(const health_policy& policy, health_state
   if (change.from == change.to && change.was_ready == change.ready)
     return {};
   return change;
+}
+
+bool is_throttled(const probe_result& result, uint64_t throttled_ns) {
+  constexpr int not_executable = 126; // And 127: not there.
+  if (result.what != label::failed && result.what != label::timeout)
+    return false;
+  const auto took = uint64_t(std::max<int64_t>(1, result.ended_ns - result.began_ns));
+  return result.exit_code < not_executable && throttled_ns >= took / 10 && throttled_ns > 0;
 }
 
 void drop_probe(const health_policy& policy, health_state& state, size_t which, int64_t now_ns) {

@@ -77,7 +77,8 @@ enum class health_status : uint8_t { none, starting, healthy, unhealthy };
 
 /// How one run of a probe ended.
 struct probe_result {
-  /// slow_start: failed, in the start period. starting: exit code 2 in docker-2016.
+  /// slow_start: failed, in the start period. throttled: failed, and its container's CPU limit
+  /// kept it from running meanwhile. starting: exit code 2 in docker-2016.
   enum class label : uint8_t { passed, failed, timeout, slow_start, throttled, starting } what
     = label::failed;
   int exit_code = -1; ///< exec; -1: it has none.
@@ -95,6 +96,7 @@ struct probe_state {
   bool passed = false; ///< Its last streak that was long enough was one of successes …
   bool failed = false; ///< … or of failures.
   bool runs = false;
+  int64_t began_ns = 0; ///< Its last run, in this life of the supervisor; 0: none.
   int64_t next_ns = 0; ///< When it runs next.
   std::deque<probe_result> results; ///< The oldest first.
   bool operator==(const probe_state&) const = default;
@@ -128,8 +130,16 @@ probe default_probe(health_profile profile, probe_role role);
 /// The health of a container that has just been started, or started again.
 health_state begin_health(const health_policy& policy, int64_t now_ns);
 
+/// Puts off what has not run yet by up to this share of its interval: each probe by another part,
+/// and by the same one for the same seed.
+void spread_health(const health_policy& policy, health_state& state, uint64_t seed, double share);
+
 /// When the next probe is due; absent: none is, before something else happens.
 std::optional<int64_t> next_probe(const health_policy& policy, const health_state& state);
+
+/// Whether a failure may be for want of CPU time: for a tenth of the probe's time or more its
+/// container was kept from its CPUs. What was not there to be run fails with all the time there is.
+bool is_throttled(const probe_result& result, uint64_t throttled_ns);
 
 /// A probe that is to be run now; it is not due again until `end_probe`.
 std::optional<size_t> take_due_probe(const health_policy& policy, health_state& state,

@@ -1,48 +1,86 @@
 #include <algorithm>
 #include <array>
 
+#include "apps/gantry/probe_words.hpp"
 #include "apps/gantry/reader.hpp"
 
-// The options of a health check, with Docker's names. What their words mean is gantryd's to say.
+// The options of a health check: Docker's, those of the kinds that Docker has not, and the three
+// probes of Kubernetes. What their words mean together is gantryd's to say.
 
 namespace gantry::cli {
 
 namespace {
 
-constexpr std::array details{"--health-reset-after",    "--health-interval",
-                             "--health-timeout",
-                             "--health-retries",        "--health-start-period",
-                             "--health-start-interval", "--health-on-failure",
-                             "--health-profile"};
+constexpr std::array questions{"--health-cmd",  "--health-http", "--health-tcp",
+                               "--health-grpc", "--health-unix", "--health-file"};
+constexpr std::array roles{"--health-startup", "--health-readiness", "--health-liveness"};
+constexpr std::array of_one{"--health-interval",     "--health-timeout",        "--health-retries",
+                            "--health-start-period", "--health-start-interval", "--health-header",
+                            "--health-status",       "--health-younger"};
+constexpr std::array of_all{"--health-on-failure", "--health-reset-after", "--health-profile",
+                            "--health-ignore-throttled"};
 
-} // namespace
+/// The first of these that was given, or null.
+template <size_t N>
+const char* first_given(const reader& in, const std::array<const char*, N>& names) {
+  const auto at = std::find_if(names.begin(), names.end(),
+                               [&in](const char* n) { return in.line.given(n); });
+  return at == names.end() ? nullptr : *at;
+}
 
-void take_health(reader& in, v1::ContainerSpec& to, bool change) {
-  const auto& line = in.line;
-  const auto detail = std::find_if(details.begin(), details.end(),
-                                   [&line](const char* d) { return line.given(d); });
-  const bool off = line.flag("--no-healthcheck");
-  const bool command = line.given("--health-cmd");
-  if (off && (command || detail != details.end()))
-    in.fail("--no-healthcheck", {ec::invalid_argument, "it contradicts the other options of health",
-                                 "leave one of them out"});
-  if (!off && !command && !change && detail != details.end())
-    in.fail(*detail, {ec::invalid_argument, "there is no check that it could belong to",
-                      "add --health-cmd 'CMD'"});
-  if (off && change)
-    (void)to.mutable_health();
-  if (off || (!command && (!change || detail == details.end())))
-    return; // The last word is that there is none.
-  auto& health = *to.mutable_health();
-  health.set_profile(line.text("--health-profile"));
-  health.set_on_unhealthy(line.text("--health-on-failure"));
-  auto& p = *health.add_probes();
-  if (command) {
-    p.set_shell(true);
-    p.add_args(line.text("--health-cmd"));
+error contradicts(std::string what) {
+  return {ec::invalid_argument, "it contradicts " + std::move(what), "leave one of them out"};
+}
+
+/// Whether something is said, and nothing that contradicts it.
+/// @param change Of a check that there is: it need not be said whole.
+bool makes_sense(reader& in, bool change) {
+  const auto* question = first_given(in, questions);
+  const auto* role = first_given(in, roles);
+  const auto* detail = first_given(in, of_one);
+  const auto* other = detail != nullptr ? detail : first_given(in, of_all);
+  if (in.line.flag("--no-healthcheck")) {
+    if (question != nullptr || role != nullptr || other != nullptr)
+      in.fail("--no-healthcheck", contradicts("the other options of health"));
+    return false; // The last word is that there is none.
   }
-  in.take("--health-reset-after", parse_duration,
-          [&health](int64_t ns) { health.set_reset_after_ns(ns); });
+  if (question == nullptr && role == nullptr) {
+    if (change)
+      return other != nullptr;
+    if (other != nullptr)
+      in.fail(other, {ec::invalid_argument, "there is no check that it could belong to",
+                      "add --health-cmd 'CMD', --health-http PORT or another one"});
+    return false;
+  }
+  for (const auto* name : questions)
+    if (name != question && in.line.given(name))
+      in.fail(name, contradicts(question));
+  if (role != nullptr && question != nullptr)
+    in.fail(role, contradicts(question));
+  if (role != nullptr && detail != nullptr)
+    in.fail(detail, {ec::invalid_argument, "of which probe it is nobody can tell",
+                     "say it behind the probe: " + std::string{role}
+                       + " http://:8080/,period=5s,timeout=1s,failures=3"});
+  return true;
+}
+
+void take_question(reader& in, const char* option, v1::Probe& p) {
+  const auto text = in.line.text(option);
+  const std::string kind{std::string_view{option}.substr(sizeof("--health-") - 1)};
+  if (kind == "cmd") {
+    p.set_shell(true);
+    p.add_args(text);
+  } else if (kind == "unix" || kind == "file") {
+    p.set_kind(kind);
+    p.set_path(text);
+  } else {
+    in.take(option, [&kind](std::string_view t) { return parse_peer(kind, t); },
+            [&p](v1::Probe x) { p = std::move(x); });
+  }
+}
+
+/// The numbers of the one check.
+void take_details(reader& in, v1::Probe& p) {
   in.take("--health-interval", parse_pause, [&p](int64_t ns) { p.set_interval_ns(ns); });
   in.take("--health-timeout", parse_pause, [&p](int64_t ns) { p.set_timeout_ns(ns); });
   in.take("--health-start-period", parse_duration, [&p](int64_t ns) { p.set_start_period_ns(ns); });
@@ -51,6 +89,41 @@ void take_health(reader& in, v1::ContainerSpec& to, bool change) {
   const auto retries = [](std::string_view t) { return parse_number(t, 1, 1'000'000); };
   in.take("--health-retries", retries,
           [&p](int64_t n) { p.set_failures(static_cast<uint32_t>(n)); });
+  for (const auto& line : in.line.list("--health-header"))
+    p.add_headers(line);
+  in.take("--health-status", parse_statuses, [&p](auto range) {
+    p.set_status_first(range.first);
+    p.set_status_last(range.second);
+  });
+  in.take("--health-younger", parse_pause, [&p](int64_t ns) { p.set_younger_ns(ns); });
+}
+
+} // namespace
+
+void take_health(reader& in, v1::ContainerSpec& to, bool change) {
+  if (change && in.line.flag("--no-healthcheck"))
+    (void)to.mutable_health();
+  if (!makes_sense(in, change))
+    return;
+  auto& health = *to.mutable_health();
+  health.set_profile(in.line.text("--health-profile"));
+  health.set_ignore_throttled(in.line.flag("--health-ignore-throttled"));
+  health.set_on_unhealthy(in.line.text("--health-on-failure"));
+  in.take("--health-reset-after", parse_duration,
+          [&health](int64_t ns) { health.set_reset_after_ns(ns); });
+  if (first_given(in, roles) == nullptr) {
+    auto& p = *health.add_probes();
+    if (const auto* question = first_given(in, questions); question != nullptr)
+      take_question(in, question, p);
+    return take_details(in, p);
+  }
+  if (health.profile().empty())
+    health.set_profile("kubernetes"); // Nobody else has these.
+  for (const auto* role : roles)
+    in.take(role, parse_probe, [&health, role](v1::Probe p) {
+      p.set_role(std::string_view{role}.substr(sizeof("--health-") - 1).data());
+      *health.add_probes() = std::move(p);
+    });
 }
 
 } // namespace gantry::cli

@@ -95,6 +95,28 @@ constexpr std::array rows{
   // Whether it works.
   option_row{"--health-cmd", "CMD", changed, health,
              "A line for its /bin/sh: exit code 0 is healthy; asked again and again"},
+  option_row{"--health-http", "PORT[/PATH]", changed, health,
+             "Or an HTTP server in its network: an answer of 200 to 399 is healthy; ADDRESS:PORT "
+             "where it is not 127.0.0.1"},
+  option_row{"--health-tcp", "PORT", changed, health,
+             "Or a port in its network that takes connections"},
+  option_row{"--health-grpc", "PORT[/SERVICE]", changed, health,
+             "Or a gRPC server in its network, by its service grpc.health.v1"},
+  option_row{"--health-unix", "PATH", changed, health,
+             "Or a unix socket in it that takes connections"},
+  option_row{"--health-file", "PATH", changed, health, "Or a file in it that must exist"},
+  option_row{"--health-header", "NAME: VALUE", changed, health,
+             "With --health-http: a further header"},
+  option_row{"--health-status", "N[-N]", changed, health,
+             "With --health-http: the answers that are healthy (default 200-399)"},
+  option_row{"--health-younger", "TIME", changed, health,
+             "With --health-file: it must have been changed within this time"},
+  option_row{"--health-startup", "PROBE", changed, health,
+             "A probe of Kubernetes: http://:8080/path, tcp://:6379, grpc://:9000/service, "
+             "unix:/path, file:/path or exec:CMD; behind it "
+             ",period=10s,timeout=1s,initial-delay=0s,failures=3"},
+  option_row{"--health-readiness", "PROBE", changed, health, "The same; also ,successes=1"},
+  option_row{"--health-liveness", "PROBE", changed, health, "The same, as --health-startup"},
   option_row{"--health-interval", "TIME", changed, health,
              "From the start, and from each end to the next (default 30s)"},
   option_row{"--health-timeout", "TIME", changed, health,
@@ -104,13 +126,16 @@ constexpr std::array rows{
              "Failures in it do not count, before the first success"},
   option_row{"--health-start-interval", "TIME", changed, health,
              "The interval in the start period (default 5s)"},
+  option_row{"--health-ignore-throttled", "", changed, health,
+             "A failure while its own CPU limit kept it from running does not count"},
   option_row{"--health-on-failure", "WHAT", changed, health,
              "When it becomes unhealthy: none (default), capture, signal=NAME, hook=/PROGRAM, "
              "freeze, restart, kill, stop; or steps: signal=USR1:2,restart:3,stop"},
   option_row{"--health-reset-after", "TIME", changed, health,
              "Healthy for so long, these steps begin anew (default 10m)"},
   option_row{"--health-profile", "NAME", changed, health,
-             "docker-current (default) or docker-2016 (one retry, exit code 2 is starting)"},
+             "docker-current (default), docker-2016 (one retry, exit code 2 is starting), "
+             "kubernetes"},
   option_row{"--no-healthcheck", "", changed, health, "No check, whatever else would bring one"},
   // When it is started again.
   option_row{"--restart", "WHEN", changed, again,

@@ -84,6 +84,16 @@ int resume_command(session& s) {
 
 namespace {
 
+/// What a probe asks goes, for another question to come; its numbers stay.
+void forget_question(v1::Probe& p) {
+  for (auto clear : {&v1::Probe::clear_kind, &v1::Probe::clear_args, &v1::Probe::clear_shell,
+                     &v1::Probe::clear_address, &v1::Probe::clear_port, &v1::Probe::clear_path,
+                     &v1::Probe::clear_host, &v1::Probe::clear_headers,
+                     &v1::Probe::clear_status_first, &v1::Probe::clear_status_last,
+                     &v1::Probe::clear_service, &v1::Probe::clear_younger_ns})
+    (p.*clear)();
+}
+
 /// A health check with what is given in the place of what it had; the daemon judges the whole.
 v1::HealthCheck changed_health(session& s, const std::string& id) {
   const auto& change = s.opt.spec.health();
@@ -94,9 +104,16 @@ v1::HealthCheck changed_health(session& s, const std::string& id) {
     return change; // The daemon says what is wrong with it.
   v1::HealthCheck out = detail->spec().health();
   auto& probe = *out.mutable_probes(0);
-  if (!change.probes(0).args().empty())
-    probe.clear_args();
-  probe.MergeFrom(change.probes(0));
+  const auto& said = change.probes(0);
+  if (change.probes_size() != 1 || (!said.role().empty() && said.role() != probe.role()))
+    return change; // Other probes, not another one.
+  if (!said.args().empty() || !said.kind().empty())
+    forget_question(probe);
+  if (said.headers_size() > 0)
+    probe.clear_headers();
+  probe.MergeFrom(said);
+  if (change.ignore_throttled())
+    out.set_ignore_throttled(true);
   if (!change.profile().empty())
     out.set_profile(change.profile());
   if (!change.on_unhealthy().empty())

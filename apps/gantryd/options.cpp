@@ -91,6 +91,15 @@ struct config_values {
     return {};
   }
 
+  std::string share(const std::string& key, double& into, const toml::node& node) const {
+    const auto s = node.value<double>();
+    if (!s || !(*s >= 0 && *s <= 1))
+      return file + ": " + key + " must be a number from 0 to 1";
+    if (!given.contains(key))
+      into = *s;
+    return {};
+  }
+
   std::string count(const std::string& key, size_t& into, int64_t low, int64_t high,
                     const toml::node& node) const {
     const auto n = node.value<int64_t>();
@@ -146,6 +155,10 @@ std::string read_config(daemon_options& o, const std::set<std::string>& given) {
       wrong = values.count(key, o.metrics.most_containers, 0, 100'000, node);
     else if (key == "max-runtime-commands")
       wrong = values.count(key, o.engine.max_in_flight, 1, 1024, node);
+    else if (key == "max-exec-probes")
+      wrong = values.count(key, o.supervisor.exec_probes, 0, 10'000, node);
+    else if (key == "probe-jitter")
+      wrong = values.share(key, o.supervisor.probe_jitter, node);
     else if (key == "runtime-deadline")
       wrong = values.seconds(key, o.runtime_deadline, node);
     else if (key == "cgroup-linger")
@@ -203,6 +216,14 @@ void declare_limits(CLI::App& app, daemon_options& o) {
   app.add_option("--runtime-deadline", o.runtime_deadline,
                  "Seconds until a runtime command is killed [60 for create and exec, else 30]")
     ->check(CLI::Range(least_seconds, most_seconds));
+  app.add_option("--max-exec-probes", o.supervisor.exec_probes,
+                 "Health checks by a command that run at a time, in all containers; more wait in\n"
+                 "order [0: no limit]")
+    ->check(CLI::Range(0, 10'000));
+  app.add_option("--probe-jitter", o.supervisor.probe_jitter,
+                 "The first run of a health check is put off by up to this share of its interval,\n"
+                 "so that containers which start together are not all asked together [0]")
+    ->check(CLI::Range(0.0, 1.0));
   app.add_option("--cgroup-linger", o.cgroup_linger,
                  "Seconds that the cgroup of a namespace stays after its last container [5]")
     ->check(CLI::Range(least_seconds, most_seconds));

@@ -88,3 +88,48 @@ TEST_CASE("options: a health check, with Docker's names") {
   CHECK(refused({"--health-cmd", "x", "--health-retries", "0"}).find("--health-retries")
         != std::string::npos);
 }
+
+TEST_CASE("options: health checks that need no process") {
+  const auto web = spec_of({"--health-http", "10.0.0.7:8080/a?b", "--health-header", "A: b",
+                            "--health-status", "200-204"}).health().probes(0);
+  CHECK(web.kind() == "http");
+  CHECK(web.address() == "10.0.0.7");
+  CHECK(web.port() == 8080);
+  CHECK(web.path() == "/a?b");
+  CHECK(web.headers(0) == "A: b");
+  CHECK(web.status_first() == 200);
+  CHECK(web.status_last() == 204);
+  const auto tcp = spec_of({"--health-tcp", "[::1]:6379"}).health().probes(0);
+  CHECK(tcp.address() == "::1");
+  CHECK(tcp.port() == 6379);
+  const auto rpc = spec_of({"--health-grpc", "9000/a.B"}).health().probes(0);
+  CHECK(rpc.kind() == "grpc");
+  CHECK(rpc.service() == "a.B");
+  CHECK(rpc.path().empty());
+  CHECK(spec_of({"--health-unix", "/run/x"}).health().probes(0).path() == "/run/x");
+  const auto file = spec_of({"--health-file", "/x", "--health-younger", "1m"}).health().probes(0);
+  CHECK(file.younger_ns() == 60'000'000'000);
+  CHECK(refused({"--health-tcp", "70000"}).find("--health-tcp") != std::string::npos);
+  CHECK(refused({"--health-tcp", "80", "--health-cmd", "x"}).find("contradicts")
+        != std::string::npos);
+  CHECK(refused({"--health-header", "A: b"}).find("--health-http") != std::string::npos);
+}
+
+TEST_CASE("options: the probes of Kubernetes") {
+  const auto h = spec_of({"--health-liveness", "http://:8080/a,b,period=5s,failures=2",
+                          "--health-startup", "exec:test -e /a,b"}).health();
+  CHECK(h.profile() == "kubernetes");
+  REQUIRE(h.probes_size() == 2);
+  CHECK(h.probes(0).role() == "startup");
+  CHECK(h.probes(0).args(0) == "test -e /a,b");
+  CHECK(h.probes(0).shell());
+  CHECK(h.probes(1).role() == "liveness");
+  CHECK(h.probes(1).path() == "/a,b");
+  CHECK(h.probes(1).interval_ns() == 5'000'000'000);
+  CHECK(h.probes(1).failures() == 2);
+  CHECK_FALSE(h.probes(1).has_timeout_ns());
+  CHECK(refused({"--health-liveness", "icmp://:80"}).find("no probe") != std::string::npos);
+  CHECK(refused({"--health-liveness", "tcp://:80,period=0"}).find("above 0") != std::string::npos);
+  CHECK(refused({"--health-liveness", "tcp://:80", "--health-tcp", "80"}).find("contradicts")
+        != std::string::npos);
+}

@@ -1,5 +1,5 @@
-// Fuzzes the answer of a server to an HTTP probe, and the text that is kept of a probe's output.
-// libFuzzer calls the entry point.
+// Fuzzes the answers of a server to a probe by HTTP and by gRPC, and the text that is kept of a
+// probe's output. libFuzzer calls the entry point.
 
 #include <cstddef>
 #include <cstdint>
@@ -7,6 +7,7 @@
 
 #include "messages/check.hpp"
 #include "runtime/foreign_text.hpp"
+#include "runtime/probe_grpc.hpp"
 #include "runtime/probe_http.hpp"
 #include "runtime/probe_output.hpp"
 
@@ -32,6 +33,23 @@ std::string hear(std::string_view bytes, size_t piece) {
   return std::to_string(answer.status()) + answer.first_line();
 }
 
+/// The same of a server of gRPC, which may answer to what is said meanwhile.
+void call(std::string_view bytes, size_t piece) {
+  using state = runtime::probe_talk::state;
+  runtime::probe_question q;
+  q.kind = runtime::probe_kind::grpc;
+  q.port = 80;
+  const auto talk = runtime::grpc_talk_of(q);
+  auto now = state::more;
+  for (size_t at = 0; at < bytes.size() && now == state::more; at += piece) {
+    GANTRY_CHECK(talk->output().size() < 1u << 20);
+    now = talk->feed(bytes.substr(at, piece));
+  }
+  if (now == state::more)
+    now = talk->end();
+  GANTRY_CHECK(now != state::more && !talk->text().empty());
+}
+
 std::string keep(std::string_view bytes, size_t most, size_t piece) {
   runtime::probe_output out(most);
   for (size_t at = 0; at < bytes.size(); at += piece)
@@ -50,6 +68,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const size_t piece = 1 + data[0] % 32;
   // The same bytes, cut differently, mean the same.
   GANTRY_CHECK(hear(text, size) == hear(text, piece));
+  call(text, piece);
   GANTRY_CHECK(keep(text, data[0], size) == keep(text, data[0], piece));
   return 0;
 }

@@ -1,0 +1,127 @@
+#include "apps/gantry/probe_words.hpp"
+
+#include <array>
+
+#include "apps/gantry/units.hpp"
+
+// What a person writes for a probe. Whether it makes sense as a whole is gantryd's to say.
+
+namespace gantry::cli {
+
+namespace {
+
+error no_probe(std::string_view text, std::string cure) {
+  return {ec::invalid_argument, "\"" + printable(text) + "\" is no probe", std::move(cure)};
+}
+
+constexpr const char* forms = "use http://:8080/path, tcp://:6379, grpc://:9000/service, "
+                              "unix:/path, file:/path or exec:CMD";
+
+/// One of the details behind a probe; false where it is none.
+result<bool> take_detail(std::string_view text, v1::Probe& to) {
+  const auto equals = text.find('=');
+  const auto name = text.substr(0, equals);
+  const auto value = equals == std::string_view::npos ? std::string_view{}
+                                                      : text.substr(equals + 1);
+  if (name == "failures" || name == "successes") {
+    auto n = parse_number(value, 1, 1'000'000);
+    if (!n)
+      return n.why();
+    name == "failures" ? to.set_failures(uint32_t(*n)) : to.set_successes(uint32_t(*n));
+    return true;
+  }
+  if (name != "period" && name != "timeout" && name != "initial-delay")
+    return false;
+  auto ns = name == "initial-delay" ? parse_duration(value) : parse_pause(value);
+  if (!ns)
+    return ns.why();
+  if (name == "period")
+    to.set_interval_ns(*ns);
+  else if (name == "timeout")
+    to.set_timeout_ns(*ns);
+  else
+    to.set_initial_delay_ns(*ns);
+  return true;
+}
+
+/// The question of a probe, without its details.
+result<v1::Probe> parse_question(std::string_view text) {
+  for (const std::string_view kind : {"http", "https", "tcp", "grpc"})
+    if (text.starts_with(kind) && text.substr(kind.size()).starts_with("://"))
+      return parse_peer(kind, text.substr(kind.size() + 3));
+  v1::Probe out;
+  for (const std::string_view kind : {"unix", "file", "exec"})
+    if (text.starts_with(kind) && text.substr(kind.size()).starts_with(":")) {
+      const auto rest = std::string{text.substr(kind.size() + 1)};
+      if (rest.empty())
+        return no_probe(text, forms);
+      out.set_kind(std::string{kind});
+      if (kind != "exec")
+        out.set_path(rest);
+      else
+        out.add_args(rest);
+      out.set_shell(kind == "exec");
+      return out;
+    }
+  return no_probe(text, forms);
+}
+
+} // namespace
+
+result<v1::Probe> parse_peer(std::string_view kind, std::string_view text) {
+  v1::Probe out;
+  out.set_kind(std::string{kind});
+  const auto slash = text.find('/');
+  const auto authority = text.substr(0, slash);
+  const auto tail = slash == std::string_view::npos ? std::string_view{} : text.substr(slash);
+  const auto colon = authority.rfind(':');
+  const bool alone = colon == std::string_view::npos;
+  auto address = alone ? std::string_view{} : authority.substr(0, colon);
+  auto port = parse_number(alone ? authority : authority.substr(colon + 1), 1, 65535);
+  if (!port)
+    return error{ec::invalid_argument, "\"" + printable(text) + "\" names no port",
+                 "begin with a port from 1 to 65535, or with ADDRESS:PORT"};
+  out.set_port(uint32_t(*port));
+  if (address.starts_with('[') && address.ends_with(']'))
+    address = address.substr(1, address.size() - 2);
+  out.set_address(address == "localhost" ? std::string{} : std::string{address});
+  if (kind == "tcp" && !tail.empty())
+    return error{ec::invalid_argument, "\"" + printable(text) + "\" has a path",
+                 "tcp only connects: leave it out"};
+  if (kind == "grpc")
+    out.set_service(std::string{tail.substr(tail.empty() ? 0 : 1)});
+  else
+    out.set_path(std::string{tail});
+  return out;
+}
+
+result<v1::Probe> parse_probe(std::string_view text) {
+  v1::Probe details;
+  auto question = text;
+  for (auto comma = question.rfind(','); comma != std::string_view::npos;
+       comma = question.rfind(',')) {
+    auto known = take_detail(question.substr(comma + 1), details);
+    if (!known)
+      return known.why();
+    if (!*known)
+      break; // A comma of the question itself.
+    question = question.substr(0, comma);
+  }
+  auto out = parse_question(question);
+  if (out)
+    out->MergeFrom(details);
+  return out;
+}
+
+result<std::pair<uint32_t, uint32_t>> parse_statuses(std::string_view text) {
+  const auto dash = text.find('-');
+  const auto first = parse_number(text.substr(0, dash), 100, 599);
+  const auto last = dash == std::string_view::npos ? first
+                                                   : parse_number(text.substr(dash + 1), 100, 599);
+  if (!first || !last || *last < *first)
+    return error{ec::invalid_argument, "\"" + printable(text) + "\" is no range of statuses",
+                 "use 204 or 200-299, within 100 to 599"};
+  return std::pair{uint32_t(*first), uint32_t(*last)};
+}
+
+} // namespace gantry::cli

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string_view>
+
+#include "messages/gantry.pb.h"
+#include "messages/result.hpp"
+
+namespace gantry::cli {
+
+/// Whom a probe of the kind tcp, http or grpc asks: `PORT`, `ADDRESS:PORT`, `[V6]:PORT`, with
+/// `/PATH` behind it for http and `/SERVICE` for grpc.
+result<v1::Probe> parse_peer(std::string_view kind, std::string_view text);
+
+/// A probe in one word: `http://:8080/path`, `tcp://:6379`, `grpc://:9000/SERVICE`,
+/// `unix:/PATH`, `file:/PATH` or `exec:CMD`; behind it `,period=5s`, `,timeout=1s`,
+/// `,initial-delay=3s`, `,failures=3` and `,successes=1`.
+result<v1::Probe> parse_probe(std::string_view text);
+
+/// `204` or `200-299`, for the statuses that pass.
+result<std::pair<uint32_t, uint32_t>> parse_statuses(std::string_view text);
+
+} // namespace gantry::cli
