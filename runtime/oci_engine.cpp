@@ -12,7 +12,7 @@ namespace {
 constexpr size_t log_limit = 64u << 10;
 /// A process that died at once is gone from /proc a moment before the keeper's table has it.
 constexpr auto table_retry = std::chrono::milliseconds(1);
-constexpr int table_tries = 200;
+constexpr int table_tries = 2000; // So long the reaper waits for a word, too.
 
 /// Pipes of the process, or a terminal that the runtime makes and sends us.
 void set_streams(oci_call& x, const std::array<int, 3>& stdio, const std::string& console) {
@@ -215,6 +215,9 @@ void oci_driver::take_made(const std::string& pid_file, int tries, const oci_end
     });
     return;
   }
+  // The runtime has made it, and nobody says how it ended: there is no keeper.
+  if (!made && made.why().code == ec::unknown_outcome)
+    made = ended_before(loop_.sys(), pid_file);
   auto keep = shared_from_this(); // the answer may end the engine
   if (!made)
     unlink(pid_file);

@@ -61,6 +61,22 @@ TEST_CASE("run makes and starts in one command, and a process that died at once 
   CHECK(rig.remove("a", false).ok());
 }
 
+TEST_CASE("what has come and gone without a keeper was made, and its end is unknown", "[root]") {
+  engine_rig rig;
+  rig.runtime = script(rig, "quick", R"(
+while [ $# -gt 0 ]; do [ "$1" = --pid-file ] && file=$2; shift; done
+[ -n "$file" ] || exit 0
+sh -c 'exit 3' & wait $!
+echo $! >"$file")");
+  auto made = rig.create("a", rig.spec({"/bin/true"}), true);
+  REQUIRE(made.ok());
+  CHECK(made->key.pid > 0);
+  std::optional<io::death> seen;
+  REQUIRE(rig.reaper->watch(made->key, [&seen](const io::death& d) { seen = d; }));
+  REQUIRE(rig.until([&seen] { return seen.has_value(); }));
+  CHECK_FALSE(seen->status.known);
+}
+
 TEST_CASE("an exec runs in the container with its own environment and user", "[root][runc]") {
   engine_rig rig;
   auto init = rig.create("a", rig.spec({"/bin/sleep", "1000"}), true);
