@@ -8,7 +8,7 @@ import threading
 import grpc
 
 from bus import pb
-from rig import check, check_equal, until
+from rig import check, check_equal, scaled, until
 
 
 class Client:
@@ -39,7 +39,7 @@ class Client:
         while True:
             self.say = queue.Queue()
             try:
-                for reply in self.rig.bus().processes.Attach(self.requests(), timeout=60,
+                for reply in self.rig.bus().processes.Attach(self.requests(), timeout=scaled(60),
                                                              wait_for_ready=True):
                     self.paused.wait()
                     self.take(reply)

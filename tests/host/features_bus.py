@@ -6,7 +6,7 @@ import os
 import threading
 
 from bus import Stubs, connect, pb
-from rig import Broken, check, check_equal, read_text, until
+from rig import Broken, check, check_equal, read_text, scaled, until
 
 
 def ref(name):
@@ -112,7 +112,7 @@ def follow(rig, heard, ready):
     channel = connect(rig.socket)
     try:
         stream = Stubs(channel).events.Follow(pb.FollowRequest(list=True, follow=True),
-                                              timeout=60, wait_for_ready=True)
+                                              timeout=scaled(60), wait_for_ready=True)
         for item in stream:
             if item.WhichOneof("item") == "listed":
                 ready.set()
@@ -177,10 +177,11 @@ def test_a_closed_handle_leaves_nothing(rig):
     fds = rig.ok("--json", "info").objects()[0]["fds"]
     channel = connect(rig.socket)
     other = Stubs(channel)
-    calls = [other.containers.Wait.future(pb.WaitRequest(ref=ref(a)), timeout=60)
+    calls = [other.containers.Wait.future(pb.WaitRequest(ref=ref(a)), timeout=scaled(60))
              for _ in range(20)]
-    calls += [other.events.Follow(pb.FollowRequest(follow=True), timeout=60) for _ in range(20)]
-    calls += [other.logs.Read(pb.ReadLogRequest(ref=ref(a), follow=True), timeout=60)
+    calls += [other.events.Follow(pb.FollowRequest(follow=True), timeout=scaled(60))
+              for _ in range(20)]
+    calls += [other.logs.Read(pb.ReadLogRequest(ref=ref(a), follow=True), timeout=scaled(60))
               for _ in range(20)]
     other.call(other.containers.List, pb.ListRequest())  # Behind all of those.
     check(not any(c.done() for c in calls), "they wait")

@@ -7,7 +7,7 @@ import time
 import grpc
 
 from bus import pb
-from rig import check, check_equal, process_state, stamp, until
+from rig import check, check_equal, process_state, scaled, stamp, until
 
 FIELDS = ("seq", "epoch", "time", "type", "namespace", "container", "instance", "run", "process",
           "pid", "cause", "by")
@@ -113,7 +113,7 @@ def test_list_and_follow_in_one_call(rig):
     b = rig.bus()
     rig.ok("ps")
     stream = b.events.Follow(pb.FollowRequest(list=True, follow=True), wait_for_ready=True,
-                             timeout=30)
+                             timeout=scaled(30))
     listed, cursor = [], None
     for item in stream:
         kind = item.WhichOneof("item")

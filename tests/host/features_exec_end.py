@@ -5,7 +5,7 @@ import os
 import signal
 import time
 
-from rig import check, check_equal, process_state, until
+from rig import check, check_equal, process_state, scaled, until
 
 TREE = "sleep 1000 & sleep 1000 & echo $!; exec sleep 1000"
 
@@ -214,7 +214,7 @@ def test_exec_sync_across_a_crash(rig):
     rig.crash_point()
     rig.ok("exec", a, "--", "touch", go)
     try:
-        reply = call.result(timeout=30)
+        reply = call.result(timeout=scaled(30))
     except Exception:  # The connection went with gantryd: a client asks again.
         check(rig.crash, "nobody was killed")
         reply = b.call(b.processes.ExecSync, request)

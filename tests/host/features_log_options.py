@@ -17,7 +17,7 @@ def ref(rig, name):
 
 def read(rig, name, **more):
     b = rig.bus()
-    return list(b.logs.Read(pb.ReadLogRequest(ref=ref(rig, name), **more), timeout=30,
+    return list(b.logs.Read(pb.ReadLogRequest(ref=ref(rig, name), **more), timeout=scaled(30),
                             wait_for_ready=True))
 
 
@@ -168,12 +168,15 @@ def test_a_log_over_its_rate_drops_and_counts(rig):
     rig.run(a, "cat", path, options=("--log-opt", "rate=64k,when-full=drop-oldest"))
     rig.crash_point()
     rig.ok("wait", a)
-    check(time.monotonic() - began < 60, "the writer did not wait")
+    check(time.monotonic() - began < scaled(60), "the writer did not wait")
     e = rig.wait_event("exit", a)
+    until(lambda: rig.ok("logs", a).raw.endswith(data[-20:]), "the newest are kept")
     got = rig.ok("logs", a).raw
-    check_equal(e["stdout_bytes"], len(got), "stdout_bytes")
-    check_equal(e["stdout_bytes"] + e["stdout_dropped"], len(data), "kept and dropped")
-    check(e["stdout_dropped"] > 0, "something was dropped")
+    # Only a slow machine may not log all that lay in the pipe within the limit.
+    if scaled(1) == 1 or not e["io_open"]:
+        check_equal(e["stdout_bytes"], len(got), "stdout_bytes")
+        check_equal(e["stdout_bytes"] + e["stdout_dropped"], len(data), "kept and dropped")
+    check(len(got) < len(data), "something was dropped")
     rows = got.splitlines()
     numbers = [int(r.rsplit(b" ", 1)[1]) for r in rows]
     check(all(len(r) == 20 for r in rows) and numbers == sorted(numbers), "whole lines, in order")
@@ -220,7 +223,7 @@ def test_what_is_read_of_it(rig):
     check_equal(again[0].line, pieces[0].line, "also behind a cursor")
     b = rig.bus()
     try:
-        list(b.logs.Read(pb.ReadLogRequest(ref=ref(rig, a), cursor="1:2:3"), timeout=30))
+        list(b.logs.Read(pb.ReadLogRequest(ref=ref(rig, a), cursor="1:2:3"), timeout=scaled(30)))
         check(False, "half a cursor is refused")
     except grpc.RpcError as x:
         check_equal(x.code(), grpc.StatusCode.INVALID_ARGUMENT, "half a cursor")
@@ -237,7 +240,7 @@ def test_a_follower_is_told_of_a_new_file(rig):
         try:
             b = rig.bus()
             for c in b.logs.Read(pb.ReadLogRequest(ref=ref(rig, a), follow=True, cursor=cursor),
-                                 timeout=30, wait_for_ready=True):
+                                 timeout=scaled(30), wait_for_ready=True):
                 chunks.append(c)
                 cursor = c.cursor or cursor
             break

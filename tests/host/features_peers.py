@@ -11,7 +11,7 @@ import grpc
 
 from bus import pb
 from marks import once, own_rig
-from rig import check, check_equal, until
+from rig import check, check_equal, scaled, until
 
 NOBODY = 65534
 
@@ -106,7 +106,7 @@ def test_a_ticket_is_for_who_asked(rig):
     a = rig.id("a")
     rig.run(a, "sleep", "1000")
     got = ask_ticket(rig, a)
-    before = rig.bus().supervisor.Info(pb.InfoRequest(), timeout=20).fd_tickets_refused
+    before = rig.bus().supervisor.Info(pb.InfoRequest(), timeout=scaled(20)).fd_tickets_refused
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -120,7 +120,7 @@ def test_a_ticket_is_for_who_asked(rig):
         reply, fd = present(got.socket, "0" * 48)
         check(reply.code in ("not_found", "resource_exhausted") and fd is None, str(reply))
     check_equal(reply.code, "resource_exhausted", "who guesses is not heard for a while")
-    after = rig.bus().supervisor.Info(pb.InfoRequest(), timeout=20)
+    after = rig.bus().supervisor.Info(pb.InfoRequest(), timeout=scaled(20))
     check(10 <= after.fd_tickets_refused - before <= 17, f"counted: {after.fd_tickets_refused}")
     check_equal(after.fd_tickets_waiting, 1, "the true one waits still")
 
@@ -226,7 +226,7 @@ def test_stats_of_all_in_one_call(rig):
     b = rig.bus()
 
     def asked(ns):
-        reply = b.containers.Stats(pb.StatsRequest(ref=pb.Ref(namespace=ns)), timeout=30)
+        reply = b.containers.Stats(pb.StatsRequest(ref=pb.Ref(namespace=ns)), timeout=scaled(30))
         return sorted(s.id for s in reply.stats if s.id.startswith(rig.id("")) and s.pids)
     check_equal(asked(""), names, "one namespace")
     check_equal(asked("other"), [rig.id("o")], "the other")
