@@ -36,7 +36,8 @@ def exec_dirs(rig):
 def test_a_timeout_kills_the_whole_tree(rig):
     a = rig.id("a")
     rig.run(a, "sleep", "1000")
-    rig.ok("exec", "-d", "--id", "e", "--timeout", "2s", a, "--", "sh", "-c", TREE)
+    rig.ok("exec", "-d", "--id", "e", "--timeout", f"{scaled(2):g}s", a, "--", "sh", "-c",
+           TREE)
     pids = until(lambda: (p := tree_of(rig, a, "e")) and len(p) == 3 and p, "three processes")
     rig.crash_point()
     check_equal(rig.ok("wait", "-p", "e", a).out, "137\n", "killed")
@@ -96,7 +97,7 @@ def test_the_caller_leaves_term(rig):
 
 
 def test_the_caller_leaves_keep(rig):
-    a = leave(rig, "keep", "echo up; exec sleep 2")
+    a = leave(rig, "keep", f"echo up; exec sleep {scaled(2):g}")
     check_equal(rig.ok("wait", "-p", "e", a).out, "0\n", "it went on to its own end")
 
 
