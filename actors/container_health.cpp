@@ -144,9 +144,10 @@ void container_state::arm_probes() {
   for (const auto& p : health_->policy.probes)
     longest = std::max({longest, p.interval_ns, p.initial_delay_ns});
   const auto left = *next - host->loop.sys().realtime().count();
-  health_->due_ns = *next;
   health_->timer = std::make_unique<io::timer>(host->loop);
-  health_->timer->start(io::nanoseconds{std::clamp<int64_t>(left, 0, longest)}, while_here([this] {
+  health_->timer->start(io::nanoseconds{std::clamp<int64_t>(left, 0, longest)},
+                        while_here([this, due = *next] {
+                          health_->due_ns = due;
                           caf::anon_send(container_actor{self}, atom::probe::value);
                         }));
 }

@@ -44,7 +44,7 @@ struct caring {
   runtime::health_policy policy;
   runtime::health_state state;
   std::unique_ptr<io::timer> timer; ///< To the next probe.
-  int64_t due_ns = 0;               ///< What it waits for.
+  int64_t due_ns = 0; ///< What it waited for, once it has fired; until that is looked at.
   std::map<size_t, std::vector<pending<v1::RunProbeReply>>> asked; ///< By probe.
   bool limited = false; ///< The container has a CPU limit, which may be why a probe fails.
   std::map<size_t, uint64_t> throttled; ///< By probe: how much it had been when that began.

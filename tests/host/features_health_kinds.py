@@ -24,6 +24,12 @@ def last_result(rig, name):
     return results[-1] if results else None
 
 
+def seconds(text):
+    """A time as gantry prints it, since 1970."""
+    whole = calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
+    return whole + float("0" + text[19:-1])
+
+
 def inside(rig, name):
     """A path of the test's own in the (shared) rootfs: as the container has it, and as we have."""
     path = "/tmp/" + name
@@ -124,6 +130,11 @@ def test_tcp_takes_connections_or_not(rig):
     wait_health(rig, a, "healthy")
     wait_health(rig, b, "unhealthy")
     check("connect to [::1]:6379: " in last_result(rig, b)["output"], f"{last_result(rig, b)}")
+    until(lambda: len(rig.show(a)["health_detail"]["probes"][0]["results"]) == 5, "the last five")
+    results = rig.show(a)["health_detail"]["probes"][0]["results"]
+    pauses = [seconds(x["began_at"]) - seconds(y["ended_at"])
+              for x, y in zip(results[1:], results)]
+    check(all(p > 0.14 for p in pauses), f"the interval of 150 ms is kept: {pauses}")
     rig.ok("pause", a)  # Nobody is asked while it is kept still.
     done = rig.gantry("health", "run", a)
     check(done.code != 0 and "paused" in done.err, f"paused: {done!r}")
@@ -374,6 +385,6 @@ def test_exec_probes_take_turns_and_begin_apart(rig):
     for name in (rig.id("d"), rig.id("e")):
         rig.run(name, "sleep", "1000", options=("--health-cmd", "true", "--health-interval", "1h"))
         at = rig.show(name)["health_detail"]["probes"][0]["next_at"]
-        first.append(calendar.timegm(time.strptime(at[:19], "%Y-%m-%dT%H:%M:%S")) - time.time())
+        first.append(seconds(at) - time.time())
     check(all(3500 <= x <= 5400 for x in first), f"put off by half at most: {first}")
     check(abs(first[0] - first[1]) > 100, f"not all by the same: {first}")
