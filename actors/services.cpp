@@ -145,6 +145,8 @@ oom_account::oom_account(services& host, runtime::container_name name, uint64_t 
   : host_(host), name_(std::move(name)), instance_(instance), level_(std::move(known.level)) {
   seen_.kills = known.kills;
   seen_.limit_hits = known.limit_hits;
+  if (host_.cgroups.mode == runtime::cgroup_mode::v2)
+    seen_.ancestor_kills = host_.cgroup_of(name_).oom(std::nullopt).ancestor_kills;
   if (known.kills <= known.claimed)
     return;
   grown_ = host_.loop.now();
@@ -166,7 +168,10 @@ void oom_account::check(uint32_t run) {
     r.mutable_oom()->set_level(level_);
     r.mutable_oom()->set_kills(now.kills);
     r.mutable_oom()->set_limit_hits(now.limit_hits);
-    r.mutable_oom()->set_cgroup(level_ == "container" ? host_.cgroup_path(name_) : now.ancestor);
+    if (level_ == "container")
+      r.mutable_oom()->set_cgroup(host_.cgroup_path(name_));
+    else if (now.ancestor_kills > seen_.ancestor_kills) // Since we have been looking.
+      r.mutable_oom()->set_cgroup(now.ancestor);
     if (const auto stats = group.stats(false)) {
       r.mutable_oom()->set_limit_bytes(stats->memory_limit_bytes());
       r.mutable_oom()->set_peak_bytes(stats->memory_peak_bytes());
