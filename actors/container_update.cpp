@@ -100,6 +100,8 @@ void container_state::change_care() {
       for (auto& p : all)
         p.deliver(to_caf(refusal("its probes were changed")));
   if (!view()->has_health) {
+    if (health_)
+      freeze_care("its health check was switched off");
     health_.reset();
     return;
   }
