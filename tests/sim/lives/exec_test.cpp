@@ -11,8 +11,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto ns_of = [](nanoseconds span) { return int64_t(span.count()); };
-
 /// Living processes of a container, init left out.
 size_t living_execs(world& w, const std::string& id) {
   return w.host.groups.members("/gantry/default/" + id).size() - 1;

@@ -10,8 +10,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto ns_of = [](nanoseconds span) { return int64_t(span.count()); };
-
 /// A container that runs until it is stopped; its probe is the program `work` with these words.
 v1::CreateRequest with_probe(const std::vector<std::string>& words, uint32_t retries = 1) {
   auto r = create("a", {"work", "term=0"}, true);

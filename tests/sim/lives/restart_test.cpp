@@ -10,8 +10,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto ns_of = [](nanoseconds span) { return int64_t(span.count()); };
-
 v1::CreateRequest with_policy(const std::string& when, const std::vector<std::string>& args,
                               uint32_t retries = 0) {
   auto r = create("a", args, true);

@@ -9,6 +9,8 @@
 
 namespace gantry::sim {
 
+inline constexpr auto ns_of = [](nanoseconds span) { return int64_t(span.count()); };
+
 template <class Request>
 Request on(const std::string& id) {
   Request r;
