@@ -241,9 +241,8 @@ TEST_CASE("events: every public record has the name that the bus promises", "[ur
     {"checkpoint_removed", "checkpoint-removed"},
     {"supervisor_started", "supervisor-started"},
     {"supervisor_stopping", "supervisor-stopping"},
-    {"restart_scheduled", "restart-scheduled"}, {"restart_cancelled", "restart-cancelled"},
-    {"given_up", "dead"},
-    {"keeper_lost", "keeper-lost"},  {"gap", "gap"},
+    {"evidence_taken", "evidence"},  {"keeper_lost", "keeper-lost"},
+    {"gap", "gap"},
   };
   const auto* body = journal::Record::descriptor()->FindOneofByName("body");
   for (int i = 0; i < body->field_count(); ++i) {
