@@ -241,7 +241,8 @@ TEST_CASE("events: every public record has the name that the bus promises", "[ur
     {"checkpoint_removed", "checkpoint-removed"},
     {"supervisor_started", "supervisor-started"},
     {"supervisor_stopping", "supervisor-stopping"},
-    {"evidence_taken", "evidence"},  {"keeper_lost", "keeper-lost"},
+    {"evidence_taken", "evidence"},  {"health_action", "health-action"},
+    {"keeper_lost", "keeper-lost"},
     {"gap", "gap"},
   };
   const auto* body = journal::Record::descriptor()->FindOneofByName("body");
