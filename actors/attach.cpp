@@ -15,6 +15,10 @@ constexpr size_t log_bytes = 64u << 10;
 /// Live pieces of one stream are joined up to this: one message each would cost more.
 constexpr size_t joined_bytes = 64u << 10;
 constexpr auto usual_patience = std::chrono::seconds(10);
+/// Of a process that writes at full speed, pieces are larger.
+constexpr size_t small_piece = 16u << 10;
+constexpr int rest_factor = 4;
+constexpr io::nanoseconds least_rest = std::chrono::milliseconds(1);
 
 size_t queue_limit(const v1::AttachOpen& open) {
   if (open.queue_bytes() == 0)
@@ -30,7 +34,7 @@ bool is_before(const io::log_place& a, const io::log_place& b) {
 
 attached::attached(services& host, front& way, v1::By by, v1::AttachOpen open, attach_target who)
   : host_(host), way_(way), by_(std::move(by)), open_(std::move(open)), who_(std::move(who)),
-    limit_(queue_limit(open_)), bound_(who_.run), patience_(host.loop) {
+    limit_(queue_limit(open_)), bound_(who_.run), rest_(host.loop), patience_(host.loop) {
   on_news_ = [this] { wake(); };
   host_.logs.add(who_.serial, &on_news_);
   host_.outputs.add(who_.serial, *this);
@@ -224,13 +228,17 @@ void attached::came(int stream, uint64_t offset, std::span<const char> bytes) {
 /// The queue is full: its client waits, or makes the process wait, or goes without.
 /// @returns false if these bytes are left out.
 bool attached::make_room(int stream, size_t bytes) {
-  if (late_ && queue_.empty())
+  if (rest_.armed() && bytes <= small_piece) { // The process is no more at full speed.
+    rest_.cancel();
     late_ = false;
+  }
   if (!late_ && queued_ + bytes <= limit_) {
     push_gaps();
     return true;
   }
-  if (open_.slow() == v1::AttachOpen::DROP || late_) {
+  if (!late_ && open_.slow() == v1::AttachOpen::DROP)
+    go_without();
+  if (late_) {
     dropped_[size_t(stream)] += bytes;
     return false;
   }
@@ -239,11 +247,28 @@ bool attached::make_room(int stream, size_t bytes) {
     const auto bound =
       open_.patience_ns() > 0 ? io::nanoseconds(open_.patience_ns()) : usual_patience;
     patience_.start(bound, [this] {
-      late_ = true;
+      go_without();
       host_.outputs.hold(who_.serial, *this, false);
     });
   }
   return true;
+}
+
+/// It cannot keep up: it goes without until it has read what waits. Then it rests some times as
+/// long as that took, so that who reads slowly leaves the loop to the log.
+void attached::go_without() {
+  late_ = true;
+  late_since_ = host_.loop.now();
+  if (queue_.empty())
+    rest();
+}
+
+void attached::rest() {
+  const auto took = std::max<io::nanoseconds>(host_.loop.now() - late_since_, least_rest);
+  rest_.start(rest_factor * took, [this] {
+    late_ = false;
+    deliver_later(); // What it went without.
+  });
 }
 
 void attached::push_gaps() {
@@ -339,7 +364,7 @@ void attached::deliver_later() {
 void attached::deliver() {
   if (!waiting_)
     return;
-  if (queue_.empty())
+  if (queue_.empty() && !late_)
     push_gaps();
   std::vector<v1::AttachReply> out;
   for (size_t bytes = 0; !queue_.empty() && (out.empty() || bytes < max_bytes_);) {
@@ -348,6 +373,8 @@ void attached::deliver() {
     out.push_back(std::move(queue_.front().first));
     queue_.pop_front();
   }
+  if (late_ && queue_.empty() && !rest_.armed())
+    rest();
   if (patience_.armed() && queued_ <= limit_ / 2) {
     patience_.cancel();
     host_.outputs.hold(who_.serial, *this, false);

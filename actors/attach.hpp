@@ -69,6 +69,8 @@ private:
   void push_output(int stream, std::string_view bytes, bool live, uint64_t offset);
   [[nodiscard]] attach_place place() const;
   bool make_room(int stream, size_t bytes);
+  void go_without();
+  void rest();
   void push_gaps();
   void push(v1::AttachReply reply, size_t bytes);
   void push_exit();
@@ -105,7 +107,9 @@ private:
   std::deque<std::pair<v1::AttachReply, size_t>> queue_;
   size_t queued_ = 0;
   std::array<uint64_t, 2> dropped_{};
-  bool late_ = false; ///< Its patience is used up: it drops until it has read all.
+  bool late_ = false; ///< It goes without until it has read all that waits, and rested.
+  io::nanoseconds late_since_{0};
+  io::timer rest_;
   io::timer patience_;
   size_t max_bytes_ = 0;
   answer<std::vector<v1::AttachReply>> waiting_;

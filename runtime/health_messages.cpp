@@ -240,6 +240,7 @@ v1::Health health_message(const health_policy& policy, const health_state& state
     const auto& s = state.probes[i];
     auto* p = out.add_probes();
     p->set_role(std::string{name_of(policy.probes[i].role)});
+    p->set_what(text_of(policy.probes[i].question));
     p->set_failures(s.failures);
     p->set_successes(s.successes);
     p->set_runs(s.runs);

@@ -185,5 +185,7 @@ result<probe_kind> parse_kind(std::string_view text);
 /// `grpc://:9000/SERVICE`, `unix:/run/app.sock`, `file:/run/alive`. Without an address it is
 /// 127.0.0.1; without a port http has 80 and https 443.
 result<probe_question> parse_question(std::string_view text);
+/// What `parse_question` reads again, with its address and port; of exec, its command.
+std::string text_of(const probe_question& q);
 
 } // namespace gantry::runtime

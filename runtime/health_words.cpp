@@ -114,4 +114,21 @@ result<probe_question> parse_question(std::string_view text) {
   return bad("probe", shown(text), forms);
 }
 
+std::string text_of(const probe_question& q) {
+  using enum probe_kind;
+  const auto kind = std::string{name_of(q.kind)};
+  if (q.kind == unix_socket || q.kind == file)
+    return kind + ":" + q.path;
+  if (q.kind != exec) {
+    const bool six = q.address.find(':') != std::string::npos;
+    auto out = kind + "://" + (six ? "[" + q.address + "]" : q.address) + ":"
+               + std::to_string(q.port);
+    return q.kind != grpc ? out + q.path : q.service.empty() ? out : out + "/" + q.service;
+  }
+  std::string out;
+  for (const auto& word : q.args)
+    out += (out.empty() ? "" : " ") + word;
+  return out;
+}
+
 } // namespace gantry::runtime

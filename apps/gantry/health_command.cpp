@@ -27,7 +27,8 @@ std::string health_text(const v1::Health& h) {
   std::string out = h.status() + (h.ready() ? ", ready" : ", not ready") + "  (profile "
                     + h.profile() + ", when unhealthy: " + h.on_unhealthy() + ")\n";
   for (const auto& p : h.probes()) {
-    out += p.role() + ": " + std::to_string(p.failures()) + " failures in a row";
+    out += p.role() + " (" + printable(p.what()) + "): " + std::to_string(p.failures())
+           + " failures in a row";
     if (p.runs())
       out += ", runs now";
     else if (p.next_ns() > now_ns())

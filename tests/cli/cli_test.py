@@ -340,7 +340,7 @@ class CliTest(cutter.CutTests, unittest.TestCase):
                          [("HUP", "job", False), ("", "", True), ("", "", True)])
         self.gantry("update", "web", "--memory", "128m", "--pids-limit", "200")
         self.assertEqual(self.notes("update")[0]["memory"], 128 << 20)
-        self.refused(1, ["no limit is given"], "update", "web")
+        self.refused(1, ["nothing is given that is to change"], "update", "web")
         stats = json.loads(self.gantry("stats", "--raw", "--json").stdout)
         self.assertEqual(stats["cpu_usage_ns"], 2**63 + 5)
         self.assertEqual(stats["raw"], {"memory.current": "3145728\n"})

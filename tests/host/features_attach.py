@@ -237,63 +237,6 @@ def test_cursors_go_on_in_the_middle(rig):
     check_equal(bad.ended.code(), grpc.StatusCode.INVALID_ARGUMENT, bad.ended.details())
 
 
-def test_a_slow_client_that_drops(rig):
-    a = rig.id("a")
-    size = 24 << 20
-    make(rig, a, "sh", "-c", f"read x; head -c {size} /dev/zero", with_stdin=True)
-    slow = Client(rig, a, slow=pb.AttachOpen.DROP, queue_bytes=64 << 10)
-    fast = Client(rig, a, input=True)
-    slow.wait_opened()
-    fast.wait_opened()
-    slow.paused.clear()
-    fast.type(b"\n")
-    fast.wait_end()
-    check_equal(len(fast.out[1]), size, "the other client gets all of it")
-    slow.paused.set()
-    slow.wait_end()
-    lost = sum(g.bytes for g in slow.gaps)
-    check(lost > 0, "it was too slow")
-    check_equal(len(slow.out[1]) + lost, size, "bytes and gaps together")
-
-
-test_a_slow_client_that_drops.once = True  # A restart makes it a client that catches up.
-
-
-def test_a_slow_client_that_holds_the_process(rig):
-    a = rig.id("a")
-    size = 24 << 20
-    make(rig, a, "sh", "-c", f"read x; head -c {size} /dev/zero", with_stdin=True)
-    slow = Client(rig, a, input=True, patience_ns=20 * 10**9, queue_bytes=64 << 10)
-    slow.wait_opened()
-    slow.paused.clear()
-    slow.type(b"\n")
-    until(lambda: rig.show(a)["processes"], "it runs")
-    check_equal(rig.state_of(a), "running", "the process waits for it")
-    rig.crash_point()
-    slow.paused.set()
-    slow.wait_end()
-    check_equal((len(slow.out[1]), slow.gaps), (size, []), "it gets all of it")
-
-
-def test_a_slow_client_loses_patience(rig):
-    a = rig.id("a")
-    size = 24 << 20
-    make(rig, a, "sh", "-c", f"read x; head -c {size} /dev/zero", with_stdin=True)
-    slow = Client(rig, a, input=True, patience_ns=10**8, queue_bytes=64 << 10)
-    slow.wait_opened()
-    slow.paused.clear()
-    slow.type(b"\n")
-    check_equal(rig.ok("wait", a).out, "0\n", "the process ends although nobody reads")
-    slow.paused.set()
-    slow.wait_end()
-    lost = sum(g.bytes for g in slow.gaps)
-    check(lost > 0, "it was told")
-    check_equal(len(slow.out[1]) + lost, size, "bytes and gaps together")
-
-
-test_a_slow_client_loses_patience.once = True
-
-
 def test_terminal_attached(rig):
     a = rig.id("a")
     make(rig, a, "sh", "-c", "printf '$ '; while read x; do eval $x; printf '$ '; done",

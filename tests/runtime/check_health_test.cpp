@@ -45,6 +45,10 @@ TEST_CASE("health: questions in a word") {
   REQUIRE(q);
   CHECK(q->address == "127.0.0.1");
   CHECK(q->service == "my.Service");
+  for (const auto* text : {"http://127.0.0.1:8080/health?full=1", "https://[::1]:443/",
+                           "tcp://10.0.0.1:6379", "grpc://127.0.0.1:9000/my.Service",
+                           "grpc://127.0.0.1:9000", "unix:/run/app.sock", "file:/run/alive"})
+    CHECK(text_of(*parse_question(text)) == text);
   q = parse_question("unix:/run/app.sock");
   REQUIRE(q);
   CHECK(q->kind == probe_kind::unix_socket);
