@@ -17,7 +17,7 @@ constexpr size_t joined_bytes = 64u << 10;
 constexpr auto usual_patience = std::chrono::seconds(10);
 /// Of a process that writes at full speed, pieces are larger.
 constexpr size_t small_piece = 16u << 10;
-constexpr int rest_factor = 4;
+constexpr int rest_factor = 16;
 constexpr io::nanoseconds least_rest = std::chrono::milliseconds(1);
 
 size_t queue_limit(const v1::AttachOpen& open) {
