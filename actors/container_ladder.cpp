@@ -113,9 +113,10 @@ void container_state::call_hook(const std::string& program, uint64_t evidence) {
     "GANTRY_INSTANCE=" + std::to_string(instance_),
     "GANTRY_RUN=" + std::to_string(run_),
     "GANTRY_PID=" + std::to_string(entry.key.pid),
-    "GANTRY_SOCKET=" + host->options.state_dir + "/gantry.sock",
     "GANTRY_REASON=unhealthy",
   };
+  if (!host->bus_socket.empty())
+    env.push_back("GANTRY_SOCKET=" + host->bus_socket);
   if (evidence != 0)
     env.push_back("GANTRY_EVIDENCE=" + std::to_string(evidence));
   run_hook(host->loop, program, std::move(env), "container=" + who.id + ": hook " + program);

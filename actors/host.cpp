@@ -140,17 +140,17 @@ result<void> supervisor_host::recover(supervisor_options options, runtime::engin
                                .had_keeper = keeper_.news_fd() >= 0,
                                .started_at_ns = sys.realtime().count(),
                                .own_log_dropped = {},
+                               .bus_socket = {},
                                .fds_socket = {},
                                .on_request = {},
                                .actors = {},
                                .supervisor = {},
                                .readers_return_until = {},
-                               .next_op = 1});
+                               // Unique in this boot: an earlier life's command keeps its own.
+                               .next_op = (ledger_->file().last_seq() + 1) << 16});
   services_->exec_probes.limit(services_->options.exec_probes);
   if (!first_start_)
     services_->readers_return_until = loop_.now() + std::chrono::seconds(1);
-  // Unique among all lives of this boot: a command of an earlier life keeps its own.
-  services_->next_op = (ledger_->file().last_seq() + 1) << 16;
   for (auto& o : runtime::find_orphans(sys, services_->options.state_dir + "/runtime"))
     services_->orphans.emplace(o.op, o);
   end_idle_orphans();

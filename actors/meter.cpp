@@ -55,11 +55,6 @@ std::unordered_map<uint64_t, io::log_totals> living_logs(const io::arena& memory
   return out;
 }
 
-std::string health_of(const runtime::container_view& c) {
-  journal::HealthState s;
-  return c.has_health && s.ParseFromString(c.health) ? s.status() : std::string();
-}
-
 uint64_t own_cpu_ns() {
   timespec t{};
   ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
@@ -237,7 +232,8 @@ void meter::take_containers(figures& out, size_t most) {
   for (const auto& [name, c] : host_.ledger.now().all()) {
     ++out.by_state[state_name(c->state)];
     container_figures one{.ns = name.ns, .id = name.id, .oom_kills = c->oom_kills,
-                          .restarts = c->run > 0 ? c->run - 1 : 0, .health = health_of(*c)};
+                          .restarts = c->run > 0 ? c->run - 1 : 0,
+                          .health = runtime::health_of(*c)};
     if (!one.health.empty())
       ++out.by_health[one.health];
     for (const auto& p : c->processes) {

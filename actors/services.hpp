@@ -103,6 +103,7 @@ struct services {
   bool had_keeper = false;      ///< This life began under a keeper.
   int64_t started_at_ns = 0;    ///< When this life began.
   std::function<uint64_t()> own_log_dropped; ///< Lines that gantryd's own log dropped.
+  std::string bus_socket; ///< Where the bus is served; empty: nowhere.
   std::string fds_socket; ///< Where tickets of descriptors are presented; empty: nowhere.
   /// Told the outcome of every request that was made by an earlier life (see gate).
   std::function<void(const std::string& request_id, result<std::string> reply)> on_request;

@@ -125,6 +125,7 @@ result<void> embedded::make() {
     bus_->listen(listener_.get());
     fds_ = std::make_unique<bus::fd_server>(*loop_, host_->door());
     fds_->listen(fds_listener_.get());
+    host_->shared().bus_socket = options_.socket;
     host_->shared().fds_socket = bus::fds_socket_beside(options_.socket);
   }
   if (options_.longest_turn.count() > 0) {

@@ -44,7 +44,7 @@ public:
     int fd = -1; ///< Owned by who gets it; -1: fetch it.
     std::string socket{}, ticket{};
   };
-  virtual void process_fd(v1::GetProcessFdRequest req, answer<fd_offer> f) = 0;
+  virtual void call(v1::GetProcessFdRequest req, answer<fd_offer> f) = 0;
 
   virtual result<std::unique_ptr<actors::event_source>> follow(v1::FollowRequest req) = 0;
   virtual result<std::unique_ptr<actors::log_follower>> read_log(v1::ReadLogRequest req) = 0;

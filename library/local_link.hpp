@@ -90,7 +90,7 @@ public:
     front_.call(who_, std::move(req), std::move(f));
   }
 
-  void process_fd(v1::GetProcessFdRequest req, answer<fd_offer> f) override {
+  void call(v1::GetProcessFdRequest req, answer<fd_offer> f) override {
     auto made = front_.process_fd(req);
     if (made)
       f(fd_offer{.fd = made->release()});

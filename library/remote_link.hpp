@@ -95,7 +95,7 @@ public:
     ask("/gantry.v1.Logs/Reopen", req, std::move(f));
   }
 
-  void process_fd(v1::GetProcessFdRequest req, answer<fd_offer> f) override {
+  void call(v1::GetProcessFdRequest req, answer<fd_offer> f) override {
     answer<v1::GetProcessFdReply> then = [f = std::move(f)](result<v1::GetProcessFdReply> x) {
       if (x)
         f(fd_offer{.socket = x->socket(), .ticket = x->ticket()});

@@ -15,28 +15,6 @@ using library::nothing;
 using library::send;
 using library::to_bus;
 
-namespace {
-
-using fd_offer = library::link::fd_offer;
-
-/// Asks for a descriptor on the library's thread; answered exactly once.
-void ask_for_fd(const std::shared_ptr<library::site>& at, v1::GetProcessFdRequest req,
-                callback<fd_offer> f) {
-  const bool in = at->post([at, req = std::move(req), f]() mutable {
-    if (at->way() == nullptr)
-      return f(library::site::ended());
-    const auto id = at->expect([f](const error& why) { f(why); });
-    at->way()->process_fd(std::move(req), [at, id, f](result<fd_offer> x) {
-      if (at->settle(id))
-        f(std::move(x));
-    });
-  });
-  if (!in)
-    f(library::site::ended());
-}
-
-} // namespace
-
 void supervisor::list(list_request r, callback<container_list> f) {
   send<v1::ListReply>(impl_->site, to_bus(r), std::move(f),
                       [](const v1::ListReply& x) { return from_bus(x); });
@@ -122,11 +100,15 @@ void supervisor::disk_use(callback<disk_report> f) {
 }
 
 result<int> supervisor::process_fd(container_ref c, std::string process) {
+  using offer = library::link::fd_offer;
   constexpr int most_tries = 3; // A ticket dies with the gantryd that gave it.
+  GANTRY_CHECK(!impl_->site->here()); // A callback must not wait for its own thread.
   auto req = about<v1::GetProcessFdRequest>(c);
   req.set_process(std::move(process));
   for (int tries = 1;; ++tries) {
-    auto what = soon<fd_offer>([&](auto f) { ask_for_fd(impl_->site, req, std::move(f)); }).get();
+    auto what = soon<offer>([&](callback<offer> f) {
+                  send<offer>(impl_->site, req, std::move(f), [](offer x) { return x; });
+                }).get();
     if (!what)
       return std::move(what).why();
     if (what->fd >= 0)

@@ -159,6 +159,9 @@ private:
   std::shared_ptr<impl> impl_;
 };
 
+/// starting, healthy or unhealthy; empty where it has no checks, or is not up.
+std::string health_of(const container_view& c);
+
 /// The public event of a record; empty where the record is private.
 std::optional<v1::Event> event_of(const journal::Record& r);
 

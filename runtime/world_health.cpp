@@ -89,12 +89,11 @@ void world::impl::follow_health(container_view& c, const journal::Record& r) {
   c.health = state.SerializeAsString();
 }
 
-void fill_health(const container_view& c, v1::Container& out) {
+std::string health_of(const container_view& c) {
   const bool up = c.state == v1::RUNNING || c.state == v1::PAUSING || c.state == v1::PAUSED
                   || c.state == v1::CHECKPOINTING || c.state == v1::STOPPING;
   journal::HealthState state;
-  if (up && c.has_health && state.ParseFromString(c.health))
-    out.set_health(state.status());
+  return up && c.has_health && state.ParseFromString(c.health) ? state.status() : std::string();
 }
 
 } // namespace gantry::runtime

@@ -66,9 +66,6 @@ void fill_restart(const container_view& c, v1::Container& out);
 /// What of a spec decides whether its records are followed for a policy.
 void set_policies(container_view& c, const v1::ContainerSpec& spec);
 
-/// Its health, while it is up.
-void fill_health(const container_view& c, v1::Container& out);
-
 /// Whether a process's kernel side may still be there.
 bool is_alive(const process_view& p) noexcept;
 

@@ -118,6 +118,7 @@ void daemon::serve() {
   fds_policy.roles = options_.roles;
   fds_ = std::make_unique<bus::fd_server>(*loop_, host_->door(), fds_policy);
   fds_->listen(fds_listener_.get());
+  host_->shared().bus_socket = options_.socket;
   host_->shared().fds_socket = options_.fds_socket;
 }
 

@@ -3,7 +3,7 @@
 import json
 import os
 
-from marks import once
+from marks import once, own_rig
 from rig import check, check_equal, until
 
 QUICK = ("--health-interval", "200ms", "--health-timeout", "5s", "--health-retries", "2")
@@ -285,6 +285,24 @@ def test_a_hook_of_the_host(rig):
     check_equal(words.count(f"GANTRY_CONTAINER={a}"), 1, "it was run once")
     acts = [e["details"]["action"] for e in rig.events("health-action", container=a)]
     check_equal(acts, [f"hook={hook}", "hook=/no/such/hook", "stop"], "one that is missing, too")
+
+
+@own_rig(runs=False)
+def test_a_hook_is_told_of_the_socket_that_is_served(rig):
+    a = rig.id("a")
+    switch(rig, a, False)
+    rig.socket = os.path.join(rig.dir, "other.sock")
+    rig.extra += ["--socket", rig.socket]
+    rig.start()
+    told = rig.path("told")
+    hook = rig.path("hook")
+    with open(hook, "w") as f:
+        f.write(f'#!/bin/sh\necho "$GANTRY_SOCKET" >{told}\n')
+    os.chmod(hook, 0o755)
+    run(rig, a, "--health-on-failure", f"hook={hook},stop", "--stop-timeout", "100ms")
+    rig.crash_point()
+    rig.wait_state(a, "stopped")
+    check_equal(open(told).read(), rig.socket + "\n", "GANTRY_SOCKET")
 
 
 def test_evidence_of_much_is_bounded(rig):

@@ -140,6 +140,11 @@ def test_health_and_restarts_by_cause(rig):
         x[1]["container"] == failing for x in after.samples["gantry_container_health"]),
         "none for who has no checks")
     check_equal(after.value("gantry_container_restarts", container=failing), 2, "its restarts")
+    rig.ok("kill", ill)
+    rig.ok("wait", ill)
+    check(not any(x[1]["container"] == ill for x in
+                  scrape(metrics_socket(rig)).samples["gantry_container_health"]),
+          "none for who does not run")
     if not rig.crash:  # A counter begins anew with its gantryd.
         grown = [m.value("gantry_policy_restarts", cause="error") for m in (before, after)]
         check_equal(grown[1] - grown[0], 2, "restarts after an error")
