@@ -93,7 +93,7 @@ void container_state::take_care() {
   const auto* v = view();
   v1::ContainerSpec spec;
   spec.ParseFromString(v->spec);
-  auto policy = runtime::health_policy_of(spec.health());
+  auto policy = runtime::health_policy_of(spec);
   if (!policy) { // A later version's: it was checked when the container was made.
     io::log_warn("container={}: it is not probed: {}", who.id, policy.why().text());
     return;

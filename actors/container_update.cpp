@@ -114,7 +114,7 @@ void container_state::change_care() {
   }
   v1::ContainerSpec spec;
   spec.ParseFromString(view()->spec);
-  auto policy = runtime::health_policy_of(spec.health());
+  auto policy = runtime::health_policy_of(spec);
   GANTRY_CHECK(policy.ok()); // It was checked before it was recorded.
   drop_calls();
   runtime::change_health(health_->policy, *policy, health_->state,

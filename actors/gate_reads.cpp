@@ -90,7 +90,7 @@ uint64_t status_kib(io::kernel& k, std::string_view field) {
 void fill_health(const runtime::container_view& c, double jitter, v1::ContainerDetail& out) {
   if (!c.has_health)
     return;
-  const auto policy = runtime::health_policy_of(out.spec().health());
+  const auto policy = runtime::health_policy_of(out.spec());
   if (policy) {
     auto state = runtime::health_state_of(c, *policy);
     runtime::spread_health(*policy, state, c.instance + c.run, jitter);

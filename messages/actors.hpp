@@ -169,7 +169,7 @@ using container_actor = caf::typed_actor<
   caf::reacts_to<atom::overtime, uint32_t>,
   // INTERNAL: something of it was killed for want of memory; the seq of the record.
   caf::reacts_to<atom::oom, uint64_t>,
-  // INTERNAL: perhaps a probe is due.
+  // INTERNAL: perhaps a probe is due, or its notify socket has something to say.
   caf::reacts_to<atom::probe>,
   // INTERNAL: the probe that this process was has ended; what it wrote.
   caf::reacts_to<atom::probed, std::string, std::string>,

@@ -98,6 +98,7 @@ result<void> check_question(const probe_question& q) {
     case kind::https:
     case kind::tcp:
     case kind::grpc: return check_network(q);
+    case kind::notify: return {}; // Ours.
     case kind::unix_socket: return check_path("probe socket", q.path);
     case kind::file:
       if (q.younger_ns < 0)
@@ -140,6 +141,8 @@ result<void> check_times(const health_policy& policy, const probe& p) {
 }
 
 result<void> check_probe(const health_policy& policy, const probe& p) {
+  if (p.role == probe_role::notify)
+    return {}; // Of the spec's notify socket, see check_notify.
   const bool kubernetes = policy.profile == health_profile::kubernetes;
   if ((p.role == probe_role::check) == kubernetes)
     return bad("probe role", shown(name_of(p.role)),

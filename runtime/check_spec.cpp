@@ -9,6 +9,7 @@
 #include "runtime/check_words.hpp"
 #include "runtime/foreign_text.hpp"
 #include "runtime/health_messages.hpp"
+#include "runtime/notify_policy.hpp"
 #include "runtime/policy_messages.hpp"
 
 namespace gantry::runtime {
@@ -241,8 +242,12 @@ result<void> check_terminal_size(const v1::TerminalSize& size) {
 }
 
 result<void> check_policies(const v1::ContainerSpec& spec) {
-  if (auto health = health_policy_of(spec.health()); !health)
+  if (auto health = health_policy_of(spec); !health)
     return health.why();
+  if (auto notify = notify_policy_of(spec); !notify)
+    return notify.why();
+  if (spec.has_notify())
+    return error{ec::unsupported, "notify: no socket is served for it", "leave it out"};
   if (spec.max_run_ns() < 0 || (spec.max_run_ns() > 0 && spec.max_run_ns() < 1'000'000))
     return bad("max_run_ns", std::to_string(spec.max_run_ns()) + " ns",
                "use 1ms or more, or 0 for no limit");

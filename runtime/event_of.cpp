@@ -22,6 +22,8 @@ std::string_view type_of_restart(const Record& r) {
     return r.probe_ended().from() != r.probe_ended().to()
                || r.probe_ended().was_ready() != r.probe_ended().ready()
              ? "health" : "";
+  case Record::kNotified:
+    return r.notified().what().empty() ? "" : r.notified().what() == "ready" ? "ready" : "notify";
   case Record::kEvidenceTaken:
     return "evidence";
   case Record::kHealthAction:
@@ -205,6 +207,12 @@ void put_health(v1::Event& e, const journal::ProbeEnded& x) {
   put(e, "output", x.result().output());
 }
 
+void put_notified(v1::Event& e, const journal::Notified& x) {
+  put(e, "what", x.what());
+  put(e, "status", x.now().status());
+  put(e, "ready", x.ready() ? "true" : "false");
+}
+
 void put_evidence(v1::Event& e, const v1::EvidenceKept& x) {
   put(e, "number", std::to_string(x.number()));
   put(e, "reason", x.reason());
@@ -225,6 +233,8 @@ void put_action(v1::Event& e, const journal::HealthAction& x) {
 void put_restart(v1::Event& e, const Record& r) {
   if (r.has_evidence_taken())
     put_evidence(e, r.evidence_taken().what());
+  if (r.has_notified())
+    put_notified(e, r.notified());
   if (r.has_health_action())
     put_action(e, r.health_action());
   if (r.has_probe_ended())

@@ -140,7 +140,8 @@ void take_kept(const journal::ProbeKept& kept, probe_state& to) {
 
 } // namespace
 
-result<health_policy> health_policy_of(const v1::HealthCheck& said) {
+result<health_policy> health_policy_of(const v1::ContainerSpec& spec) {
+  const auto& said = spec.health();
   health_policy out;
   if (!said.profile().empty()) {
     auto profile = parse_profile(said.profile());
@@ -167,6 +168,13 @@ result<health_policy> health_policy_of(const v1::HealthCheck& said) {
       return one.why();
     out.probes.push_back(std::move(*one));
   }
+  if (spec.has_notify()) {
+    probe own;
+    own.role = probe_role::notify;
+    own.question.kind = probe_kind::notify;
+    own.failures = 1;
+    out.probes.push_back(std::move(own));
+  }
   if (auto fine = check_health(out); !fine)
     return fine.why();
   for (const auto& p : out.probes)
@@ -191,6 +199,7 @@ health_state health_state_of(const container_view& c, const health_policy& polic
   auto out = begin_health(policy, kept.started_ns());
   out.status = status_named(kept.status());
   out.ready = kept.ready();
+  out.stopping = kept.notify().stopping();
   out.actions = kept.actions();
   out.healthy_ns = kept.healthy_ns();
   out.acts = kept.action_due() != 0 && kept.acting().empty();

@@ -8,8 +8,9 @@
 
 namespace gantry::runtime {
 
-/// A policy as a client says it, checked: what is absent is as the profile has it.
-result<health_policy> health_policy_of(const v1::HealthCheck& said);
+/// A policy as a client says it, checked: what is absent is as the profile has it. A notify socket
+/// is one more probe of it.
+result<health_policy> health_policy_of(const v1::ContainerSpec& spec);
 
 /// A probe runs as a process with such an id, which no client can choose.
 std::string probe_process(probe_role role);

@@ -30,6 +30,8 @@ bool waits_for_startup(const health_policy& policy, const health_state& state, s
 
 bool askable(const health_policy& policy, const health_state& state, size_t which) {
   const auto& s = state.probes[which];
+  if (policy.probes[which].question.kind == probe_kind::notify)
+    return false; // It speaks, and is not asked.
   if (state.frozen || s.runs || waits_for_startup(policy, state, which))
     return false;
   return !(policy.probes[which].role == probe_role::startup && s.passed); // Once is enough.
@@ -117,7 +119,11 @@ health_status status_of(const health_policy& policy, const health_state& state) 
 
 bool ready_of(const health_policy& policy, const health_state& state) {
   const auto readiness = find(policy, probe_role::readiness);
-  return readiness ? state.probes[*readiness].passed : state.status == health_status::healthy;
+  const auto notify = find(policy, probe_role::notify);
+  if (!readiness && !notify)
+    return state.status == health_status::healthy;
+  return !state.stopping && (!readiness || state.probes[*readiness].passed)
+         && (!notify || state.probes[*notify].passed);
 }
 
 void keep(const health_policy& policy, probe_state& s, probe_result r) {
@@ -244,6 +250,15 @@ void drop_probe(const health_policy& policy, health_state& state, size_t which, 
   s.next_ns = now_ns + interval_of(policy.probes[which], state, now_ns);
 }
 
+void stop_being_ready(health_state& state) noexcept {
+  state.stopping = true;
+  state.ready = false;
+}
+
+std::optional<size_t> notify_probe(const health_policy& policy) noexcept {
+  return find(policy, probe_role::notify);
+}
+
 void freeze_health(health_state& state) {
   state.frozen = true;
   for (auto& s : state.probes)
@@ -268,6 +283,7 @@ void change_health(const health_policy& old_policy, const health_policy& policy,
   auto next = begin_health(policy, now_ns);
   next.started_ns = state.started_ns;
   next.frozen = state.frozen;
+  next.stopping = state.stopping;
   next.actions = state.actions;
   next.healthy_ns = state.healthy_ns;
   next.acts = state.acts && !policy.on_unhealthy.steps.empty();

@@ -18,11 +18,12 @@
 
 namespace gantry::runtime {
 
-/// What a probe does.
-enum class probe_kind : uint8_t { exec, http, https, tcp, grpc, unix_socket, file };
+/// What a probe does. Of `notify` it is the container that speaks, unasked: see notify_policy.hpp.
+enum class probe_kind : uint8_t { exec, http, https, tcp, grpc, unix_socket, file, notify };
 
-/// What a probe is for. `check` is Docker's only one; the others are those of Kubernetes.
-enum class probe_role : uint8_t { check, startup, readiness, liveness };
+/// What a probe is for. `check` is Docker's only one, the next three are those of Kubernetes;
+/// `notify` is the container's own word, beside any of them: the spec's notify socket makes it.
+enum class probe_role : uint8_t { check, startup, readiness, liveness, notify };
 
 /// Whose rules hold: Docker's as they were at first and as they are now, or Kubernetes'.
 enum class health_profile : uint8_t { docker_2016, docker_current, kubernetes };
@@ -105,7 +106,9 @@ struct probe_state {
 /// The health of one run of a container.
 struct health_state {
   health_status status = health_status::none;
-  bool ready = false; ///< kubernetes: its readiness; else the same as healthy.
+  /// Its notify socket and its readiness probe say so; with neither, the same as healthy.
+  bool ready = false;
+  bool stopping = false; ///< It has said STOPPING=1: it is not ready any more.
   bool frozen = false;
   int64_t started_ns = 0;
   uint32_t actions = 0;   ///< Steps of its ladder that were made.
@@ -158,6 +161,12 @@ void freeze_health(health_state& state);
 
 /// It goes on: each probe waits its interval anew.
 void thaw_health(const health_policy& policy, health_state& state, int64_t now_ns);
+
+/// It has said that it stops.
+void stop_being_ready(health_state& state) noexcept;
+
+/// The probe that stands for what the container says itself; absent: it has no notify socket.
+std::optional<size_t> notify_probe(const health_policy& policy) noexcept;
 
 /// Asks the probe now. False: it runs already, is frozen, or waits for the startup probe.
 bool hurry_probe(const health_policy& policy, health_state& state, size_t which, int64_t now_ns);

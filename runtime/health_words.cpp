@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <span>
 
 #include "runtime/check_words.hpp"
 #include "runtime/foreign_text.hpp"
@@ -12,22 +13,24 @@ namespace gantry::runtime {
 
 namespace {
 
-constexpr std::array<std::string_view, 7> kinds{"exec", "http", "https", "tcp",
-                                                "grpc", "unix", "file"};
-constexpr std::array<std::string_view, 4> roles{"check", "startup", "readiness", "liveness"};
+// The last one of both is nothing that a client can ask for.
+constexpr std::array<std::string_view, 8> kinds{"exec", "http", "https", "tcp",
+                                                "grpc", "unix", "file",  "notify"};
+constexpr std::array<std::string_view, 5> roles{"check", "startup", "readiness", "liveness",
+                                                "notify"};
 constexpr std::array<std::string_view, 3> profiles{"docker-2016", "docker-current", "kubernetes"};
 constexpr std::array<std::string_view, 4> statuses{"none", "starting", "healthy", "unhealthy"};
 constexpr std::array<std::string_view, 6> labels{"passed",     "failed",    "timeout",
                                                  "slow_start", "throttled", "starting"};
 
-template <class Enum, size_t N>
-result<Enum> named(const std::array<std::string_view, N>& words, std::string_view text,
+template <class Enum>
+result<Enum> named(std::span<const std::string_view> words, std::string_view text,
                    std::string_view field) {
   std::string cure = "use";
-  for (size_t i = 0; i < N; ++i) {
+  for (size_t i = 0; i < words.size(); ++i) {
     if (words[i] == text)
       return Enum(i);
-    cure.append(i == 0 ? " " : i + 1 == N ? " or " : ", ").append(words[i]);
+    cure.append(i == 0 ? " " : i + 1 == words.size() ? " or " : ", ").append(words[i]);
   }
   return bad(field, shown(text), cure);
 }
@@ -89,11 +92,11 @@ result<health_profile> parse_profile(std::string_view text) {
 }
 
 result<probe_role> parse_role(std::string_view text) {
-  return named<probe_role>(roles, text, "probe role");
+  return named<probe_role>(std::span{roles}.first(roles.size() - 1), text, "probe role");
 }
 
 result<probe_kind> parse_kind(std::string_view text) {
-  return named<probe_kind>(kinds, text, "probe kind");
+  return named<probe_kind>(std::span{kinds}.first(kinds.size() - 1), text, "probe kind");
 }
 
 result<probe_question> parse_question(std::string_view text) {
@@ -117,6 +120,8 @@ result<probe_question> parse_question(std::string_view text) {
 std::string text_of(const probe_question& q) {
   using enum probe_kind;
   const auto kind = std::string{name_of(q.kind)};
+  if (q.kind == notify)
+    return "what it says at its notify socket";
   if (q.kind == unix_socket || q.kind == file)
     return kind + ":" + q.path;
   if (q.kind != exec) {

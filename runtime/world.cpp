@@ -172,7 +172,7 @@ v1::Container world::summary(const container_view& c) const {
   }
   out.set_execs(execs);
   fill_restart(c, out);
-  out.set_health(health_of(c));
+  fill_health(c, out);
   return out;
 }
 

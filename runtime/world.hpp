@@ -70,7 +70,7 @@ struct container_view {
   std::string spec; ///< Serialized v1::ContainerSpec: parsed only when asked for.
   bool remove_on_exit = false;
   bool restarts = false;     ///< It has a restart policy.
-  bool has_health = false;   ///< It has probes.
+  bool has_health = false;   ///< It has probes, or a notify socket.
   int64_t max_run_ns = 0;    ///< A run may take so long; 0: no limit.
   std::string cgroup_parent; ///< Of the spec; empty: the supervisor's own.
   bool start_wanted = false;
@@ -161,6 +161,15 @@ private:
 
 /// starting, healthy or unhealthy; empty where it has no checks, or is not up.
 std::string health_of(const container_view& c);
+
+/// Whether the run that is can do its work now. It has said READY=1 at its notify socket (and not
+/// STOPPING=1 since, nor missed its watchdog), where it has one, and its readiness probe passes,
+/// where it has one; with neither it is healthy. False where it is not up, and where nothing can
+/// tell: see `tells_readiness`. It changes with a `Notified` or a `ProbeEnded` record.
+bool is_ready(const container_view& c);
+
+/// Whether this container can ever be ready: it has a notify socket, or probes.
+bool tells_readiness(const container_view& c) noexcept;
 
 /// The public event of a record; empty where the record is private.
 std::optional<v1::Event> event_of(const journal::Record& r);

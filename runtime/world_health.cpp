@@ -60,6 +60,7 @@ void world::impl::follow_health(container_view& c, const journal::Record& r) {
     journal::HealthState next;
     next.set_status("starting");
     next.set_started_ns(r.time_ns());
+    next.set_restored(!r.started().checkpoint().empty());
     if (restart_state_of(c).by_policy())
       next.set_actions(state.actions());
     state = std::move(next);
@@ -69,6 +70,13 @@ void world::impl::follow_health(container_view& c, const journal::Record& r) {
       state.set_action_due(0);
     else if (state.action_due() == 0)
       state.set_action_due(r.seq());
+  } else if (r.has_notified()) {
+    *state.mutable_notify() = r.notified().now();
+    state.set_ready(r.notified().ready());
+    if (r.notified().stop_timeout_ns() > 0)
+      c.stop_timeout_ns = r.notified().stop_timeout_ns();
+  } else if (r.has_paused()) {
+    state.mutable_notify()->set_due_ns(0); // It begins anew when it goes on.
   } else if (r.has_health_action()) {
     const auto act = parse_unhealthy(r.health_action().what());
     const bool ends = act && act->ends();
@@ -89,11 +97,33 @@ void world::impl::follow_health(container_view& c, const journal::Record& r) {
   c.health = state.SerializeAsString();
 }
 
-std::string health_of(const container_view& c) {
+namespace {
+
+/// What is known of the run that is; nothing where it is not up.
+journal::HealthState state_of(const container_view& c) {
   const bool up = c.state == v1::RUNNING || c.state == v1::PAUSING || c.state == v1::PAUSED
                   || c.state == v1::CHECKPOINTING || c.state == v1::STOPPING;
   journal::HealthState state;
-  return up && c.has_health && state.ParseFromString(c.health) ? state.status() : std::string();
+  if (up && c.has_health)
+    state.ParseFromString(c.health);
+  return state;
+}
+
+} // namespace
+
+std::string health_of(const container_view& c) { return state_of(c).status(); }
+
+bool is_ready(const container_view& c) {
+  return c.state != v1::STOPPING && state_of(c).ready();
+}
+
+bool tells_readiness(const container_view& c) noexcept { return c.has_health; }
+
+void fill_health(const container_view& c, v1::Container& out) {
+  const auto state = state_of(c);
+  out.set_health(state.status());
+  out.set_ready(c.state != v1::STOPPING && state.ready());
+  out.set_said(state.notify().status());
 }
 
 } // namespace gantry::runtime

@@ -63,6 +63,9 @@ process_view* find_process(container_view& c, const std::string& id) noexcept;
 /// What its restart policy has done, as far as there is anything to tell.
 void fill_restart(const container_view& c, v1::Container& out);
 
+/// What its health is, and what it says itself.
+void fill_health(const container_view& c, v1::Container& out);
+
 /// What of a spec decides whether its records are followed for a policy.
 void set_policies(container_view& c, const v1::ContainerSpec& spec);
 

@@ -105,7 +105,7 @@ void set_policies(container_view& c, const v1::ContainerSpec& spec) {
   const auto ladder = parse_ladder(spec.health().on_unhealthy());
   c.restarts = spec.has_restart() || (ladder && ladder->restarts())
                || spec.oom_policy() == "restart";
-  c.has_health = !spec.health().probes().empty();
+  c.has_health = !spec.health().probes().empty() || spec.has_notify();
   c.max_run_ns = spec.max_run_ns();
 }
 

@@ -137,8 +137,8 @@ TEST_CASE("world: health is the run's, and keeps so many results") {
   for (uint32_t i = 1; i <= 5; ++i)
     x.probe(i == 5 ? "unhealthy" : "starting", i);
   CHECK(x.shown().health() == "unhealthy");
-  v1::HealthCheck said;
-  said.add_probes()->add_args("check");
+  v1::ContainerSpec said;
+  said.mutable_health()->add_probes()->add_args("check");
   const auto policy = health_policy_of(said);
   REQUIRE(policy);
   const auto state = health_state_of(x.c(), *policy);
