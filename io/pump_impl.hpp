@@ -84,6 +84,7 @@ struct pump::impl {
   bool write_lines();
   bool write_raw();
   bool make_records();
+  [[nodiscard]] size_t at_once() const;
   bool new_file_due() const;
   bool begin_file();
   void rotate();

@@ -14,7 +14,7 @@ constexpr size_t enough_for_a_write = 512u << 10;
 constexpr size_t spare_buffers = 2;
 constexpr size_t largest_spare = 2u << 20;
 
-/// A rate that allows less still lets so many bytes go at once.
+/// A rate that allows less still lets so many bytes go at once, and waits the longer for it.
 constexpr size_t least_limited = 4096;
 
 constexpr nanoseconds block_idle = std::chrono::milliseconds(200);
@@ -23,6 +23,16 @@ constexpr nanoseconds first_retry = std::chrono::seconds(1);
 constexpr nanoseconds last_retry = std::chrono::seconds(5);
 
 constexpr uint32_t usual_pipe = 64u << 10;
+
+/// Where the lines end that begin with the first `most` bytes: one at least, if it has its end.
+size_t whole_lines_of(std::string_view pending, size_t most) {
+  if (pending.size() <= most)
+    return pending.size();
+  size_t newline = pending.rfind('\n', most - 1);
+  if (newline == std::string_view::npos)
+    newline = pending.find('\n', most);
+  return newline == std::string_view::npos ? pending.size() : newline + 1;
+}
 
 } // namespace
 
@@ -83,8 +93,7 @@ bool pump::impl::write_raw() {
   }
   writing_ = p.batch_stream;
   std::string_view pending(block_of(p, writing_).data() + p.head[writing_], p.tail[writing_]);
-  if (policy_.rate_bytes != 0)
-    pending = pending.substr(0, std::max<size_t>(size_t(std::max(tokens_, 0.0)), least_limited));
+  pending = pending.substr(0, at_once());
   const uint64_t room = policy_.max_file_bytes - p.file_offset;
   taken_ = static_cast<uint32_t>(raw_part(pending, room));
   entry_ = raw_entry_text(
@@ -97,22 +106,29 @@ bool pump::impl::write_raw() {
   return true;
 }
 
+/// Bytes of a stream that one write may hold for its rate's sake. Never few: a rate that is used up
+/// would else let one short line through at a time, as often as the loop turns.
+size_t pump::impl::at_once() const {
+  if (policy_.rate_bytes == 0 || drained_ || goal_ == goal::finish)
+    return SIZE_MAX;
+  return std::max(static_cast<size_t>(std::max(tokens_, 0.0)), least_limited);
+}
+
 /// Makes records of what goes into the current file. @returns whether the next one does not.
 bool pump::impl::make_records() {
   const log_position& p = state_.at();
   const size_t s = p.batch_stream;
-  const std::string_view pending(block_of(p, s).data() + p.head[s], p.tail[s]);
+  const std::string_view all(block_of(p, s).data() + p.head[s], p.tail[s]);
+  const std::string_view pending = all.substr(0, whole_lines_of(all, at_once()));
   const uint64_t size = std::min(p.file_offset, policy_.max_file_bytes);
-  record_style style{.stream = static_cast<uint8_t>(s),
+  const record_style style{.stream = static_cast<uint8_t>(s),
                      .time_ns = p.time_ns,
                      .max_line = policy_.max_line_bytes,
                      .enough = enough_for_a_write,
-                     .to_end = p.flush != 0,
+                     .to_end = p.flush != 0 && pending.size() == all.size(),
                      .room = policy_.max_file_bytes - size,
                      .fresh = p.file_offset == 0,
                      .format = policy_.format};
-  if (policy_.rate_bytes != 0)
-    style.enough = std::clamp<size_t>(size_t(std::max(tokens_, 0.0)), 1, enough_for_a_write);
   bool full = false;
   taken_ = static_cast<uint32_t>(append_records(pending, streams_[s].known, style, out_, &full));
   return full;

@@ -56,7 +56,7 @@ void feed::next(size_t max, answer f) {
 }
 
 void feed::wake(const std::shared_ptr<impl>& self) {
-  auto keep = self;
+  const std::shared_ptr<impl> keep = self; // NOLINT(performance-*): `self` may go meanwhile.
   keep->go_on();
 }
 

@@ -119,7 +119,7 @@ void impl::drain_overflow() {
 void impl::sync() {
   enum class what : uint8_t { ended, current, names };
   what now = what::names;
-  int file = directory.get();
+  int file = -1;
   if (!unsynced.empty()) {
     now = what::ended;
     file = unsynced.back().get();

@@ -78,7 +78,7 @@ result<std::string> recovery::slurp(const std::string& name, size_t limit) {
     bytes.resize(std::min(limit, had + recovery_chunk));
     auto n = in_.sys.pread(file.get(), {bytes.data() + had, bytes.size() - had}, had);
     if (n == -EINTR)
-      n = 0, bytes.resize(had);
+      bytes.resize(had);
     else if (n < 0)
       return from_errno(int(-n), "read", path(name));
     else if (bytes.resize(had + size_t(n)); n == 0)

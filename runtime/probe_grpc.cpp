@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cstring>
 #include <nghttp2/nghttp2.h>
 
 #include "messages/check.hpp"
@@ -141,7 +140,7 @@ private:
                            nghttp2_data_source* source, void*) {
     auto& self = me(source->ptr);
     const auto n = std::min(size, self.request_.size());
-    std::memcpy(into, self.request_.data(), n);
+    std::copy_n(self.request_.data(), n, into);
     self.request_.erase(0, n);
     if (self.request_.empty())
       *flags |= NGHTTP2_DATA_FLAG_EOF;

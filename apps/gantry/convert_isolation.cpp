@@ -145,7 +145,7 @@ void take_isolation(reader& in, v1::ContainerSpec& to) {
       }
     *to.add_rlimits() = std::move(l);
   });
-  in.take_each("--device", parse_device, [&to](v1::Device d) { *to.add_devices() = d; });
+  in.take_each("--device", parse_device, [&to](v1::Device d) { *to.add_devices() = std::move(d); });
   in.pairs("--sysctl", in.line.list("--sysctl"), *to.mutable_sysctls());
   const auto secure = [&to](const std::string& text) -> result<bool> {
     auto done = add_security(text, read_whole, *to.mutable_security());

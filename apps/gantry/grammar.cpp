@@ -1,6 +1,7 @@
 #include "apps/gantry/grammar.hpp"
 
 #include <cstdlib>
+#include <utility>
 
 #include "apps/gantry/units.hpp"
 
@@ -10,7 +11,7 @@ namespace {
 
 std::string environment(const char* name, std::string otherwise) {
   const char* value = std::getenv(name); // NOLINT(concurrency-mt-unsafe): one thread
-  return value && *value ? value : otherwise;
+  return value && *value ? value : std::move(otherwise);
 }
 
 usage_error wrong(std::string_view verb, const error& why) {

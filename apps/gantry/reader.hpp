@@ -42,7 +42,7 @@ public:
       take(option, text, parse, set);
   }
 
-  void fail(const char* option, error why) {
+  void fail(const char* option, const error& why) {
     if (!fault_)
       fault_ = error{why.code, std::string(option) + ": " + why.message, why.cure};
   }

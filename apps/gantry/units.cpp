@@ -299,6 +299,7 @@ std::string age_text(int64_t ns) {
 std::string short_duration(uint64_t ns) {
   std::array<char, 32> text{};
   const double s = static_cast<double>(ns) / 1e9;
+  const auto seconds = static_cast<unsigned long long>(s);
   if (ns < 1'000'000)
     std::snprintf(text.data(), text.size(), "%.0fµs", s * 1e6);
   else if (ns < 1'000'000'000)
@@ -306,8 +307,7 @@ std::string short_duration(uint64_t ns) {
   else if (ns < 60'000'000'000)
     std::snprintf(text.data(), text.size(), "%.2fs", s);
   else
-    std::snprintf(text.data(), text.size(), "%.0fm%02.0fs", double(uint64_t(s) / 60),
-                  double(uint64_t(s) % 60));
+    std::snprintf(text.data(), text.size(), "%llum%02llus", seconds / 60, seconds % 60);
   return text.data();
 }
 

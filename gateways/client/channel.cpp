@@ -61,7 +61,7 @@ void channel::try_connect() {
     link_->start(*c);
 }
 
-void channel::lose(error why) {
+void channel::lose(const error& why) {
   const auto now = clock::now();
   const bool good =
     link_ && (link_->fruitful() || (link_->greeted() && now - linked_at_ > good_life));

@@ -72,7 +72,7 @@ private:
   using clock = std::chrono::steady_clock;
 
   void try_connect();
-  void lose(error why);
+  void lose(const error& why);
   void fail_all(const error& why);
   void deliver_ended();
   void finish(call& c, result<void> how);

@@ -129,7 +129,7 @@ struct connection::hooks {
                            nghttp2_data_source* source, void*) {
     auto& x = *static_cast<exchange*>(source->ptr);
     const size_t n = std::min(room, x.body.size() - x.sent);
-    std::memcpy(to, x.body.data() + x.sent, n);
+    std::copy_n(x.body.data() + x.sent, n, to);
     x.sent += n;
     if (x.sent == x.body.size() && x.talks) {
       x.body.clear();

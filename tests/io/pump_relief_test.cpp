@@ -147,6 +147,29 @@ TEST_CASE_METHOD(pump_rig, "pump: over its rate a log under a drop policy loses 
   finish(p);
 }
 
+TEST_CASE_METHOD(pump_rig, "pump: a rate that is used up costs few writes, however short the lines",
+                 "[uring]") {
+  log_policy policy;
+  policy.rate_bytes = 64u << 10;
+  policy.burst_bytes = 4096;
+  int writes = 0;
+  pump::events on;
+  on.grown = [&writes] { ++writes; };
+  pump p(the_loop, keeper, pool, policy);
+  REQUIRE(p.begin(7, dir.path(), pipes(), on).ok());
+  std::string all;
+  for (int i = 0; i < 15'000; ++i)
+    all += "y\n";
+  write(0, all);
+  REQUIRE(until([&] { return p.totals().bytes[0] >= 20'000; }));
+  CHECK(writes <= 20); // Of 1 KiB each, not of a line.
+  writer[0].reset();
+  writer[1].reset();
+  CHECK_FALSE(drain(p));
+  CHECK(read_log(dir.path()).bytes[0] == all);
+  finish(p);
+}
+
 TEST_CASE_METHOD(pump_rig, "pump: a file that is old enough is followed by a new one", "[uring]") {
   log_policy policy;
   policy.max_age = 100ms;
