@@ -45,6 +45,7 @@ void container_state::enter(phase next) {
   if (next == at_)
     return;
   const auto before = std::exchange(at_, next);
+  wait_.reset();
   follow_phase(before);
   follow_run_time();
   if (before == phase::stopped || before == phase::restarting)
@@ -170,6 +171,7 @@ void container_state::go_away() {
 
 void container_state::say_goodbye() {
   stop_timer_.reset(); // They hold this actor.
+  wait_.reset();
   restart_timer_.reset();
   run_timer_.reset();
   health_.reset();
@@ -228,14 +230,19 @@ void container_state::on_unstarted(const std::string& process_id, const ended& e
       continue_remove();
       return;
     }
+    const auto why = e.signal != 0 ? "init was ended by " + runtime::signal_name(e.signal)
+                                       + " before it was started"
+                                   : std::string{"init ended before it was started"};
     auto r = record();
     r.set_cause(e.seq);
     r.mutable_start_failed()->set_code(std::string{name_of(ec::wrong_state)});
-    r.mutable_start_failed()->set_message(
-      e.signal != 0
-        ? "init was ended by " + runtime::signal_name(e.signal) + " before it was started"
-        : "init ended before it was started");
-    host->ledger.record(r);
+    r.mutable_start_failed()->set_message(why);
+    r.mutable_start_failed()->set_cut_off(wait_cut_off());
+    {
+      const auto both = host->ledger.together();
+      host->ledger.record(r);
+      refuse_start(std::exchange(making_, nullptr), refusal(why));
+    }
     host->stuck.erase(who);
     host->finish_request(std::exchange(stop_request_, {}), "Stop", v1::StopReply{});
     const auto stops = std::exchange(stops_, {});
@@ -368,6 +375,7 @@ container_actor::behavior_type container(container_actor::stateful_pointer<conta
     [st](atom::probed, const string& p, const string& text) {
       st->hear(&container_state::on_probed, p, text);
     },
+    [st](atom::after) { st->hear(&container_state::on_after); },
     [st](atom::overtime, uint32_t run) { st->hear(&container_state::on_overtime, run); },
     [st](atom::oom, uint64_t seq) { st->hear(&container_state::on_oom, seq); },
     [st](atom::restart, uint64_t n) { st->hear(&container_state::on_restart_due, n); },

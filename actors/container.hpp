@@ -65,6 +65,7 @@ public:
   void on_sweep();
   void on_undo();
   void on_restart_due(uint64_t number);
+  void on_after();
   void on_overtime(uint32_t run);
   void on_oom(uint64_t seq);
   void on_probe();
@@ -82,46 +83,6 @@ public:
   }
 
 private:
-  /// A create (or a new run) under way.
-  struct making {
-    v1::ContainerSpec spec;
-    v1::By by;
-    std::string request_id;
-    bool run = false; ///< Create and start in one.
-    bool fresh = false; ///< A new run of a stopped container.
-    bool in_steps = false; ///< A create that starts in a second command, for its terminal.
-    std::vector<pending<v1::CreateReply>> creates;
-    std::vector<pending<v1::StartReply>> starts;
-    new_streams streams;
-    std::vector<std::string> args;
-    uint64_t op = 0;
-    bool durable = false;
-    std::function<void()> when_durable;
-    std::optional<error> failed;
-    std::optional<journal::Restore> restore; ///< It goes on from these images.
-    uint64_t cause = 0; ///< Of a restart: its schedule's.
-  };
-  /// A checkpoint under way.
-  struct dumping {
-    v1::Checkpoint what;
-    v1::By by;
-    std::string request_id;
-    uint64_t op = 0;
-    uint64_t cause = 0; ///< Of its intent.
-    io::nanoseconds timeout{0};
-    std::optional<pending<v1::CheckpointReply>> promise;
-  };
-  /// A removal under way.
-  struct removing {
-    std::vector<pending<v1::RemoveReply>> waiters;
-    v1::By by;
-    std::string request_id;
-    uint64_t cause = 0;
-    enum class step : uint8_t { end, runtime, processes, logs, cgroup, bundle } at = step::end;
-    std::vector<uint64_t> logs;
-    int cgroup_tries = 0;
-  };
-
   // -- the table --
   template <class Reply>
   void attempt(event e, pending<Reply> promise, std::function<void(const rule&)> act);
@@ -165,6 +126,17 @@ private:
   void begin_fresh_run(const v1::By& by, const v1::StartRequest& req, pending<v1::StartReply> p);
   void begin_fresh_run(const std::shared_ptr<making>& work);
   uint64_t end_earlier_log(uint64_t serial);
+
+  // -- waiting for others (container_after.cpp) --
+  [[nodiscard]] runtime::after_policy after() const;
+  [[nodiscard]] runtime::after_outlook outlook(const runtime::after_policy& policy,
+                                               int64_t since_ns) const;
+  [[nodiscard]] result<void> may_start(bool at_once) const;
+  bool start_or_wait(uint64_t cause);
+  void watch_others();
+  void fail_start(const std::shared_ptr<making>& work, const error& why);
+  void refuse_start(const std::shared_ptr<making>& work, const error& why);
+  [[nodiscard]] bool wait_cut_off() const;
 
   // -- restarts (container_restart.cpp) --
   [[nodiscard]] bool over() const noexcept;
@@ -350,6 +322,7 @@ private:
   std::map<std::string, std::shared_ptr<io::poll_op>> orphan_waits_; ///< By process.
   io::nanoseconds undo_pause_{0}; ///< Before a failed deletion is tried again.
   std::unique_ptr<io::timer> undo_timer_;
+  std::unique_ptr<after_wait> wait_; ///< While its start waits.
   std::unique_ptr<io::timer> restart_timer_;
   std::unique_ptr<io::timer> run_timer_; ///< To the end of its maximum run time.
   std::unique_ptr<caring> health_;

@@ -43,7 +43,7 @@ void container_state::adopt() {
     entry.ended = p.phase == phase_t::exited;
   }
   if (v.start_wanted && v.init() != nullptr && v.init()->phase == phase_t::created
-      && !v.init()->terminal) {
+      && !v.starts_in_steps()) {
     finish_run(v); // One command of the runtime made and started it; Started is missing.
     v = *view();
   }
@@ -200,6 +200,10 @@ void container_state::adopt_phase(const runtime::container_view& v) {
       making_->op = v.op; // Done once more it is known by the same: we may die again.
       await_orphan(v.op, init);
       return;
+    case phase::waiting:
+      adopt_start(v);
+      watch_others();
+      return;
     case phase::pausing:
       pause_by_ = by;
       pause_request_ = v.intent_request;
@@ -237,9 +241,8 @@ void container_state::adopt_phase(const runtime::container_view& v) {
     case phase::created:
       if (v.start_wanted && v.init()->phase == phase_t::created) { // The second step is missing.
         adopt_start(v);
-        making_->op = host->next_op++;
-        begin_start(by, v.intent_request, making_->op);
-        enter(phase::starting);
+        if (start_or_wait(0))
+          enter(phase::starting);
       }
       return;
     case phase::running:
@@ -260,9 +263,9 @@ void container_state::adopt_making(const runtime::container_view& v) {
   making_->durable = true;
   if (const auto s = runtime::restart_state_of(v); s.by_policy())
     making_->cause = s.seq();
-  making_->in_steps = making_->run && !making_->fresh && making_->spec.terminal();
   if (journal::Restore from; from.ParseFromString(v.restore) && !from.dir().empty())
     making_->restore = std::move(from);
+  making_->in_steps = making_->two_steps() && !making_->fresh;
   if (v.undoing) {
     making_->failed = error{code_named(v.undoing->code()), v.undoing->message(), v.undoing->cure()};
     if (host->shelved.erase(processes_[init].serial) > 0)

@@ -32,9 +32,9 @@ caf::result<v1::CreateReply> container_state::create(const v1::By& by,
   making_->run = req.start();
   making_->creates.push_back(promise);
   making_->op = host->next_op++;
-  making_->in_steps = req.start() && req.spec().terminal();
   if (!req.checkpoint_dir().empty())
     making_->restore = images_in(req.checkpoint_dir());
+  making_->in_steps = making_->two_steps();
   runtime_ = req.spec().runtime();
   remove_on_exit_ = req.spec().remove_on_exit();
 
@@ -146,9 +146,8 @@ void container_state::make_with_runtime() {
   c.bundle = host->bundle_dir(instance_);
   c.stdio = making_->streams.numbers();
   c.console = making_->streams.console.path;
-  // With a terminal its program runs when we have the master, and not before: a terminal
-  // without one hangs up.
-  c.run = making_->run && !making_->spec.terminal();
+  // A terminal without a master hangs up.
+  c.run = making_->run && !making_->two_steps();
   c.op = making_->op;
   if (const auto& from = making_->restore) {
     c.images = from->dir();
@@ -171,8 +170,8 @@ void container_state::on_made(const outcome& x) {
     return;
   }
   auto& entry = processes_[init];
-  const bool terminal = making_->spec.terminal();
-  if (terminal && !entry.actor && !take_init_terminal())
+  const bool steps = making_->two_steps();
+  if (making_->spec.terminal() && !entry.actor && !take_init_terminal())
     return;
   entry.key = {x.pid, x.start_ticks};
   entry.made = true;
@@ -183,11 +182,10 @@ void container_state::on_made(const outcome& x) {
   r.mutable_created()->set_start_ticks(x.start_ticks);
   for (const auto& a : making_->args)
     r.mutable_created()->add_command(a);
-  self->send(entry.actor, atom::made::value, x.pid, x.start_ticks, making_->run && !terminal);
-  if (making_->run && terminal) {
-    host->ledger.record(r);
-    begin_start(making_->by, making_->request_id, host->next_op++);
-    happen(event::made_to_start, [this] { enter(phase::starting); });
+  self->send(entry.actor, atom::made::value, x.pid, x.start_ticks, making_->run && !steps);
+  if (steps) {
+    if (start_or_wait(host->ledger.record(r)))
+      happen(event::made_to_start, [this] { enter(phase::starting); });
   } else {
     const auto all = host->ledger.together();
     const auto seq = host->ledger.record(r);

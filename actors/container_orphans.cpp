@@ -96,7 +96,7 @@ void container_state::orphan_create_ended() {
   auto streams = terminal && made && waits
                    ? take_terminal_again(*host, names(init), making_->spec.log())
                    : result<process_streams>{process_streams{}};
-  if (made && streams && waits != (making_->run && !terminal)) {
+  if (made && streams && waits != (making_->run && !making_->two_steps())) {
     adopt_made({.failed = {}, .pid = made->key.pid, .start_ticks = made->key.start_ticks},
                terminal ? std::make_shared<process_streams>(std::move(*streams)) : nullptr);
     return;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -11,6 +12,7 @@
 #include "actors/services.hpp"
 #include "messages/actors.hpp"
 #include "runtime/accounts.hpp"
+#include "runtime/after_messages.hpp"
 #include "runtime/probe_call.hpp"
 
 // What the state of a container's actor is made of.
@@ -66,6 +68,67 @@ struct exec_making {
   std::optional<runtime::user_ids> user; ///< Looked up; none: the container's own.
   new_streams streams;
   uint64_t op = 0;
+};
+
+/// A create (or a new run) under way.
+struct making {
+  v1::ContainerSpec spec;
+  v1::By by;
+  std::string request_id;
+  bool run = false; ///< Create and start in one.
+  bool fresh = false; ///< A new run of a stopped container.
+  bool in_steps = false; ///< A create that starts in a second command.
+  std::vector<pending<v1::CreateReply>> creates;
+  std::vector<pending<v1::StartReply>> starts;
+  new_streams streams;
+  std::vector<std::string> args;
+  uint64_t op = 0;
+  bool durable = false;
+  std::function<void()> when_durable;
+  std::optional<error> failed;
+  std::optional<journal::Restore> restore; ///< It goes on from these images.
+  uint64_t cause = 0; ///< Of a restart: its schedule's.
+  uint64_t waited = 0; ///< The seq of its wait for others.
+
+  /// With a terminal its program runs when we have the master, and with `after` when that holds.
+  /// What goes on from images runs at once.
+  [[nodiscard]] bool two_steps() const {
+    return run && (spec.terminal() || (!spec.after().empty() && !restore));
+  }
+};
+/// A checkpoint under way.
+struct dumping {
+  v1::Checkpoint what;
+  v1::By by;
+  std::string request_id;
+  uint64_t op = 0;
+  uint64_t cause = 0; ///< Of its intent.
+  io::nanoseconds timeout{0};
+  std::optional<pending<v1::CheckpointReply>> promise;
+};
+/// A removal under way.
+struct removing {
+  std::vector<pending<v1::RemoveReply>> waiters;
+  v1::By by;
+  std::string request_id;
+  uint64_t cause = 0;
+  enum class step : uint8_t { end, runtime, processes, logs, cgroup, bundle } at = step::end;
+  std::vector<uint64_t> logs;
+  int cgroup_tries = 0;
+};
+
+/// A start that waits for others.
+struct after_wait {
+  runtime::after_policy policy;
+  std::unique_ptr<runtime::ledger::watch> watch; ///< For records about them.
+  std::unique_ptr<io::timer> timer;              ///< To the end of its time.
+  bool asked = false; ///< It is going to be judged.
+  bool late = false;  ///< Its time is over.
+
+  [[nodiscard]] bool names(const std::string& id) const {
+    return std::any_of(policy.conditions.begin(), policy.conditions.end(),
+                       [&id](const auto& c) { return c.id == id; });
+  }
 };
 
 /// Why the supervisor stops a container by itself.

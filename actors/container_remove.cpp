@@ -39,7 +39,11 @@ void container_state::begin_remove(const v1::By& by, const std::string& request_
   r.set_cause(cause);
   r.mutable_deleting()->set_force(force);
   r.mutable_deleting()->set_op(host->next_op++);
-  removing_->cause = host->ledger.record(r);
+  {
+    const auto both = host->ledger.together();
+    removing_->cause = host->ledger.record(r);
+    refuse_start(std::exchange(making_, nullptr), refusal("it was removed before it was started"));
+  }
   enter(phase::deleting);
   if (living()) {
     killed_at_ = host->loop.now();

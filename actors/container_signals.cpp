@@ -81,14 +81,17 @@ void container_state::thaw_for_end(const v1::By* by, uint64_t cause) {
 }
 
 caf::result<v1::KillReply> container_state::kill(const v1::By& by, const v1::KillRequest& req) {
-  auto sig = runtime::parse_signal(req.signal().empty() ? "KILL" : req.signal());
-  if (!sig)
-    return to_caf(sig.why()); // A promise that has delivered must not be returned.
+  auto asked = runtime::parse_signal(req.signal().empty() ? "KILL" : req.signal());
+  if (!asked)
+    return to_caf(asked.why()); // A promise that has delivered must not be returned.
   auto promise = self->make_response_promise<v1::KillReply>();
   attempt<v1::KillReply>(
-    event::kill, promise, [this, by, req, promise, sig = *sig](const rule&) {
+    event::kill, promise, [this, by, req, promise, asked = *asked](const rule&) {
       auto answer = promise;
       const auto id = req.process().empty() ? init : req.process();
+      const bool final = (id == init || req.all()) && ends_for_good(asked);
+      // Its program does not run yet: what stands in for it hears nothing else.
+      const int sig = final && at_ == phase::waiting ? SIGKILL : asked;
       const auto at = processes_.find(id);
       const auto* known = view() != nullptr ? view()->process(id) : nullptr;
       const bool over = at == processes_.end() ? known != nullptr : at->second.ended;
@@ -108,8 +111,9 @@ caf::result<v1::KillReply> container_state::kill(const v1::By& by, const v1::Kil
         return;
       }
       v1::KillReply reply;
-      reply.set_seq(record_kill(id, sig, req.all(), &by, req.request_id(), 0,
-                                (id == init || req.all()) && ends_for_good(sig)));
+      reply.set_seq(record_kill(id, sig, req.all(), &by, req.request_id(), 0, final));
+      if (final)
+        wait_.reset();
       const auto sent = req.all() ? group().signal(sig) : signal_process(at->second, sig);
       if (sent) {
         host->finish_request(req.request_id(), "Kill", reply);
@@ -195,7 +199,8 @@ void container_state::begin_stop(const v1::By& by, const v1::StopRequest& req,
   spec.ParseFromString(view()->spec);
   auto text = req.signal().empty() ? spec.stop_signal() : req.signal();
   auto parsed = runtime::parse_signal(text.empty() ? "TERM" : text);
-  const int sig = parsed ? *parsed : SIGTERM;
+  const bool waited = at_ == phase::waiting; // Its program does not run yet, and hears nothing.
+  const int sig = waited ? SIGKILL : parsed ? *parsed : SIGTERM;
   auto grace = spec.stop_timeout_ns() > 0 ? io::nanoseconds{spec.stop_timeout_ns()}
                                           : host->options.stop_timeout;
   if (req.has_timeout_ns())
@@ -208,7 +213,11 @@ void container_state::begin_stop(const v1::By& by, const v1::StopRequest& req,
   r.set_cause(why.cause);
   r.mutable_stopping()->set_reason(host->ending ? "shutdown" : why.reason);
   r.mutable_stopping()->set_final(why.final);
-  stop_seq_ = host->ledger.record(r);
+  {
+    const auto both = host->ledger.together();
+    stop_seq_ = host->ledger.record(r);
+    refuse_start(std::exchange(making_, nullptr), refusal("it was stopped before it was started"));
+  }
   stop_request_ = req.request_id();
   stop_by_ = by;
   enter(phase::stopping);

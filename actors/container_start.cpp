@@ -31,6 +31,10 @@ void container_state::try_start(const v1::By& by, const v1::StartRequest& req,
         to_caf(refusal("it is created: only a stopped one goes on from a checkpoint")));
       return;
     }
+    if (auto may = may_start(!(req.checkpoint() + req.checkpoint_dir()).empty()); !may) {
+      pending<v1::StartReply>{promise}.deliver(to_caf(may.why()));
+      return;
+    }
     if (over()) {
       if (const auto& last = processes_[init].actor) {
         // Somebody still holds the last run's streams open: `released` asks again.
@@ -49,13 +53,14 @@ void container_state::try_start(const v1::By& by, const v1::StartRequest& req,
     making_->by = by;
     making_->request_id = req.request_id();
     making_->starts.push_back(promise);
-    begin_start(by, req.request_id(), host->next_op++);
-    enter(r.next);
+    if (start_or_wait(0))
+      enter(r.next);
   });
 }
 
 void container_state::begin_start(const v1::By& by, const std::string& request_id, uint64_t op) {
   auto r = record(by, request_id);
+  r.set_cause(making_->waited);
   r.mutable_starting()->set_op(op);
   host->ledger.record(r);
   host->engine.start(runtime_, runtime::runtime_id(who), host->bundle_dir(instance_), op,
@@ -85,28 +90,13 @@ void container_state::on_started(const outcome& x) {
   auto work = std::move(making_);
   auto& entry = processes_[init];
   if (x.failed) {
-    auto r = record(work->by, work->request_id);
-    auto* f = r.mutable_start_failed();
-    f->set_code(std::string{name_of(x.failed->code)});
-    f->set_message(x.failed->message);
-    f->set_cure(x.failed->cure);
-    {
-      const auto both = host->ledger.together();
-      host->ledger.record(r);
-      host->fail_request(work->request_id, work->in_steps ? "Create" : "Start", *x.failed);
-    }
-    for (auto& p : work->starts)
-      p.deliver(to_caf(*x.failed));
-    for (auto& p : work->creates)
-      p.deliver(to_caf(*x.failed));
-    if (auto killed = group().kill_all(); !killed)
-      io::log_warn("container={}: {}", who.id, killed.why().text());
-    happen(event::start_failed, [this] { come_to_stop(); });
+    fail_start(work, *x.failed);
     return;
   }
   auto r = record(work->by, work->request_id);
   r.set_process(init);
   r.set_pid(entry.key.pid);
+  r.set_cause(work->waited);
   r.mutable_started()->set_start_ticks(entry.key.start_ticks);
   v1::StartReply reply;
   reply.set_pid(entry.key.pid);

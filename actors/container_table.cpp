@@ -1,5 +1,6 @@
 #include "actors/container_table.hpp"
 
+#include "actors/container_end_rules.hpp"
 #include "actors/container_rules.hpp"
 
 namespace gantry::actors {
@@ -7,7 +8,17 @@ namespace gantry::actors {
 namespace {
 
 using enum verdict;
-using table::rules;
+
+/// Both halves, one behind the other.
+constexpr auto rules = [] {
+  std::array<rule, table::rules_of_life.size() + table::rules_of_end.size()> out{};
+  size_t n = 0;
+  for (const auto& r : table::rules_of_life)
+    out[n++] = r;
+  for (const auto& r : table::rules_of_end)
+    out[n++] = r;
+  return out;
+}();
 
 /// True when every pair is decided exactly once, in the order of the enums, and every
 /// refusal and every ignored event has its reason.
@@ -28,14 +39,16 @@ consteval bool decides_every_pair() {
 static_assert(decides_every_pair(), "a (phase, event) pair is missing, doubled or unexplained");
 
 constexpr std::array<std::string_view, size_t(phase::count_)> phase_names{
-  "creating",      "created",  "starting", "running",    "pausing", "paused",
-  "checkpointing", "stopping", "stopped",  "restarting", "dead",    "deleting", "gone"};
+  "creating", "created",       "starting", "waiting", "running",    "pausing",
+  "paused",   "checkpointing", "stopping", "stopped", "restarting", "dead",
+  "deleting", "gone"};
 
 constexpr std::array<std::string_view, size_t(event::count_)> event_names{
   "made", "made_running", "made_to_start", "make_failed", "start", "started", "start_failed",
   "exec", "kill", "stop", "pause", "frozen", "freeze_failed", "resume", "update", "checkpoint",
   "checkpointed", "checkpoint_failed", "exited", "unstarted",
-  "remove", "remove_force", "deleted", "delete_failed", "schedule", "give_up", "restart_due"};
+  "remove", "remove_force", "deleted", "delete_failed", "schedule", "give_up", "restart_due",
+  "must_wait", "may_start"};
 
 } // namespace
 
@@ -52,6 +65,7 @@ phase phase_of(v1::State state) noexcept {
     case v1::CREATING: return phase::creating;
     case v1::CREATED: return phase::created;
     case v1::STARTING: return phase::starting;
+    case v1::WAITING: return phase::waiting;
     case v1::RUNNING: return phase::running;
     case v1::PAUSING: return phase::pausing;
     case v1::PAUSED: return phase::paused;

@@ -17,6 +17,7 @@ enum class phase : uint8_t {
   creating, ///< The runtime's create (or run) is under way.
   created,  ///< Init waits to be started.
   starting, ///< The runtime's start is under way.
+  waiting,  ///< The same as created, and started once what it comes after is there.
   running,
   pausing,  ///< The freeze is asked for, not complete.
   paused,
@@ -59,6 +60,8 @@ enum class event : uint8_t {
   schedule,     ///< Its policy wants another run.
   give_up,      ///< Its policy wants no more of it.
   restart_due,  ///< The time of that run has come.
+  must_wait,    ///< Its start is wanted, and others are not there yet.
+  may_start,    ///< Now they are.
   count_,
 };
 

@@ -19,7 +19,7 @@ constexpr io::nanoseconds slow_step = std::chrono::seconds(5);
 
 /// A step under way that takes long is told, with its name and its time.
 std::string stuck_in(io::kernel& k, const runtime::container_view& c) {
-  if (c.intent_at_ns == 0 || c.state == v1::PAUSED)
+  if (c.intent_at_ns == 0 || c.state == v1::PAUSED || c.state == v1::WAITING)
     return {};
   auto allowed = slow_step;
   if (c.state == v1::STOPPING)

@@ -24,6 +24,7 @@ std::string_view method_of(v1::State state) {
   switch (state) {
     case v1::CREATING: return "Create";
     case v1::STARTING: return "Start";
+    case v1::WAITING: return "Start";
     case v1::PAUSING: return "Pause";
     case v1::CHECKPOINTING: return "Checkpoint";
     case v1::STOPPING: return "Stop";
@@ -236,8 +237,9 @@ void supervisor_host::spawn_actors() {
 void supervisor_host::expect_intents() {
   for (const auto& [name, c] : ledger_->now().all()) {
     const auto fresh = c->state == v1::CREATING && c->run > 1;
-    // With a terminal, a create that also starts does so in two steps.
-    const auto made = c->start_wanted && (c->state == v1::CREATED || c->state == v1::STARTING);
+    // With a terminal, or after others, a create that also starts does so in two steps.
+    const auto made = c->start_wanted && (c->state == v1::CREATED || c->state == v1::STARTING
+                                          || c->state == v1::WAITING);
     const auto method = fresh  ? "Start"
                         : made ? (c->run > 1 ? "Start" : "Create")
                                : method_of(c->state);

@@ -14,7 +14,7 @@ namespace {
 
 constexpr const char* states[] = {"creating", "created",  "starting", "running",    "pausing",
                                   "paused",   "stopping", "stopped",  "restarting", "deleting",
-                                  "dead",     "unknown"};
+                                  "dead",     "unknown",  "checkpointing", "waiting"};
 
 /// Steps that are timed at once; more are only not timed.
 constexpr size_t most_begun = 4096;

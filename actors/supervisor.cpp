@@ -1,6 +1,7 @@
 #include "actors/supervisor.hpp"
 
 #include "io/scheduler.hpp"
+#include "runtime/after_messages.hpp"
 #include "runtime/bundle.hpp"
 
 namespace gantry::actors {
@@ -16,6 +17,12 @@ caf::result<v1::CreateReply> supervisor_state::create(const v1::By& by, v1::Crea
                    "remove it (gantry rm " + name->id + ") or choose another name"});
   if (auto checked = runtime::check_spec(req.spec()); !checked)
     return to_caf(checked.why());
+  if (auto fine = runtime::check_dependencies(
+        host->ledger.now(), *name, req.spec(),
+        req.start() || !req.checkpoint_dir().empty(), req.checkpoint_dir().empty(),
+        host->loop.sys().realtime().count());
+      !fine)
+    return to_caf(fine.why());
   if (!req.checkpoint_dir().empty()) {
     if (auto checked = runtime::check_images(req.checkpoint_dir()); !checked)
       return to_caf(checked.why());

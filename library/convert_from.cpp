@@ -7,7 +7,8 @@ namespace gantry {
 const char* name_of(container_state s) noexcept {
   constexpr const char* words[] = {"unspecified", "creating", "created",  "starting", "running",
                                    "pausing",     "paused",   "stopping", "stopped",  "restarting",
-                                   "deleting",    "dead",     "unknown",  "checkpointing"};
+                                   "deleting",    "dead",     "unknown",  "checkpointing",
+                                   "waiting"};
   const auto at = size_t(s);
   return at < std::size(words) ? words[at] : "unknown";
 }
@@ -18,7 +19,8 @@ namespace {
 
 static_assert(int(container_state::running) == int(v1::RUNNING)
               && int(container_state::unknown) == int(v1::UNKNOWN)
-              && int(container_state::checkpointing) == int(v1::CHECKPOINTING));
+              && int(container_state::checkpointing) == int(v1::CHECKPOINTING)
+              && int(container_state::waiting) == int(v1::WAITING));
 static_assert(int(on_disconnect::term) == int(v1::TERM)
               && int(on_disconnect::kill) == int(v1::KILL));
 
@@ -72,6 +74,8 @@ container_summary from_bus(const v1::Container& x) {
   out.execs = x.execs();
   out.runtime = x.runtime();
   out.stuck = x.stuck();
+  for (const auto& u : x.waiting().unmet())
+    out.waits_for.push_back(u.condition());
   out.log_dropped = x.log_dropped();
   return out;
 }

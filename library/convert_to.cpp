@@ -133,6 +133,11 @@ v1::Resources to_bus(const resource_limits& x) {
 
 v1::ContainerSpec to_bus(const container_spec& x) {
   v1::ContainerSpec out;
+  for (const auto& a : x.after) {
+    out.add_after()->set_id(a.id);
+    out.mutable_after()->rbegin()->set_condition(a.condition);
+  }
+  out.set_after_timeout_ns(x.after_timeout ? x.after_timeout->count() : 0);
   out.set_bundle(x.bundle);
   out.set_rootfs(x.rootfs);
   put_list(x.args, out.mutable_args());

@@ -61,6 +61,7 @@ using oom = caf::atom_constant<caf::atom("oom")>;
 using restart = caf::atom_constant<caf::atom("restart")>;
 using probe = caf::atom_constant<caf::atom("probe")>;
 using probed = caf::atom_constant<caf::atom("probed")>;
+using after = caf::atom_constant<caf::atom("after")>;
 using sweep = caf::atom_constant<caf::atom("sweep")>;
 using orphan = caf::atom_constant<caf::atom("orphan")>;
 using gone = caf::atom_constant<caf::atom("gone")>;
@@ -165,6 +166,8 @@ using container_actor = caf::typed_actor<
   caf::reacts_to<atom::undo>,
   // INTERNAL: the time of the restart with this number has come.
   caf::reacts_to<atom::restart, uint64_t>,
+  // INTERNAL: what its start waits for may have changed, or the time for that is over.
+  caf::reacts_to<atom::after>,
   // INTERNAL: the maximum time of this run is over.
   caf::reacts_to<atom::overtime, uint32_t>,
   // INTERNAL: something of it was killed for want of memory; the seq of the record.

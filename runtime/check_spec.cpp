@@ -5,6 +5,7 @@
 #include "io/log_records.hpp"
 #include "io/pump.hpp"
 #include "runtime/accounts.hpp"
+#include "runtime/after_messages.hpp"
 #include "runtime/bundle.hpp"
 #include "runtime/check_words.hpp"
 #include "runtime/foreign_text.hpp"
@@ -266,6 +267,7 @@ result<void> check_spec(const v1::ContainerSpec& spec) {
     return {};
   };
   auto user = parse_user(spec.user());
+  auto after = after_policy_of(spec);
   auto stop = spec.stop_signal().empty() ? result<int>(15) : parse_signal(spec.stop_signal());
   auto done = first_error(
     {check_source(spec), check_args(spec.args()), check_env(spec.env()),
@@ -274,7 +276,7 @@ result<void> check_spec(const v1::ContainerSpec& spec) {
      check_label_map("labels", spec.labels()), check_label_map("annotations", spec.annotations()),
      check_runtime_name(spec.runtime()), check_log(spec.log()),
      stop ? result<void>{} : stop.why(), check_terminal(spec), check_fifos(spec),
-     check_options(spec), check_policies(spec)});
+     check_options(spec), check_policies(spec), after ? result<void>{} : after.why()});
   if (!done)
     return done;
   if (spec.stop_timeout_ns() < 0 || spec.stop_timeout_ns() > longest_stop)

@@ -28,6 +28,8 @@ std::string_view type_of_restart(const Record& r) {
     return "evidence";
   case Record::kHealthAction:
     return "health-action";
+  case Record::kWaiting:
+    return "waiting";
   default: // Intents, answers, Died, StateRestored, StdinClosed, Resized,
            // ProcessForgotten.
     return {};
@@ -230,7 +232,21 @@ void put_action(v1::Event& e, const journal::HealthAction& x) {
   put_number(e, "evidence", x.evidence());
 }
 
+void put_waiting(v1::Event& e, const journal::Waiting& x) {
+  std::string conditions;
+  std::string words;
+  for (const auto& u : x.unmet()) {
+    conditions += (conditions.empty() ? "" : ",") + u.condition();
+    words += (words.empty() ? "" : "; ") + u.condition() + ": " + u.why();
+  }
+  e.set_message(words);
+  put(e, "for", conditions);
+  put_number(e, "timeout_ns", x.timeout_ns());
+}
+
 void put_restart(v1::Event& e, const Record& r) {
+  if (r.has_waiting())
+    put_waiting(e, r.waiting());
   if (r.has_evidence_taken())
     put_evidence(e, r.evidence_taken().what());
   if (r.has_notified())

@@ -78,7 +78,7 @@ std::optional<run_end> last_end_of(const container_view& c) {
   out.overtime = state.overtime();
   if (p == nullptr || !p->exit) {
     out.start_failed = true;
-    return state.by_policy() ? std::optional{out} : std::nullopt;
+    return state.by_policy() || state.cut_off() ? std::optional{out} : std::nullopt;
   }
   if (p->exit->has_exit_code())
     out.exit_code = p->exit->exit_code();

@@ -53,6 +53,11 @@ process_view* find_process(container_view& c, const std::string& id) noexcept {
   return nullptr;
 }
 
+bool container_view::starts_in_steps() const noexcept {
+  const auto* p = init();
+  return (p != nullptr && p->terminal) || (has_after && restore.empty());
+}
+
 const process_view* container_view::init() const noexcept { return process(init_id); }
 
 const process_view* container_view::process(std::string_view id) const noexcept {
@@ -173,6 +178,7 @@ v1::Container world::summary(const container_view& c) const {
   out.set_execs(execs);
   fill_restart(c, out);
   fill_health(c, out);
+  fill_waiting(*this, c, out);
   return out;
 }
 

@@ -71,6 +71,7 @@ struct container_view {
   bool remove_on_exit = false;
   bool restarts = false;     ///< It has a restart policy.
   bool has_health = false;   ///< It has probes, or a notify socket.
+  bool has_after = false;    ///< Its start waits for others.
   int64_t max_run_ns = 0;    ///< A run may take so long; 0: no limit.
   std::string cgroup_parent; ///< Of the spec; empty: the supervisor's own.
   bool start_wanted = false;
@@ -101,6 +102,9 @@ struct container_view {
   std::vector<std::string> evidence;    ///< Serialized v1::EvidenceKept, the oldest first.
   /// Init's log goes on from earlier runs: the number of their last file, 0 if they have none.
   std::optional<uint64_t> earlier_log_files;
+
+  /// A run of it is made by one command of the runtime and started by another.
+  [[nodiscard]] bool starts_in_steps() const noexcept;
 
   [[nodiscard]] const process_view* init() const noexcept;
   [[nodiscard]] const process_view* process(std::string_view id) const noexcept;

@@ -153,7 +153,8 @@ void world::impl::create(const Record& r) {
 bool world::impl::apply_intent(container_view& c, const Record& r) {
   auto state_before = c.state;
   auto begin = [&](v1::State to, uint64_t op) {
-    auto before = is_resting(state_before) ? state_before : c.before;
+    const bool rests = is_resting(state_before) || state_before == v1::WAITING;
+    auto before = rests ? state_before : c.before;
     begin_intent(c, r, op);
     c.before = before;
     c.state = to;
@@ -164,6 +165,8 @@ bool world::impl::apply_intent(container_view& c, const Record& r) {
     if (r.starting().fresh() && !is_ending(c.state))
       return begin_fresh_run(c, r);
     return is_ending(c.state) || begin(v1::STARTING, r.starting().op());
+  case Record::kWaiting:
+    return is_ending(c.state) || begin(v1::WAITING, 0);
   case Record::kPausing:
     return is_ending(c.state) || begin(v1::PAUSING, 0);
   case Record::kResuming: // There is no such state: it is paused until it is not.

@@ -66,6 +66,9 @@ void fill_restart(const container_view& c, v1::Container& out);
 /// What its health is, and what it says itself.
 void fill_health(const container_view& c, v1::Container& out);
 
+/// What its start waits for, while it does.
+void fill_waiting(const world& w, const container_view& c, v1::Container& out);
+
 /// What of a spec decides whether its records are followed for a policy.
 void set_policies(container_view& c, const v1::ContainerSpec& spec);
 

@@ -28,6 +28,7 @@ void begin_run(journal::RestartState& s, bool by_policy) {
   s.set_unhealthy(false);
   s.set_overtime(false);
   s.set_oom(false);
+  s.set_cut_off(false);
   s.set_at_ns(0);
   s.set_delay_ns(0);
   if (by_policy)
@@ -58,6 +59,9 @@ bool change(journal::RestartState& s, const Record& r, bool over) {
     if (r.starting().fresh())
       begin_run(s, r.starting().by_policy());
     return r.starting().fresh();
+  case Record::kStartFailed:
+    s.set_cut_off(r.start_failed().cut_off());
+    return r.start_failed().cut_off();
   case Record::kStopping:
     s.set_ended_by_person(s.ended_by_person() || r.stopping().reason().empty()
                           || r.stopping().final());
@@ -106,6 +110,7 @@ void set_policies(container_view& c, const v1::ContainerSpec& spec) {
   c.restarts = spec.has_restart() || (ladder && ladder->restarts())
                || spec.oom_policy() == "restart";
   c.has_health = !spec.health().probes().empty() || spec.has_notify();
+  c.has_after = !spec.after().empty();
   c.max_run_ns = spec.max_run_ns();
 }
 

@@ -134,6 +134,7 @@ void take_spec(reader& in, options& to) {
   take_isolation(in, spec);
   take_health(in, spec);
   take_restart(in, spec);
+  take_after(in, spec);
   in.take("--max-run-time", parse_duration, [&spec](int64_t ns) { spec.set_max_run_ns(ns); });
   spec.set_oom_policy(line.text("--oom-policy"));
   take_log_driver(in, line.text("--log-driver"), *spec.mutable_log());

@@ -41,11 +41,11 @@ void take_event_filters(reader& in, v1::EventFilter& to) {
 /// Docker's words for states, too.
 result<v1::State> parse_state(std::string_view text) {
   const std::string word(text == "exited" ? "stopped" : text);
-  for (int s = v1::CREATING; s <= v1::UNKNOWN; ++s)
+  for (int s = v1::CREATING; s < v1::State_ARRAYSIZE; ++s)
     if (state_text(static_cast<v1::State>(s)) == word)
       return static_cast<v1::State>(s);
   return error{ec::invalid_argument, "there is no state \"" + printable(text) + "\"",
-               "created, running, paused, stopping, stopped, restarting or dead"};
+               "created, waiting, running, paused, stopping, stopped, restarting or dead"};
 }
 
 void take_list_filters(reader& in, v1::ListFilter& to) {
@@ -136,7 +136,8 @@ void take_looks(reader& in, options& out) {
   if (out.verb == "logs")
     in.take("--tail", lines, [&out](int64_t n) { out.tail = static_cast<uint64_t>(n); });
   const auto seq = [](std::string_view t) { return parse_number(t, 0, INT64_MAX); };
-  in.take("--after", seq, [&out](int64_t n) { out.after = static_cast<uint64_t>(n); });
+  if (out.verb == "journal")
+    in.take("--after", seq, [&out](int64_t n) { out.after = static_cast<uint64_t>(n); });
   take_times(in, out);
   if (out.verb == "ps")
     take_list_filters(in, out.list_filter);

@@ -2,8 +2,8 @@
 
 #include "apps/gantry/reader.hpp"
 
-// The options of a restart policy. What its words mean is gantryd's to say; here they are only
-// taken apart.
+// The options of a restart policy, and of what a start waits for. What their words mean is for
+// gantryd to say; here they are only taken apart.
 
 namespace gantry::cli {
 
@@ -36,6 +36,20 @@ void take_word(reader& in, v1::RestartPolicy& to) {
 }
 
 } // namespace
+
+void take_after(reader& in, v1::ContainerSpec& to) {
+  for (const auto& text : in.line.list("--after")) {
+    const auto colon = text.find(':');
+    if (colon == 0 || colon + 1 == text.size() || text.empty())
+      in.fail("--after", {ec::invalid_argument, "\"" + printable(text) + "\" is not complete",
+                          "use ID, ID:started, ID:ready, ID:healthy or ID:exited_ok"});
+    auto* after = to.add_after();
+    after->set_id(text.substr(0, colon));
+    if (colon != std::string::npos)
+      after->set_condition(text.substr(colon + 1));
+  }
+  in.take("--after-timeout", parse_pause, [&to](int64_t ns) { to.set_after_timeout_ns(ns); });
+}
 
 void take_restart(reader& in, v1::ContainerSpec& to) {
   v1::RestartPolicy p;

@@ -41,6 +41,14 @@ void add_exit(json_object& o, const v1::Exit& x) {
     o.text("ended_by", x.ended_by());
 }
 
+std::string waiting_json(const v1::Waiting& w) {
+  json_object o;
+  o.array("unmet", w.unmet(), [](const v1::Unmet& u) {
+    return json_object().text("condition", u.condition()).text("why", u.why()).done();
+  });
+  return o.time("since", w.since_ns()).time("until", w.until_ns()).done();
+}
+
 void add_container(json_object& o, const v1::Container& c) {
   o.text("namespace", c.namespace_())
     .text("id", c.id())
@@ -72,6 +80,10 @@ void add_container(json_object& o, const v1::Container& c) {
                        .done());
   else
     o.null("restart");
+  if (c.has_waiting())
+    o.raw("waiting", waiting_json(c.waiting()));
+  else
+    o.null("waiting");
   if (c.stuck().empty())
     o.null("stuck");
   else
@@ -117,7 +129,8 @@ std::string process_json(const v1::Process& p) {
 std::string state_text(v1::State s) {
   constexpr std::array names{"unspecified", "creating", "created",  "starting", "running",
                              "pausing",     "paused",   "stopping", "stopped",  "restarting",
-                             "deleting",    "dead",     "unknown",  "checkpointing"};
+                             "deleting",    "dead",     "unknown",  "checkpointing",
+                             "waiting"};
   const auto i = static_cast<size_t>(s);
   return i < names.size() ? names[i] : "state " + std::to_string(i);
 }

@@ -35,6 +35,11 @@ constexpr std::array rows{
   option_row{"--annotation", "K=V", make, plain, "An OCI annotation, for the runtime"},
   option_row{"--stop-signal", "SIG", make, plain, "What stop sends first (default SIGTERM)"},
   option_row{"--stop-timeout", "TIME", make, plain, "How long stop waits (default 10 s)"},
+  option_row{"--after", "ID[:WHAT]", make, plain,
+             "Start it once another container is started (default), ready, healthy or exited_ok; "
+             "may be given again"},
+  option_row{"--after-timeout", "TIME", make, plain,
+             "A start that has waited so long fails (default: it waits on)"},
   option_row{"--rm", "", make, plain, "Remove the container when it has exited"},
   option_row{"--entrypoint", "CMD", make, plain, "The program; CMD... is then its arguments"},
   option_row{"-e,--env", "K[=V]", process, plain,

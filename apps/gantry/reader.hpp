@@ -75,6 +75,7 @@ void take_health(reader& in, v1::ContainerSpec& to, bool change = false);
 
 /// --restart and what belongs to it. Behind --rm.
 void take_restart(reader& in, v1::ContainerSpec& to);
+void take_after(reader& in, v1::ContainerSpec& to);
 
 /// What the commands that look take: filters, times, formats.
 void take_looks(reader& in, options& out);

@@ -48,7 +48,7 @@ const char* color_of(const v1::Event& e) {
   if (type == "start" || type == "exec-started" || type == "restored" || type == "health")
     return "\033[32m";
   if (type == "paused" || type == "kill" || type == "log-blocked" || type == "keeper-lost"
-      || type == "restart-scheduled")
+      || type == "restart-scheduled" || type == "waiting")
     return "\033[33m";
   return "\033[36m";
 }
@@ -125,6 +125,14 @@ std::string restart_text(const v1::Container& c, int64_t now_ns) {
   return r.of() > 0 ? out + " of " + std::to_string(r.of()) : out;
 }
 
+/// `Waiting for db:healthy, cache:ready (5 seconds)`.
+std::string waiting_text(const v1::Waiting& w, int64_t now_ns) {
+  std::string out = "Waiting";
+  for (const auto& u : w.unmet())
+    out += (&u == &w.unmet(0) ? " for " : ", ") + u.condition();
+  return out + " (" + age_text(now_ns - w.since_ns()) + ")";
+}
+
 } // namespace
 
 std::string container_state_text(const v1::Container& c, int64_t now_ns) {
@@ -139,6 +147,8 @@ std::string container_state_text(const v1::Container& c, int64_t now_ns) {
     out = c.restart().reason().empty() ? "Dead" : "Dead (" + c.restart().reason() + ")";
   else if (c.state() == v1::RESTARTING && c.has_restart())
     out = restart_text(c, now_ns);
+  else if (c.state() == v1::WAITING && c.has_waiting())
+    out = waiting_text(c.waiting(), now_ns);
   else {
     out = state_text(c.state());
     out[0] = static_cast<char>(out[0] - 'a' + 'A');

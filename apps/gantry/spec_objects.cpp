@@ -171,6 +171,14 @@ std::string health_json(const v1::HealthCheck& h) {
     .done();
 }
 
+/// `db:healthy`, as `--after` takes them.
+std::vector<std::string> after_texts(const v1::ContainerSpec& s) {
+  std::vector<std::string> out;
+  for (const auto& x : s.after())
+    out.push_back(x.id() + ":" + (x.condition().empty() ? "started" : x.condition()));
+  return out;
+}
+
 std::string isolation_json(const v1::ContainerSpec& s) {
   json_object o;
   o.array("mounts", s.mounts(), mount_json)
@@ -263,6 +271,8 @@ std::string to_json(const v1::ContainerSpec& s) {
     .number("stop_timeout_ns", s.stop_timeout_ns())
     .number("max_run_ns", s.max_run_ns())
     .text("oom_policy", s.oom_policy())
+    .texts("after", after_texts(s))
+    .number("after_timeout_ns", s.after_timeout_ns())
     .text("network", s.network())
     .raw("restart", restart_json(s.restart()))
     .raw("health", health_json(s.health()))

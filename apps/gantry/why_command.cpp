@@ -51,7 +51,7 @@ std::string detail(const v1::Event& e, const char* key) {
 /// What a person asks about: how it came to be where it is. That it works again needs no cause.
 bool explains_state(const v1::Event& e) {
   constexpr std::array types{"start",  "exit",         "dead",         "restart-scheduled",
-                             "health-action",
+                             "health-action", "waiting",
                              "health", "create",       "start-failed", "restart-cancelled",
                              "paused", "create-failed", "delete",      "oom"};
   return (e.process().empty() || e.process() == "init")
@@ -128,6 +128,8 @@ std::string words_of(const v1::Event& e) {
     out = oom_words(e);
   else if (type == "restart-scheduled")
     out = restart_words(e);
+  else if (type == "waiting")
+    out = "its start waits for " + e.message();
   else if (type == "dead")
     out = "was given up: " + detail(e, "reason");
   else if (type == "start")
@@ -169,6 +171,8 @@ public:
     if (at == starts_.end() || at->second->seq() >= e.seq())
       return nullptr;
     const auto* made = cause_of(*at->second);
+    if (made != nullptr && made->type() == "waiting")
+      made = cause_of(*made);
     const auto* scheduled = made != nullptr ? cause_of(*made) : nullptr;
     return scheduled != nullptr && scheduled->type() == "restart-scheduled" ? at->second : nullptr;
   }

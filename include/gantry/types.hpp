@@ -124,6 +124,12 @@ struct log_limits {
   std::string forward{};    ///< journald or syslog, with :/PATH for a socket elsewhere.
 };
 
+/// What must hold of another container of the same namespace before one is started.
+struct after_condition {
+  std::string id{};                   ///< It must exist when the container is made.
+  std::string condition = "started";  ///< Or ready, healthy, exited_ok.
+};
+
 /// What a container is. Either a bundle or a root filesystem.
 struct container_spec {
   std::string bundle{}; ///< An OCI bundle directory, absolute; never written to.
@@ -159,6 +165,8 @@ struct container_spec {
   std::string cgroup_parent{};            ///< Empty: the supervisor's.
   uint64_t shm_bytes = 0;                 ///< Of /dev/shm; 0: 64 MiB.
   std::vector<uint32_t> groups{};         ///< Further groups of init.
+  std::vector<after_condition> after{};   ///< It is started once all of these hold.
+  std::optional<nanoseconds> after_timeout{}; ///< A start that has waited so long fails.
 };
 
 /// What becomes of an exec when nobody holds it any more (`wait_request::hold`).
@@ -193,6 +201,7 @@ struct process_spec {
 enum class container_state {
   unspecified, creating, created, starting, running, pausing, paused,
   stopping, stopped, restarting, deleting, dead, unknown, checkpointing,
+  waiting,
 };
 
 /// `running`
@@ -240,6 +249,7 @@ struct container_summary {
   uint32_t execs = 0; ///< Living ones.
   std::string runtime{};
   std::string stuck{}; ///< A step that takes too long; empty if none.
+  std::vector<std::string> waits_for{}; ///< While it waits: `db:healthy`, unmet conditions.
   uint64_t log_dropped = 0; ///< Bytes of init's output that its log gave up.
 };
 
