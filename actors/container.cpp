@@ -47,6 +47,7 @@ void container_state::enter(phase next) {
   const auto before = std::exchange(at_, next);
   wait_.reset();
   follow_phase(before);
+  follow_notify();
   follow_run_time();
   if (before == phase::stopped || before == phase::restarting)
     host->logs.notify(processes_[init].serial); // Readers wait to hear whether it is run again.
@@ -175,6 +176,7 @@ void container_state::say_goodbye() {
   restart_timer_.reset();
   run_timer_.reset();
   health_.reset();
+  notify_.reset();
   // By message: a quit from a callback of io is not heard before the next message comes.
   caf::anon_send_exit(container_actor{self}, caf::exit_reason::user_shutdown);
 }

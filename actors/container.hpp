@@ -184,6 +184,24 @@ private:
   void read_probe(const std::string& process, uint64_t serial);
   void take_result(size_t which, runtime::probe_result r, uint64_t cause);
 
+  // -- what it says itself (container_notify.cpp) --
+  result<void> make_notify();
+  void adopt_notify();
+  void open_notify();
+  void close_notify();
+  void follow_notify();
+  void hear_notices();
+  bool may_read_notices(int64_t now_ns);
+  bool read_notices(int64_t now_ns);
+  [[nodiscard]] bool is_heard(int32_t pid) const;
+  void settle_notices(const runtime::notify_state& before, const runtime::notify_step& sum);
+  uint64_t record_notified(const std::string& what);
+  void judge_notices(bool well, std::string text, uint64_t cause);
+  void judge_deadline(int64_t now_ns, bool drained);
+  void arm_notify(int64_t now_ns, bool drained);
+  void put_off_grace();
+  void begin_notify_grace(io::nanoseconds grace);
+
   // -- illness and limits (container_ladder.cpp, container_limits.cpp) --
   void act_on_illness(uint64_t cause);
   void take_step(uint64_t cause, uint64_t evidence);
@@ -226,6 +244,7 @@ private:
   void begin_stop(const v1::By& by, const v1::StopRequest& req, const stop_reason& why);
   void join_stop(const v1::By& by, const v1::StopRequest& req);
   void arm_grace(io::nanoseconds after);
+  void extend_grace(io::nanoseconds after);
   void arm_stuck();
   template <class Atom>
   void arm_stop(io::nanoseconds after, Atom what);
@@ -326,6 +345,8 @@ private:
   std::unique_ptr<io::timer> restart_timer_;
   std::unique_ptr<io::timer> run_timer_; ///< To the end of its maximum run time.
   std::unique_ptr<caring> health_;
+  io::fd notify_socket_; ///< Until the run is up.
+  std::unique_ptr<notifying> notify_;
   bool capturing_ = false; ///< Evidence is being taken.
   std::map<std::string, std::shared_ptr<probe_reading>> probe_reads_; ///< By process.
   uint64_t restart_number_ = 0; ///< Of the restart that is awaited.

@@ -5,6 +5,7 @@
 #include "actors/container.hpp"
 #include "actors/fifos.hpp"
 #include "actors/log_forward.hpp"
+#include "actors/notify_socket.hpp"
 #include "actors/terminal.hpp"
 #include "io/log.hpp"
 #include "runtime/bundle.hpp"
@@ -30,6 +31,8 @@ void container_state::adopt() {
   runtime_ = v.runtime;
   remove_on_exit_ = v.remove_on_exit;
   at_ = phase_of(v.state);
+  if (v.init() != nullptr)
+    notify_socket_ = adopt_notify_socket(*host, v.init()->serial);
   count_ooms({v.oom_kills, v.oom_claimed, v.oom_limit_hits, v.oom_level});
   for (const auto& p : v.processes) {
     if (p.phase == phase_t::exited && !p.io_open() && p.id != init)
@@ -81,6 +84,7 @@ void container_state::adopt() {
   if (v.oom_kills > 0) // What its policy makes of that would have ended it.
     self->send(self, atom::oom::value, uint64_t{0});
   adopt_health();
+  adopt_notify();
 }
 
 void container_state::finish_run(const runtime::container_view& v) {

@@ -1,5 +1,6 @@
 #include "actors/container.hpp"
 #include "actors/fifos.hpp"
+#include "actors/notify_socket.hpp"
 #include "actors/terminal.hpp"
 #include "io/file_ops.hpp"
 #include "io/log.hpp"
@@ -69,6 +70,8 @@ void container_state::begin_making() {
   runtime::bundle_request req{who, making_->spec, host->bundle_dir(instance_),
                               host->cgroup_path(who)};
   req.on_tmpfs = host->options.state_on_tmpfs;
+  if (making_->spec.has_notify())
+    req.notify_dir = notify_dir(*host, processes_[init].serial);
   // The bundle and the log directory are made side by side.
   struct parts {
     explicit parts(io::loop& l) : logs(l) {}
@@ -77,6 +80,8 @@ void container_state::begin_making() {
     outcome worst;
   };
   auto work = std::make_shared<parts>(host->loop);
+  if (auto made = make_notify(); !made)
+    work->worst = failure(made.why());
   auto part_made = while_here([this, me = container_actor{self}, work](const outcome& x) {
     if (x.failed && !work->worst.failed)
       work->worst = x;

@@ -153,6 +153,7 @@ void container_state::arm_probes() {
 }
 
 void container_state::on_probe() {
+  hear_notices();
   take_answers();
   take_turns();
   if (!health_ || at_ != phase::running)
@@ -320,12 +321,15 @@ caf::result<v1::RunProbeReply> container_state::run_probe(const v1::By&,
     return to_caf(refusal(at_ == phase::paused ? "it is paused: resume it first"
                                                : "it does not run: start it first"));
   auto which = probe_named(req.role().empty() ? std::string{} : "@" + req.role());
-  if (req.role().empty() && health_->policy.probes.size() == 1)
-    which = 0;
+  const auto own = runtime::notify_probe(health_->policy);
+  if (req.role().empty() && health_->policy.probes.size() <= (own ? 2u : 1u))
+    which = 0; // What it says itself stands behind what can be asked.
   if (!which)
     return to_caf({ec::not_found,
                    "container \"" + who.id + "\" has no probe \"" + req.role() + "\"",
                    "gantry health " + who.id + " shows them"});
+  if (which == own)
+    return to_caf(refusal("it is not asked whether it works: it says so at its notify socket"));
   const auto now = host->loop.sys().realtime().count();
   if (!health_->state.probes[*which].runs
       && !runtime::hurry_probe(health_->policy, health_->state, *which, now))

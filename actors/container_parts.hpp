@@ -10,6 +10,7 @@
 
 #include "actors/process.hpp"
 #include "actors/services.hpp"
+#include "io/held_poll.hpp"
 #include "messages/actors.hpp"
 #include "runtime/accounts.hpp"
 #include "runtime/after_messages.hpp"
@@ -60,6 +61,28 @@ struct caring {
   /// What they brought, for the actor's next turn.
   std::deque<std::pair<size_t, result<runtime::probe_result>>> answers;
 };
+
+/// A run that is up and may speak at its notify socket.
+struct notifying {
+  notifying(services& h, uint64_t init_serial) : host(h), serial(init_serial) {
+    host.notices[serial] = &state;
+  }
+  ~notifying() { host.notices.erase(serial); }
+  notifying(const notifying&) = delete;
+  notifying& operator=(const notifying&) = delete;
+
+  services& host;
+  uint64_t serial; ///< Of its init: the socket's.
+  runtime::notify_policy policy;
+  runtime::notify_state state;
+  int number = -1;    ///< Of the socket; `poll` has it.
+  io::held_poll poll; ///< For something to read.
+  std::unique_ptr<io::timer> timer; ///< To the deadline, or to the end of a rest.
+  int64_t kept_due_ns = 0; ///< The deadline as it was recorded last.
+  int64_t turns_ns = 0;    ///< Credit for turns of reading: a flood is read at a bounded pace.
+  int64_t turns_at_ns = 0; ///< When that was counted.
+};
+
 /// An exec under way.
 struct exec_making {
   v1::ExecRequest request;

@@ -231,6 +231,11 @@ void container_state::begin_stop(const v1::By& by, const v1::StopRequest& req,
 }
 
 void container_state::arm_grace(io::nanoseconds after) {
+  begin_notify_grace(after);
+  extend_grace(after);
+}
+
+void container_state::extend_grace(io::nanoseconds after) {
   ++stop_number_;
   arm_stop(std::max(after, io::nanoseconds{0}), atom::grace::value);
 }
@@ -252,6 +257,7 @@ void container_state::on_grace(uint64_t stop_number) {
   if (stop_number != stop_number_ || at_ != phase::stopping)
     return;
   killed_at_ = host->loop.now();
+  begin_notify_grace(io::nanoseconds{0}); // Nothing puts it off any more.
   kill_everything(stop_by_, stop_seq_);
   arm_stuck();
 }

@@ -86,10 +86,25 @@ uint64_t status_kib(io::kernel& k, std::string_view field) {
   return at == std::string::npos ? 0 : std::strtoull(text.c_str() + at + field.size(), nullptr, 10);
 }
 
+/// What it has said at its notify socket, also when it does not run any more.
+v1::NotifyState notices_of(services& host, const runtime::container_view& c) {
+  const auto now = host.loop.sys().monotonic().count();
+  const auto clock = host.loop.sys().realtime().count() - now;
+  if (const auto at = host.notices.find(c.init() != nullptr ? c.init()->serial : 0);
+      at != host.notices.end())
+    return runtime::notify_message_of(*at->second, clock);
+  journal::HealthState kept;
+  kept.ParseFromString(c.health);
+  auto state = runtime::notify_state_of({}, kept.notify(), now);
+  state.due_ns = 0;
+  return runtime::notify_message_of(state, clock);
+}
+
 /// What its probes have said, also when it does not run any more.
-void fill_health(const runtime::container_view& c, double jitter, v1::ContainerDetail& out) {
+void fill_health(services& host, const runtime::container_view& c, v1::ContainerDetail& out) {
   if (!c.has_health)
     return;
+  const auto jitter = host.options.probe_jitter;
   const auto policy = runtime::health_policy_of(out.spec());
   if (policy) {
     auto state = runtime::health_state_of(c, *policy);
@@ -98,6 +113,8 @@ void fill_health(const runtime::container_view& c, double jitter, v1::ContainerD
   }
   for (const auto& text : c.evidence)
     (void)out.mutable_health()->add_evidence()->ParseFromString(text);
+  if (out.spec().has_notify())
+    *out.mutable_health()->mutable_notify() = notices_of(host, c);
 }
 
 void fill_process(services& host, const runtime::container_view& c,
@@ -273,7 +290,7 @@ void gate::call(const v1::By&, v1::InspectRequest req, answer<v1::ContainerDetai
   for (const auto& p : c.processes)
     if (!runtime::is_probe_process(p.id))
       fill_process(host_, c, p, *out.add_processes());
-  fill_health(c, host_.options.probe_jitter, out);
+  fill_health(host_, c, out);
   out.set_bundle(host_.bundle_dir(c.instance));
   out.set_cgroup(host_.cgroup_path(c.name));
   if (const auto* init = c.init())

@@ -1,6 +1,7 @@
 #include <set>
 
 #include "actors/host.hpp"
+#include "actors/notify_socket.hpp"
 #include "actors/stdio.hpp"
 #include "io/log.hpp"
 #include "io/log_state.hpp"
@@ -51,6 +52,7 @@ void supervisor_host::clear_leftovers() {
       if (const auto serial = std::strtoull(n.c_str(), nullptr, 16);
           hex16(serial) == n && !serials.contains(serial))
         remove_logs(*services_, serial, [] {});
+  sweep_notify_sockets(*services_, serials);
   clear_images();
   look_for_strangers();
 }

@@ -34,6 +34,7 @@ std::map<uint64_t, io::shelf_entry>* services::place_of(uint64_t kind) {
     case shelf_stdin: return &shelved_stdin;
     case shelf_console: return &shelved_consoles;
     case shelf_fifos: return &shelved_fifos;
+    case shelf_notify: return &shelved_notify;
     default: return nullptr;
   }
 }

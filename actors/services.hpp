@@ -20,6 +20,7 @@
 #include "runtime/engine.hpp"
 #include "runtime/exec_cgroup.hpp"
 #include "runtime/ledger.hpp"
+#include "runtime/notify_policy.hpp"
 #include "runtime/probe_call.hpp"
 
 namespace gantry::actors {
@@ -68,6 +69,8 @@ inline constexpr uint64_t shelf_stdin = io::shelf_kind::stdio + 1;
 inline constexpr uint64_t shelf_console = io::shelf_kind::stdio + 2;
 /// Clients' FIFOs; the note says which of the three there are.
 inline constexpr uint64_t shelf_fifos = io::shelf_kind::stdio + 3;
+/// The notify socket of a container, by the serial of its init.
+inline constexpr uint64_t shelf_notify = io::shelf_kind::stdio + 4;
 
 /// What all actors of one supervisor share. Plain objects of the loop's thread; they outlive
 /// the actors.
@@ -96,6 +99,10 @@ struct services {
   std::map<uint64_t, io::shelf_entry> shelved_stdin;
   std::map<uint64_t, io::shelf_entry> shelved_consoles;
   std::map<uint64_t, io::shelf_entry> shelved_fifos;
+  std::map<uint64_t, io::shelf_entry> shelved_notify{};
+  /// What runs have said at their notify sockets, by the serial of their init: newer than the
+  /// records.
+  std::map<uint64_t, const runtime::notify_state*> notices{};
   /// Runtime commands of an earlier life that still run, by GANTRY_OP.
   std::map<uint64_t, runtime::orphan_command> orphans;
   /// Steps that take too long, by container: shown by list.

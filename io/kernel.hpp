@@ -51,6 +51,12 @@ struct exit_status {
   static exit_status from_wait(int status) noexcept;
 };
 
+/// What is known of a datagram beside its bytes.
+struct datagram_note {
+  pid_t pid = 0;    ///< Of the sender, who may have ended; 0: it cannot be seen from here.
+  bool cut = false; ///< It was longer than the room for it.
+};
+
 /// The one door to the operating system. Behind it stand the real kernel
 /// (`linux_kernel`, over io_uring) and the simulated one (tests/sim). Every call that
 /// returns int or ssize_t answers a negated errno for a failure. One thread, but for
@@ -124,6 +130,13 @@ public:
   /// The same in the network namespace of the process behind `pidfd`: it stays there, and so
   /// does what is done with it. -ESRCH: the process has ended; -EPERM: we may not go there.
   virtual int socket_near(int pidfd, int family);
+  /// A unix datagram socket `name` in `dir`, in the place of what was there, O_NONBLOCK; the
+  /// directory is made where it is missing. Whoever can reach it may pass through and write to
+  /// it, and each datagram tells who did (SO_PASSCRED).
+  virtual int datagram_inbox(const std::string& dir, const std::string& name);
+  /// Takes one datagram of such a socket; -EAGAIN if there is none. Descriptors that were sent
+  /// with it are closed, and never take a number of ours.
+  virtual ssize_t take_datagram(int fd, std::span<char> into, datagram_note& note);
 
   // -- processes -----------------------------------------------------------------
 

@@ -1,9 +1,13 @@
 // Sockets, ours and those in other network namespaces.
 
 #include <cerrno>
+#include <cstring>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "io/linux_kernel.hpp"
 
@@ -28,6 +32,63 @@ int linux_kernel::socket_near(int pidfd, int family) {
   const bool back = ::setns(own_network_, CLONE_NEWNET) == 0;
   GANTRY_CHECK(back);
   return out;
+}
+
+int linux_kernel::datagram_inbox(const std::string& dir, const std::string& name) {
+  constexpr mode_t writable = 0666; // Who they are is in what they send.
+  constexpr mode_t passable = 0755;
+  const auto path = dir + "/" + name;
+  sockaddr_un at{};
+  at.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(at.sun_path))
+    return -ENAMETOOLONG;
+  std::memcpy(at.sun_path, path.data(), path.size());
+  const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0)
+    return -errno;
+  const int on = 1;
+  // By chmod as well: whatever the umask is.
+  if ((::mkdir(dir.c_str(), passable) != 0 && errno != EEXIST)
+      || ::chmod(dir.c_str(), passable) != 0) {
+    const int err = errno;
+    ::close(fd);
+    return -err;
+  }
+  ::unlink(path.c_str()); // Of an attempt that a crash cut off, or of the run before.
+  if (::setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0
+      || ::bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof(at)) != 0
+      || ::chmod(path.c_str(), writable) != 0) {
+    const int err = errno;
+    ::close(fd);
+    return -err;
+  }
+  return fd;
+}
+
+// There is room for the sender's credentials and for nothing else: what was sent with SCM_RIGHTS
+// the kernel then drops by itself (MSG_CTRUNC), so a flood of descriptors finds no way in.
+ssize_t linux_kernel::take_datagram(int fd, std::span<char> into, datagram_note& note) {
+  iovec data{into.data(), into.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred))];
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  ssize_t n = 0;
+  do
+    n = ::recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  while (n < 0 && errno == EINTR);
+  if (n < 0)
+    return -errno;
+  note = {.pid = 0, .cut = (message.msg_flags & MSG_TRUNC) != 0};
+  const auto* head = CMSG_FIRSTHDR(&message);
+  if (head == nullptr || head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_CREDENTIALS)
+    return n;
+  ucred who{};
+  std::memcpy(&who, CMSG_DATA(head), sizeof(who));
+  note.pid = who.pid;
+  return n;
 }
 
 } // namespace gantry::io

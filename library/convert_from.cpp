@@ -77,6 +77,9 @@ container_summary from_bus(const v1::Container& x) {
   for (const auto& u : x.waiting().unmet())
     out.waits_for.push_back(u.condition());
   out.log_dropped = x.log_dropped();
+  out.health = x.health();
+  out.ready = x.ready();
+  out.said = x.said();
   return out;
 }
 

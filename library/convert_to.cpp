@@ -57,6 +57,16 @@ void put(const security_options& x, v1::Security* to) {
   to->set_unmasked(x.unmasked);
 }
 
+void put(const notify_socket& x, v1::NotifySocket* to) {
+  if (x.watchdog)
+    to->set_watchdog_ns(x.watchdog->count());
+  if (x.start_timeout)
+    to->set_start_timeout_ns(x.start_timeout->count());
+  if (x.extend_max)
+    to->set_extend_max_ns(x.extend_max->count());
+  to->set_heard(x.main_only ? "main" : "all");
+}
+
 /// What it sees and may do.
 void put_isolation(const container_spec& x, v1::ContainerSpec& to) {
   for (const auto& m : x.mounts)
@@ -162,6 +172,8 @@ v1::ContainerSpec to_bus(const container_spec& x) {
     *out.mutable_terminal_size() = to_bus(*x.terminal_size);
   put(x.fifos, out.mutable_fifos());
   put_isolation(x, out);
+  if (x.notify)
+    put(*x.notify, out.mutable_notify());
   return out;
 }
 

@@ -3,6 +3,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "io/loop.hpp"
@@ -24,8 +25,14 @@ struct bundle_request {
   /// without CAP_SYS_RESOURCE cannot raise.
   uint64_t max_open_files = 65536;
   host_things host{}; ///< What the spec names on the host; `prepare_bundle` looks it up.
+  /// Directory of its notify socket, which is mounted where `notify_target` says; empty: none.
+  std::string notify_dir{};
   bool on_tmpfs = false; ///< `dir` lies in memory: it is written at once, not through the ring.
 };
+
+/// Where a container finds the directory of its notify socket, and the socket's name in it.
+inline constexpr std::string_view notify_target = "/run/notify";
+inline constexpr std::string_view notify_name = "notify.sock";
 
 /// A bundle that is ready for the runtime.
 struct prepared_bundle {

@@ -99,6 +99,22 @@ std::string cgroup::unified_dir() const {
   return host_.unified.empty() ? std::string() : host_.unified + path_;
 }
 
+whereabouts look_where(io::kernel& k, int32_t pid, std::string_view path) {
+  std::string text;
+  if (k.read_small("/proc/" + std::to_string(pid) + "/cgroup", text) < 0)
+    return whereabouts::gone;
+  auto out = whereabouts::outside;
+  for_each_line(text, [&out, path](std::string_view line) { // 4:memory:/gantry/default/web
+    const auto at = line.find(":/");
+    if (at == std::string_view::npos)
+      return;
+    const auto there = line.substr(at + 1);
+    if (there.starts_with(path) && (there.size() == path.size() || there[path.size()] == '/'))
+      out = whereabouts::inside;
+  });
+  return out;
+}
+
 std::string cgroup::home() const {
   if (auto unified = unified_dir(); !unified.empty() && kernel_.exists(unified) == 1)
     return unified;

@@ -81,6 +81,11 @@ struct cgroup_place {
   cgroup_place() = default;
 };
 
+/// Where a process is, by its /proc/PID/cgroup.
+enum class whereabouts : uint8_t { inside, outside, gone };
+/// @param path Of a cgroup; what is below it is inside, in whichever hierarchy.
+whereabouts look_where(io::kernel& k, int32_t pid, std::string_view path);
+
 /// One container's cgroup: `/gantry/NS/ID` below every hierarchy. Small files only, a few
 /// microseconds each. The directories may come and go under us: ENOENT reads as zero.
 class cgroup {

@@ -247,8 +247,6 @@ result<void> check_policies(const v1::ContainerSpec& spec) {
     return health.why();
   if (auto notify = notify_policy_of(spec); !notify)
     return notify.why();
-  if (spec.has_notify())
-    return error{ec::unsupported, "notify: no socket is served for it", "leave it out"};
   if (spec.max_run_ns() < 0 || (spec.max_run_ns() > 0 && spec.max_run_ns() < 1'000'000))
     return bad("max_run_ns", std::to_string(spec.max_run_ns()) + " ns",
                "use 1ms or more, or 0 for no limit");

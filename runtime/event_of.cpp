@@ -212,7 +212,8 @@ void put_health(v1::Event& e, const journal::ProbeEnded& x) {
 void put_notified(v1::Event& e, const journal::Notified& x) {
   put(e, "what", x.what());
   put(e, "status", x.now().status());
-  put(e, "ready", x.ready() ? "true" : "false");
+  if (x.was_ready() != x.ready())
+    put(e, "ready", x.ready() ? "true" : "false");
 }
 
 void put_evidence(v1::Event& e, const v1::EvidenceKept& x) {

@@ -207,6 +207,36 @@ void lay_disks(const bundle_request& req, json& linux) {
   }
 }
 
+/// With a PID namespace of its own its init is number 1; else nobody can tell yet.
+bool has_own_pids(const json& linux) {
+  const auto spaces = linux.find("namespaces");
+  if (spaces == linux.end() || !spaces->is_array())
+    return false;
+  return std::any_of(spaces->begin(), spaces->end(), [](const json& one) {
+    return one.is_object() && text_of(one, "type") == "pid" && text_of(one, "path").empty();
+  });
+}
+
+/// A directory, and read-only: who writes to a socket changes no file, and a socket that had to be
+/// made anew is seen. It comes last, so nothing covers it.
+void lay_notify(const bundle_request& req, json& config) {
+  if (req.notify_dir.empty())
+    return;
+  config["mounts"].push_back(
+    {{"destination", notify_target},
+     {"type", "bind"},
+     {"source", req.notify_dir},
+     {"options", {"bind", "ro", "nosuid", "nodev", "noexec", "rprivate"}}});
+  google::protobuf::RepeatedPtrField<std::string> env;
+  env.Add("NOTIFY_SOCKET=" + std::string(notify_target) + "/" + std::string(notify_name));
+  if (const auto ns = req.spec.notify().watchdog_ns(); ns > 0) {
+    env.Add("WATCHDOG_USEC=" + std::to_string(ns / 1000));
+    if (has_own_pids(config["linux"]))
+      env.Add("WATCHDOG_PID=1");
+  }
+  merge_env(config["process"]["env"], env);
+}
+
 result<void> lay_security(const v1::ContainerSpec& spec, json& config) {
   const auto& s = spec.security();
   auto& process = config["process"];
@@ -265,6 +295,7 @@ result<void> lay_options(const bundle_request& req, json& config) {
       return not_oci("linux." + std::string(key) + " is not an array");
   if (auto done = lay_mounts(spec, config); !done)
     return done;
+  lay_notify(req, config);
   size_shm(spec, config);
   lay_capabilities(req, config);
   lay_devices(req, linux);

@@ -106,9 +106,10 @@ void begin_grace(const notify_policy& policy, notify_state& state, int64_t grace
 }
 
 bool must_be_kept(const notify_state& state, int64_t kept_ns) noexcept {
-  if (state.due_ns == 0 || kept_ns == 0)
-    return state.due_ns != kept_ns;
-  return state.due_ns - kept_ns >= state.watchdog_ns / kept_part || state.due_ns < kept_ns;
+  if (state.due_ns == kept_ns)
+    return false;
+  return state.due_ns == 0 || kept_ns == 0 || state.due_ns < kept_ns
+         || state.due_ns - kept_ns >= state.watchdog_ns / kept_part;
 }
 
 void make_up_for(notify_state& state) noexcept {

@@ -75,7 +75,7 @@ void world::impl::follow_health(container_view& c, const journal::Record& r) {
     state.set_ready(r.notified().ready());
     if (r.notified().stop_timeout_ns() > 0)
       c.stop_timeout_ns = r.notified().stop_timeout_ns();
-  } else if (r.has_paused()) {
+  } else if (r.has_paused() && state.has_notify()) {
     state.mutable_notify()->set_due_ns(0); // It begins anew when it goes on.
   } else if (r.has_health_action()) {
     const auto act = parse_unhealthy(r.health_action().what());

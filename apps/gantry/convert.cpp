@@ -133,6 +133,7 @@ void take_spec(reader& in, options& to) {
   take_limits(in, *spec.mutable_resources());
   take_isolation(in, spec);
   take_health(in, spec);
+  take_notify(in, spec);
   take_restart(in, spec);
   take_after(in, spec);
   in.take("--max-run-time", parse_duration, [&spec](int64_t ns) { spec.set_max_run_ns(ns); });

@@ -35,6 +35,7 @@ error contradicts(std::string what) {
 /// Whether something is said, and nothing that contradicts it.
 /// @param change Of a check that there is: it need not be said whole.
 bool makes_sense(reader& in, bool change) {
+  const bool own_word = in.line.given("--notify"); // It has a health without a question.
   const auto* question = first_given(in, questions);
   const auto* role = first_given(in, roles);
   const auto* detail = first_given(in, of_one);
@@ -47,9 +48,11 @@ bool makes_sense(reader& in, bool change) {
   if (question == nullptr && role == nullptr) {
     if (change)
       return other != nullptr;
+    if (other != nullptr && own_word && detail == nullptr)
+      return true;
     if (other != nullptr)
       in.fail(other, {ec::invalid_argument, "there is no check that it could belong to",
-                      "add --health-cmd 'CMD', --health-http PORT or another one"});
+                      "add --health-cmd 'CMD', --health-http PORT, or --notify, or another one"});
     return false;
   }
   for (const auto* name : questions)
@@ -111,6 +114,8 @@ void take_health(reader& in, v1::ContainerSpec& to, bool change) {
   health.set_on_unhealthy(in.line.text("--health-on-failure"));
   in.take("--health-reset-after", parse_duration,
           [&health](int64_t ns) { health.set_reset_after_ns(ns); });
+  if (!change && first_given(in, roles) == nullptr && first_given(in, questions) == nullptr)
+    return; // What it says itself.
   if (first_given(in, roles) == nullptr) {
     auto& p = *health.add_probes();
     if (const auto* question = first_given(in, questions); question != nullptr)

@@ -23,9 +23,27 @@ std::string result_line(const v1::ProbeResult& r) {
   return printable(text.empty() ? out : out + "  " + text) + "\n";
 }
 
+std::string notices_text(const v1::NotifyState& n) {
+  std::string out = "says itself: ";
+  out += n.stopping()    ? "stopping"
+         : n.reloading() ? "reloading"
+         : n.ready()     ? "ready"
+                         : "nothing yet";
+  if (!n.status().empty())
+    out += ", \"" + printable(n.status()) + "\"";
+  if (n.watchdog_ns() > 0)
+    out += ", watchdog " + short_duration(uint64_t(n.watchdog_ns()));
+  if (n.due_ns() > now_ns())
+    out += ", must speak in " + short_duration(uint64_t(n.due_ns() - now_ns()));
+  return out + " (" + std::to_string(n.datagrams()) + " datagrams, " + std::to_string(n.refused())
+         + " refused, " + std::to_string(n.ignored()) + " lines ignored)\n";
+}
+
 std::string health_text(const v1::Health& h) {
   std::string out = h.status() + (h.ready() ? ", ready" : ", not ready") + "  (profile "
                     + h.profile() + ", when unhealthy: " + h.on_unhealthy() + ")\n";
+  if (h.has_notify())
+    out += notices_text(h.notify());
   for (const auto& p : h.probes()) {
     out += p.role() + " (" + printable(p.what()) + "): " + std::to_string(p.failures())
            + " failures in a row";
@@ -104,7 +122,7 @@ int show_health(session& s, const std::string& id) {
     return failed(reply.why());
   if (!reply->has_health())
     return failed({ec::not_found, "container \"" + printable(id) + "\" has no health check",
-                   "one is given when it is made: gantry run --health-cmd 'CMD'"});
+                   "one is given when it is made: gantry run --health-cmd 'CMD', or --notify"});
   print(s.opt.json ? s.about(id).raw("health", to_json(reply->health())).done() + "\n"
                    : health_text(reply->health()));
   return 0;

@@ -70,6 +70,7 @@ void add_container(json_object& o, const v1::Container& c) {
     o.null("health");
   else
     o.text("health", c.health());
+  o.flag("ready", c.ready()).text("said", c.said());
   if (c.has_restart())
     o.raw("restart", json_object()
                        .number("attempt", c.restart().attempt())

@@ -141,6 +141,19 @@ constexpr std::array rows{
   option_row{"--health-profile", "NAME", changed, health,
              "docker-current (default), docker-2016 (one retry, exit code 2 is starting), "
              "kubernetes"},
+  option_row{"--notify", "", make, health,
+             "Give it a socket (NOTIFY_SOCKET) where it says how it is, as sd_notify(3) does: it "
+             "is ready, and healthy, when it has said READY=1"},
+  option_row{"--watchdog", "TIME", make, health,
+             "With --notify: once ready, it says WATCHDOG=1 within each such time, or it is "
+             "unhealthy"},
+  option_row{"--notify-timeout", "TIME", make, health,
+             "With --notify: not ready within this time, it is unhealthy (default: no limit)"},
+  option_row{"--notify-extend", "TIME", make, health,
+             "With --notify: by so much at most it may put off the end of a start, a stop or the "
+             "watchdog (default 5m)"},
+  option_row{"--notify-access", "WHO", make, health,
+             "With --notify: who is heard, all of its processes (all, default) or its init (main)"},
   option_row{"--no-healthcheck", "", changed, health, "No check, whatever else would bring one"},
   // When it is started again.
   option_row{"--restart", "WHEN", changed, again,

@@ -73,6 +73,9 @@ void take_isolation(reader& in, v1::ContainerSpec& to);
 /// probe with that; none where it is to be switched off.
 void take_health(reader& in, v1::ContainerSpec& to, bool change = false);
 
+/// --notify and what belongs to it.
+void take_notify(reader& in, v1::ContainerSpec& to);
+
 /// --restart and what belongs to it. Behind --rm.
 void take_restart(reader& in, v1::ContainerSpec& to);
 void take_after(reader& in, v1::ContainerSpec& to);

@@ -108,11 +108,20 @@ std::string end_text(const v1::Exit& x) {
 
 namespace {
 
-/// As Docker says it.
+/// As Docker says it; behind it what the container says itself.
 std::string health_text(const v1::Container& c) {
+  constexpr size_t most = 40;
   if (c.health().empty())
     return {};
-  return c.health() == "starting" ? " (health: starting)" : " (" + c.health() + ")";
+  auto out = c.health() == "starting" ? " (health: starting)" : " (" + c.health() + ")";
+  auto said = c.said();
+  if (said.size() > most) {
+    size_t end = most;
+    while (end > 0 && (static_cast<unsigned char>(said[end]) & 0xc0) == 0x80)
+      --end; // No character is cut.
+    said = said.substr(0, end) + "...";
+  }
+  return said.empty() ? out : out + " " + printable(said);
 }
 
 /// `Restarting (3) in 2 seconds, attempt 2 of 5`.

@@ -179,6 +179,33 @@ std::vector<std::string> after_texts(const v1::ContainerSpec& s) {
   return out;
 }
 
+std::string notify_json(const v1::ContainerSpec& s) {
+  if (!s.has_notify())
+    return "null";
+  json_object o;
+  o.number("watchdog_ns", s.notify().watchdog_ns())
+    .number("start_timeout_ns", s.notify().start_timeout_ns());
+  if (s.notify().has_extend_max_ns())
+    o.number("extend_max_ns", s.notify().extend_max_ns());
+  else
+    o.null("extend_max_ns");
+  return o.text("heard", s.notify().heard()).done();
+}
+
+std::string notices_json(const v1::NotifyState& n) {
+  return json_object()
+    .flag("ready", n.ready())
+    .flag("reloading", n.reloading())
+    .flag("stopping", n.stopping())
+    .text("status", n.status())
+    .number("watchdog_ns", n.watchdog_ns())
+    .time("due_at", n.due_ns())
+    .number("datagrams", n.datagrams())
+    .number("refused", n.refused())
+    .number("ignored", n.ignored())
+    .done();
+}
+
 std::string isolation_json(const v1::ContainerSpec& s) {
   json_object o;
   o.array("mounts", s.mounts(), mount_json)
@@ -235,6 +262,7 @@ std::string to_json(const v1::Health& h) {
     .text("next_action", h.next_action())
     .array("probes", h.probes(), probe)
     .array("evidence", h.evidence(), kept_json)
+    .raw("notify", h.has_notify() ? notices_json(h.notify()) : "null")
     .done();
 }
 
@@ -276,6 +304,7 @@ std::string to_json(const v1::ContainerSpec& s) {
     .text("network", s.network())
     .raw("restart", restart_json(s.restart()))
     .raw("health", health_json(s.health()))
+    .raw("notify", notify_json(s))
     .raw("isolation", isolation_json(s))
     .done();
 }

@@ -94,15 +94,33 @@ void forget_question(v1::Probe& p) {
     (p.*clear)();
 }
 
+void lay_over(const v1::HealthCheck& change, v1::HealthCheck& out) {
+  if (change.ignore_throttled())
+    out.set_ignore_throttled(true);
+  if (!change.profile().empty())
+    out.set_profile(change.profile());
+  if (!change.on_unhealthy().empty())
+    out.set_on_unhealthy(change.on_unhealthy());
+  if (change.has_reset_after_ns())
+    out.set_reset_after_ns(change.reset_after_ns());
+}
+
 /// A health check with what is given in the place of what it had; the daemon judges the whole.
 v1::HealthCheck changed_health(session& s, const std::string& id) {
   const auto& change = s.opt.spec.health();
   v1::InspectRequest now;
   *now.mutable_ref() = s.ref(id);
   auto detail = s.way.ask<v1::ContainerDetail>("/gantry.v1.Containers/Inspect", now);
-  if (!detail || change.probes().empty() || detail->spec().health().probes_size() != 1)
+  if (!detail || change.probes().empty())
     return change; // The daemon says what is wrong with it.
   v1::HealthCheck out = detail->spec().health();
+  if (detail->spec().has_notify() && out.probes().empty() && change.probes_size() == 1
+      && change.probes(0).ByteSizeLong() == 0) { // Of what it says itself.
+    lay_over(change, out);
+    return out;
+  }
+  if (out.probes_size() != 1)
+    return change;
   auto& probe = *out.mutable_probes(0);
   const auto& said = change.probes(0);
   if (change.probes_size() != 1 || (!said.role().empty() && said.role() != probe.role()))
@@ -112,14 +130,7 @@ v1::HealthCheck changed_health(session& s, const std::string& id) {
   if (said.headers_size() > 0)
     probe.clear_headers();
   probe.MergeFrom(said);
-  if (change.ignore_throttled())
-    out.set_ignore_throttled(true);
-  if (!change.profile().empty())
-    out.set_profile(change.profile());
-  if (!change.on_unhealthy().empty())
-    out.set_on_unhealthy(change.on_unhealthy());
-  if (change.has_reset_after_ns())
-    out.set_reset_after_ns(change.reset_after_ns());
+  lay_over(change, out);
   return out;
 }
 

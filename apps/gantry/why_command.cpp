@@ -62,6 +62,8 @@ bool explains_state(const v1::Event& e) {
 std::string health_words(const v1::Event& e) {
   std::string out = detail(e, "new");
   const auto failures = detail(e, "failures");
+  if (detail(e, "role") == "notify") // Its own word, or that it said none.
+    return out + ": " + detail(e, "output");
   if (out == "unhealthy")
     out += ": the probe failed" + (failures == "1" ? "" : " " + failures + " times");
   if (!detail(e, "exit_code").empty())
@@ -120,6 +122,9 @@ std::string words_of(const v1::Event& e) {
           + (detail(e, "reason").empty() ? "" : ", reason " + detail(e, "reason"));
   else if (type == "health")
     out = health_words(e);
+  else if (type == "ready")
+    out = "said that it is ready"
+          + (detail(e, "status").empty() ? "" : ": \"" + detail(e, "status") + "\"");
   else if (type == "health-action")
     out = action_words(e);
   else if (type == "evidence")

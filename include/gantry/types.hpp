@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <gantry/api.hpp>
+#include <gantry/notify.hpp>
 #include <gantry/result.hpp>
 
 // The nouns of gantry, as plain structs. What each field means is said at length in the
@@ -167,6 +168,7 @@ struct container_spec {
   std::vector<uint32_t> groups{};         ///< Further groups of init.
   std::vector<after_condition> after{};   ///< It is started once all of these hold.
   std::optional<nanoseconds> after_timeout{}; ///< A start that has waited so long fails.
+  std::optional<notify_socket> notify{};  ///< None: it says nothing by itself.
 };
 
 /// What becomes of an exec when nobody holds it any more (`wait_request::hold`).
@@ -251,6 +253,9 @@ struct container_summary {
   std::string stuck{}; ///< A step that takes too long; empty if none.
   std::vector<std::string> waits_for{}; ///< While it waits: `db:healthy`, unmet conditions.
   uint64_t log_dropped = 0; ///< Bytes of init's output that its log gave up.
+  std::string health{}; ///< starting, healthy, unhealthy; empty: it has none, or does not run.
+  bool ready = false;   ///< It says so itself, or its probes do.
+  std::string said{};   ///< Its last STATUS= at its notify socket.
 };
 
 /// The log of a process, as it is now.

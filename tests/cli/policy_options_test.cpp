@@ -133,3 +133,22 @@ TEST_CASE("options: the probes of Kubernetes") {
   CHECK(refused({"--health-liveness", "tcp://:80", "--health-tcp", "80"}).find("contradicts")
         != std::string::npos);
 }
+
+TEST_CASE("options: a notify socket, and what belongs to it") {
+  CHECK_FALSE(spec_of({}).has_notify());
+  CHECK(spec_of({"--notify"}).has_notify());
+  const auto s = spec_of({"--notify", "--watchdog", "10s", "--notify-timeout", "1m",
+                          "--notify-extend", "0", "--notify-access", "main",
+                          "--health-on-failure", "restart"});
+  CHECK(s.notify().watchdog_ns() == 10'000'000'000);
+  CHECK(s.notify().start_timeout_ns() == 60'000'000'000);
+  CHECK((s.notify().has_extend_max_ns() && s.notify().extend_max_ns() == 0));
+  CHECK(s.notify().heard() == "main");
+  CHECK(s.health().on_unhealthy() == "restart"); // Of what it says itself: no probe is needed.
+  CHECK(s.health().probes_size() == 0);
+  CHECK(spec_of({"--notify", "--health-cmd", "x"}).health().probes_size() == 1);
+  for (const char* option : {"--watchdog", "--notify-timeout", "--notify-extend"})
+    CHECK(refused({option, "5s"}).find("add --notify") != std::string::npos);
+  CHECK(refused({"--notify", "--watchdog", "0"}).find("--watchdog") != std::string::npos);
+  CHECK(refused({"--notify", "--health-retries", "3"}).find("--health-cmd") != std::string::npos);
+}

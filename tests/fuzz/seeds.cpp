@@ -199,6 +199,10 @@ std::vector<std::string> seeds_of(std::string_view name) {
   if (name == "grpc_frame")
     return {"\1" + framed_message("hello"), "\4" + framed_message(std::string(300, 'x')),
             "\1" "5S", "\1" "99999999H", "\1" "caf\xc3\xa9 100%25\n"};
+  if (name == "notify")
+    return {"READY=1\nSTATUS=up\nWATCHDOG_USEC=5000000\n", "WATCHDOG=1", "WATCHDOG=trigger\n\n",
+            "STOPPING=1\nEXTEND_TIMEOUT_USEC=18446744073709551615", "RELOADING=1\nMONOTONIC_USEC=7",
+            "STATUS=caf\xc3\xa9 \xff\nBARRIER=1\nX=\n=\n"};
   if (name == "detach_keys")
     return {"ctrl-p,ctrl-q\nls\r\x10x\x10\x10\x11", "a,a,b\naaaabaab", "\n\x10\x11",
             "a,b,a,c\nababac", "ctrl-@\nx", "ctrl-\nx", "a,,b\nx"};

@@ -1,4 +1,5 @@
 #include <arpa/inet.h>
+#include <array>
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
@@ -173,4 +174,65 @@ TEST_CASE("sockets: a path in a root stays in it", "[uring]") {
   CHECK(inode_of(etc.get()) == wanted.st_ino);
   CHECK(opened("/../etc/passwd") == -ENOENT);
   std::filesystem::remove_all(dir);
+}
+
+TEST_CASE("sockets: a datagram tells who sent it, and its descriptors stay outside", "[uring]") {
+  real_loop r;
+  char name[] = "/tmp/gantry-inbox-XXXXXX";
+  REQUIRE(::mkdtemp(name) != nullptr);
+  const std::string dir = std::string(name) + "/in";
+  const auto mask = ::umask(077);
+  const int in = r.kernel->datagram_inbox(dir, "sock");
+  const int again = r.kernel->datagram_inbox(dir, "sock"); // In its place.
+  ::umask(mask);
+  REQUIRE(in >= 0);
+  REQUIRE(again >= 0);
+  CHECK((::fcntl(again, F_GETFL) & O_NONBLOCK) != 0);
+  CHECK((::fcntl(again, F_GETFD) & FD_CLOEXEC) != 0);
+  struct stat st{};
+  REQUIRE(::stat((dir + "/sock").c_str(), &st) == 0);
+  CHECK((st.st_mode & 0777) == 0666);
+  REQUIRE(::stat(dir.c_str(), &st) == 0);
+  CHECK((st.st_mode & 0777) == 0755);
+  sockaddr_un to{};
+  to.sun_family = AF_UNIX;
+  std::memcpy(to.sun_path, (dir + "/sock").c_str(), dir.size() + 6);
+  const int out = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  REQUIRE(::connect(out, reinterpret_cast<const sockaddr*>(&to), sizeof(to)) == 0);
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  char text[] = "READY=1";
+  iovec data{text, 7};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  auto* head = CMSG_FIRSTHDR(&message);
+  head->cmsg_level = SOL_SOCKET;
+  head->cmsg_type = SCM_RIGHTS;
+  head->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(head), &ends[1], sizeof(int));
+  REQUIRE(::sendmsg(out, &message, 0) == 7);
+  ::close(ends[1]);
+  REQUIRE(::send(out, std::string(100, 'x').data(), 100, 0) == 100);
+  REQUIRE(::send(out, "", 0, 0) == 0);
+  std::array<char, 50> into{};
+  datagram_note note;
+  CHECK(r.kernel->take_datagram(in, into, note) == -EAGAIN);
+  CHECK(r.kernel->take_datagram(again, into, note) == 7);
+  CHECK(std::string(into.data(), 7) == "READY=1");
+  CHECK((note.pid == ::getpid() && !note.cut));
+  char byte;
+  CHECK(::read(ends[0], &byte, 1) == 0); // Its last writer was in the message.
+  CHECK(r.kernel->take_datagram(again, into, note) == 50);
+  CHECK((note.pid == ::getpid() && note.cut));
+  CHECK(r.kernel->take_datagram(again, into, note) == 0);
+  CHECK(r.kernel->take_datagram(again, into, note) == -EAGAIN);
+  CHECK(r.kernel->datagram_inbox("/tmp/" + std::string(120, 'x'), "sock") == -ENAMETOOLONG);
+  CHECK(r.kernel->datagram_inbox("/nowhere/at/all", "sock") == -ENOENT);
+  for (const int fd : {in, again, out, ends[0]})
+    ::close(fd);
+  std::filesystem::remove_all(name);
 }

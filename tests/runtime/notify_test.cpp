@@ -204,6 +204,7 @@ TEST_CASE("notify: nobody asks for a probe of its kind, and bad numbers are refu
   CHECK(bad_one([](auto& n) { n.set_start_timeout_ns(1000); }));
   CHECK(bad_one([](auto& n) { n.set_extend_max_ns(int64_t{48} * 3600 * sec); }));
   CHECK(bad_one([](auto& n) { n.set_heard("exec"); }));
+  CHECK(check_policies(spec_with_socket()));
   CHECK_FALSE(*notify_policy_of(v1::ContainerSpec{}));
 }
 

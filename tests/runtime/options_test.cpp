@@ -1,6 +1,7 @@
 #include "runtime/bundle.hpp"
 
 #include <catch2/catch.hpp>
+#include <set>
 
 #include "runtime/seccomp.hpp"
 
@@ -317,4 +318,40 @@ TEST_CASE("options: a wrong profile is refused with its place") {
   auto made = seccomp_of(asks, "/run/agent", nullptr);
   REQUIRE(made.ok());
   CHECK((*made)["listenerPath"] == "/run/agent");
+}
+
+TEST_CASE("options: a notify socket is a directory, read-only, and words in the environment") {
+  auto req = request();
+  req.spec.add_env("NOTIFY_SOCKET=/mine");
+  req.spec.mutable_notify()->set_watchdog_ns(2'500'000'000);
+  add_mount(req, "tmpfs", "", "/run");
+  CHECK(mounts_at(make_config(req), notify_target).empty()); // There is none yet.
+  req.notify_dir = "/state/notify/7";
+  auto config = make_config(req);
+  const auto at = mounts_at(config, notify_target);
+  REQUIRE(at.size() == 1);
+  CHECK(config["mounts"].back() == at[0]); // Nothing covers it.
+  CHECK(at[0]["source"] == "/state/notify/7");
+  CHECK(at[0]["options"] == json({"bind", "ro", "nosuid", "nodev", "noexec", "rprivate"}));
+  auto words = [](const json& c) {
+    std::set<std::string> out;
+    for (const auto& e : c["process"]["env"])
+      out.insert(e.get<std::string>());
+    return out;
+  };
+  CHECK(words(config).contains("NOTIFY_SOCKET=/run/notify/notify.sock"));
+  CHECK_FALSE(words(config).contains("NOTIFY_SOCKET=/mine"));
+  CHECK(words(config).contains("WATCHDOG_USEC=2500000"));
+  CHECK(words(config).contains("WATCHDOG_PID=1"));
+
+  json bundle = {{"ociVersion", "1.0.2"},
+                 {"process", {{"args", {"/bin/true"}}, {"cwd", "/"}}},
+                 {"root", {{"path", "rootfs"}}},
+                 {"linux", {{"namespaces", json::array({{{"type", "mount"}}})}}}};
+  req.spec.clear_rootfs();
+  req.spec.set_bundle("/b");
+  auto adopted = adopt_config(req, bundle);
+  REQUIRE(adopted);
+  CHECK(words(*adopted).contains("WATCHDOG_USEC=2500000"));
+  CHECK_FALSE(words(*adopted).contains("WATCHDOG_PID=1")); // Its init has a number of the host.
 }

@@ -77,6 +77,8 @@ public:
   ssize_t tee(int from, int to, size_t bytes) override;
   ssize_t splice(int from, int to, size_t bytes) override;
   int eventfd() override;
+  int datagram_inbox(const std::string& dir, const std::string& name) override;
+  ssize_t take_datagram(int fd, std::span<char> into, io::datagram_note& note) override;
   int spawn(const io::spawn_request& what, io::child& out) override;
   int reap(int pidfd, io::exit_status& out) override;
   int pidfd_open(pid_t pid) override;

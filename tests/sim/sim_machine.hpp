@@ -9,6 +9,7 @@
 #include "tests/sim/sim_cgroup.hpp"
 #include "tests/sim/sim_clock.hpp"
 #include "tests/sim/sim_fs.hpp"
+#include "tests/sim/sim_inbox.hpp"
 #include "tests/sim/sim_keeper.hpp"
 #include "tests/sim/sim_options.hpp"
 #include "tests/sim/sim_process.hpp"
@@ -33,6 +34,11 @@ public:
   file_tree files;
   cgroup_tree groups;
   keeper shelf_keeper;
+
+  /// Sockets for datagrams, by path: those of living descriptors.
+  std::map<std::string, std::weak_ptr<inbox>> inboxes;
+  /// A datagram of process `pid`; 0, or a negated errno as sendto(2) with MSG_DONTWAIT has it.
+  int send(const std::string& path, std::string bytes, pid_t pid);
 
   /// Puts an executable at an absolute path.
   void install(const std::string& path, program_maker f);
