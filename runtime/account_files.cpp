@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -18,20 +19,41 @@ class look_up : public std::enable_shared_from_this<look_up> {
 public:
   look_up(io::loop& l, std::string rootfs, user_words words,
           std::function<void(result<user_ids>)> f)
-    : loop_(l), rootfs_(std::move(rootfs)), words_(std::move(words)), answer_(std::move(f)) {}
+    : loop_(l), open_(l), rootfs_(std::move(rootfs)), words_(std::move(words)),
+      answer_(std::move(f)) {}
 
   void begin() {
     if (words_.complete())
       return loop_.post([self = shared_from_this()] { self->finish(std::string()); });
+    open_.start(AT_FDCWD, rootfs_, O_PATH | O_DIRECTORY, 0, false,
+                [self = shared_from_this()](int32_t n) {
+                  self->root_ = io::fd(self->loop_.sys(), n);
+                  self->root_errno_ = n < 0 ? -n : 0;
+                  self->read_both();
+                });
+  }
+
+private:
+  void read_both() {
     read("etc/passwd", [self = shared_from_this()](result<std::string> passwd) {
       self->passwd_ = std::move(passwd);
       self->read("etc/group", [self](const result<std::string>& g) { self->finish(g); });
     });
   }
 
-private:
+  /// A link in the path leads where it leads inside the container: an absolute one begins at its
+  /// root.
   void read(const char* file, std::function<void(result<std::string>)> f) {
-    io::read_file_beneath(loop_, rootfs_, file, most_bytes, rootfs_ + "/" + file, std::move(f));
+    const auto thing = rootfs_ + "/" + file;
+    if (!root_)
+      return f(from_errno(root_errno_, "open the directory of", thing));
+    auto opened = [self = shared_from_this(), thing, f](int32_t n) {
+      if (n < 0)
+        return f(from_errno(-n, "open", thing));
+      self->file_ = io::fd(self->loop_.sys(), n);
+      io::read_file(self->loop_, "/proc/self/fd/" + std::to_string(n), most_bytes, thing, f);
+    };
+    open_.start_in_root(root_.get(), file, O_PATH, std::move(opened));
   }
 
   void finish(const result<std::string>& group) {
@@ -47,6 +69,10 @@ private:
   }
 
   io::loop& loop_;
+  io::open_op open_;
+  io::fd root_;
+  int root_errno_ = 0;
+  io::fd file_;
   std::string rootfs_;
   user_words words_;
   std::function<void(result<user_ids>)> answer_;

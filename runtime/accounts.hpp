@@ -49,9 +49,10 @@ struct user_ids {
 result<user_ids> find_user(const user_words& words, std::string_view passwd,
                            std::string_view group);
 
-/// Does that with the files below `rootfs`: opened beneath it (no link leads out), at most 1 MiB
-/// each, read through the ring. A file that cannot be read counts as empty, and is named in the
-/// error when a name was wanted from it. Reads nothing where the words are complete.
+/// Does that with the files below `rootfs`: links are followed as inside it (none leads out, an
+/// absolute one begins at `rootfs`), at most 1 MiB each, read through the ring. A file that cannot
+/// be read counts as empty, and is named in the error when a name was wanted from it. Reads nothing
+/// where the words are complete.
 /// @param user Has passed `parse_user`.
 /// @param f On the loop, never within this call.
 void look_up_user(io::loop& l, std::string rootfs, const std::string& user,

@@ -79,9 +79,20 @@ TEST_CASE("container table: a policy never undoes a user's stop, and a removal i
     CHECK(decide(phase::gone, event(e)).next == phase::gone);
 }
 
+TEST_CASE("container table: a person ends a wait for others, and no second start gets in its way") {
+  CHECK(decide(phase::waiting, event::stop).next == phase::stopping);
+  CHECK(decide(phase::waiting, event::remove).next == phase::deleting);
+  CHECK(decide(phase::waiting, event::unstarted).next == phase::stopped);
+  CHECK(decide(phase::waiting, event::start).what == verdict::refuse); // Not kept for later.
+  CHECK(decide(phase::waiting, event::exec).what == verdict::refuse);
+  for (size_t p = 0; p < phases; ++p)
+    CHECK((decide(phase(p), event::may_start).what == verdict::go) == (phase(p) == phase::waiting));
+}
+
 TEST_CASE("container table: a recorded state comes back as its phase") {
   CHECK(phase_of(v1::RUNNING) == phase::running);
   CHECK(phase_of(v1::STOPPING) == phase::stopping);
+  CHECK(phase_of(v1::WAITING) == phase::waiting);
   CHECK(phase_of(v1::DELETING) == phase::deleting);
   CHECK(phase_of(v1::UNKNOWN) == phase::stopped);
 }

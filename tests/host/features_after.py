@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 
+import features_notify
 from checks import scaled
 from marks import once, own_rig
 from rig import check, check_equal, process_state, until
@@ -71,6 +72,24 @@ def test_it_waits_until_another_is_healthy_and_says_so(rig):
     rig.ok("stop", "-t", "0", web)
     rig.ok("start", web)  # What holds is not waited for.
     check_equal(len(seqs(rig, "waiting", web)), 1, "one wait")
+
+
+def test_it_waits_until_another_says_that_it_is_ready(rig):
+    db, web, last = rig.id("db"), rig.id("web"), rig.id("last")
+    features_notify.start(rig, db)
+    own_word = ("--notify",)
+    first = start_after(rig, web, f"{db}:ready", options=own_word)
+    rig.wait_state(web, "waiting")
+    second = start_after(rig, last, f"{web}:ready")
+    rig.wait_state(last, "waiting")
+    rig.crash_point()
+    features_notify.say(rig, db, "READY=1")
+    check_equal(ended(first)[0], 0, "it runs now")
+    check_equal(rig.state_of(last), "waiting", "and this one waits on")
+    features_notify.say(rig, web, "READY=1")
+    check_equal(ended(second)[0], 0, "so does this")
+    check(seqs(rig, "start", web)[0] > seqs(rig, "ready", db)[0], "order")
+    check(seqs(rig, "start", last)[0] > seqs(rig, "ready", web)[0], "order")
 
 
 def test_a_chain_starts_in_its_order(rig):

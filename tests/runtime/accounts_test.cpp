@@ -103,12 +103,23 @@ TEST_CASE("accounts: the files are looked for beneath the root, and nowhere else
   CHECK(*look("web") == "[33,34,[44,50]]");
   std::filesystem::remove(root + "/etc/passwd");
   std::filesystem::create_symlink("/etc/passwd", root + "/etc/passwd");
-  CHECK_FALSE(look("root").ok()); // the host's root is not the container's
+  CHECK_FALSE(look("root").ok()); // the host's root is not the container's: a link to itself
   CHECK(*look("0") == "[0,0,[]]");
   std::filesystem::remove(root + "/etc/passwd");
   std::filesystem::create_symlink("real", root + "/etc/passwd");
   host_rig::spill(root + "/etc/real", std::string(passwd));
   CHECK(look("web").ok());
+  // As image builders and NixOS have it: an absolute link begins at the container's root.
+  std::filesystem::create_directories(root + "/nix/store");
+  host_rig::spill(root + "/nix/store/passwd", "deep:x:71:72::/:\n");
+  std::filesystem::remove(root + "/etc/passwd");
+  std::filesystem::create_symlink("/nix/store/passwd", root + "/etc/passwd");
+  CHECK(*look("deep") == "[71,72,[]]");
+  std::filesystem::remove(root + "/etc/passwd");
+  std::filesystem::create_symlink("../../../../nix/store/passwd", root + "/etc/passwd");
+  CHECK(*look("deep") == "[71,72,[]]"); // nor do dots lead out
+  std::filesystem::remove(root + "/etc/passwd");
+  std::filesystem::create_symlink("real", root + "/etc/passwd");
   host_rig::spill(root + "/etc/real", std::string((1u << 20) + 1, 'x'));
   CHECK(look("web").why().code == ec::resource_exhausted);
 }

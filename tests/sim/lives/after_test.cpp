@@ -225,6 +225,30 @@ TEST_CASE("what all ended at once is started again in its order", "[sim]") {
   });
 }
 
+TEST_CASE("a wait that gantryd's own end cut off is its policy's again", "[sim]") {
+  for (const bool has_policy : {true, false}) {
+    world w({});
+    REQUIRE(w.begin_life());
+    done<v1::CreateReply>(w, create("db", {"work", "term=0"}, false));
+    auto wanted = after("web", "db", "started");
+    if (has_policy)
+      wanted.mutable_spec()->mutable_restart()->set_when("on-failure");
+    send<v1::CreateReply>(w, wanted);
+    wait_state(w, "web", v1::WAITING);
+    w.shared().ending = true; // What the terminator says before it stops all.
+    done<v1::StopReply>(w, on<v1::StopRequest>("web"));
+    CHECK(state_of(w, "web") == v1::STOPPED);
+    w.end_life();
+    REQUIRE(w.begin_life());
+    w.pass(5s);
+    CHECK(state_of(w, "web") == (has_policy ? v1::WAITING : v1::STOPPED));
+    done<v1::StartReply>(w, on<v1::StartRequest>("db"));
+    w.pass(5s);
+    CHECK(seqs(w, "start", "web").size() == has_policy);
+    at_the_end(w);
+  }
+}
+
 TEST_CASE("a restart of the one that others come after leaves these alone", "[sim]") {
   world w({});
   REQUIRE(w.begin_life());
