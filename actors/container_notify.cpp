@@ -150,7 +150,8 @@ void container_state::open_notify() {
     settle_notices(before, runtime::hear(notify_->policy, notify_->state, said, now));
   }
   // What was made up for is not: another crash would make up for it again.
-  if (notify_->kept_due_ns == 0 && runtime::must_be_kept(notify_->state, 0))
+  if (at_ == phase::running && notify_->kept_due_ns == 0
+      && runtime::must_be_kept(notify_->state, 0))
     record_notified({});
   arm_notify(now, true);
 }
@@ -258,12 +259,14 @@ uint64_t container_state::record_notified(const std::string& what) {
   auto* x = r.mutable_notified();
   x->set_what(what);
   *x->mutable_now() = runtime::kept_notify(notify_->state);
+  if (at_ != phase::running && at_ != phase::stopping)
+    x->mutable_now()->set_due_ns(0); // It is kept still, and begins anew.
   const bool ready = health_ ? health_->state.ready : runtime::is_ready(*view());
   x->set_was_ready(ready);
   x->set_ready(ready && !notify_->state.stopping);
   if (what == "stopping" && health_)
     runtime::stop_being_ready(health_->state);
-  notify_->kept_due_ns = notify_->state.due_ns;
+  notify_->kept_due_ns = x->now().due_ns();
   return host->ledger.record(r);
 }
 

@@ -45,7 +45,8 @@ const char* color_of(const v1::Event& e) {
   const auto health = e.details().find("new");
   if (type == "health" && health != e.details().end() && health->second == "unhealthy")
     return "\033[31m";
-  if (type == "start" || type == "exec-started" || type == "restored" || type == "health")
+  if (type == "start" || type == "exec-started" || type == "restored" || type == "health"
+      || type == "ready")
     return "\033[32m";
   if (type == "paused" || type == "kill" || type == "log-blocked" || type == "keeper-lost"
       || type == "restart-scheduled" || type == "waiting")

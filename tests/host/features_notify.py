@@ -130,6 +130,21 @@ def test_a_start_that_takes_too_long(rig):
                 ["it has not said READY=1 within 500 ms"], "why")
 
 
+def test_another_one_waits_until_it_is_ready(rig):
+    a, b = rig.id("a"), rig.id("b")
+    go = os.path.join(rig.rootfs, "tmp", "go-" + a)
+    start(rig, a, command=f"while [ ! -e /tmp/go-{a} ]; do sleep 0.05; done; say READY=1; "
+                          "sleep 1000")
+    rig.spawn("run", "-d", "--name", b, "--after", a + ":ready", "--rootfs", rig.rootfs, "--",
+              "sleep", "1000")
+    rig.wait_state(b, "waiting")
+    rig.crash_point()
+    open(go, "w").close()
+    rig.wait_state(b, "running")
+    ready = rig.events("ready", container=a)[0]
+    check(rig.events("start", container=b)[0]["seq"] > ready["seq"], "and not before")
+
+
 def test_a_pause_stops_the_clock(rig):
     a = rig.id("a")
     start(rig, a, "--watchdog", "1s", command="say READY=1; sleep 1000")

@@ -279,7 +279,7 @@ class Rig:
     def leftovers(self):
         """What should not be there once every container was removed."""
         left = []
-        for directory in ("bundles", "runtime"):
+        for directory in ("bundles", "runtime", "notify"):
             left += glob.glob(os.path.join(self.state, directory, "*"))
         for directory in ("logs", "checkpoints"):
             left += glob.glob(os.path.join(self.root, directory, "*"))

@@ -85,6 +85,23 @@ TEST_CASE("library: what a container sees and may do", "[root][runc][uring]") {
   });
 }
 
+TEST_CASE("library: a container that has not said that it is ready", "[root][runc][uring]") {
+  both_ways([](rig& r, supervisor& s) {
+    auto req = r.run("a", {"/bin/sh", "-c", "test -S $NOTIFY_SOCKET && sleep 9"});
+    req.spec.notify = notify_socket{.watchdog = std::chrono::seconds(5), .main_only = true};
+    REQUIRE(got(s.create(req)).ok());
+    const auto seen = got(s.inspect("a"));
+    REQUIRE(seen.ok());
+    CHECK(seen->summary.health == "starting");
+    CHECK_FALSE(seen->summary.ready);
+    CHECK(seen->summary.said.empty());
+    CHECK(seen->config_json.find("\"WATCHDOG_USEC=5000000\"") != std::string::npos);
+    req.ref = "b";
+    req.spec.notify->watchdog = std::chrono::milliseconds(1);
+    CHECK(got(s.create(req)).why().code == ec::invalid_argument);
+  });
+}
+
 TEST_CASE("library: an exec's own limits, and changed limits of a container",
           "[root][runc][uring]") {
   both_ways([](rig& r, supervisor& s) {

@@ -218,8 +218,8 @@ void check_list(world& w, findings& out) {
 }
 
 void check_nothing_left(world& w, findings& out) {
-  for (const char* dir : {"/run/gantry/bundles", "/run/gantry/runtime", "/var/lib/gantry/logs",
-                          "/var/lib/gantry/checkpoints"})
+  for (const char* dir : {"/run/gantry/bundles", "/run/gantry/runtime", "/run/gantry/notify",
+                          "/var/lib/gantry/logs", "/var/lib/gantry/checkpoints"})
     for (const auto& path : w.host.files.walk(dir))
       out.push_back("left behind: " + path);
   for (const auto& path : w.host.groups.paths())

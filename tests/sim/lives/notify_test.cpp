@@ -227,3 +227,46 @@ TEST_CASE("a flood is read at a bounded pace, and leaves few records", "[sim]") 
   CHECK(count_events(w, "notify") == 0);
   at_the_end(w);
 }
+
+TEST_CASE("a run that goes on from a checkpoint is ready, as it was", "[sim]") {
+  in_many_worlds([](world& w, dice& d) {
+    done<v1::CreateReply>(w, with_socket());
+    say(w, "READY=1");
+    w.pass(1s);
+    auto c = on<v1::CheckpointRequest>("a");
+    c.set_name("one");
+    done<v1::CheckpointReply>(w, c);
+    w.pass(1s);
+    auto s = on<v1::StartRequest>("a");
+    s.set_checkpoint("one");
+    done<v1::StartReply>(w, s);
+    if (d.chance(0.5))
+      live_again(w);
+    w.pass(100ms);
+    CHECK(inspected(w).summary().run() == 2);
+    CHECK(inspected(w).summary().ready());
+    CHECK(health(w) == "healthy");
+    CHECK(count_events(w, "ready") == 2);
+    CHECK(say(w, "STATUS=back") == 0);
+    w.pass(100ms);
+    CHECK(inspected(w).summary().said() == "back");
+  }, 5);
+}
+
+TEST_CASE("a socket that was lost with the keeper is made anew, where it was", "[sim]") {
+  world w({});
+  REQUIRE(w.begin_life());
+  done<v1::CreateReply>(w, with_socket());
+  const auto serial = process_of(w, "a", "init").serial;
+  w.kill();
+  w.end_life();
+  REQUIRE(w.host.shelf_keeper.shelf.erase({actors::shelf_notify, serial}) == 1);
+  REQUIRE(w.begin_life());
+  CHECK(health(w) == "starting");
+  CHECK(say(w, "READY=1") == 0);
+  w.pass(100ms);
+  CHECK(health(w) == "healthy");
+  live_again(w);
+  CHECK(health(w) == "healthy");
+  at_the_end(w);
+}

@@ -177,6 +177,8 @@ call story::create_call(bool start) {
   if (dice_.chance(0.3))
     r.mutable_spec()->mutable_resources()->set_memory_bytes(64 << 20);
   r.mutable_spec()->mutable_log()->set_max_file_bytes(1 << 20);
+  if (dice_.chance(0.25))
+    r.mutable_spec()->mutable_notify()->set_start_timeout_ns(100'000'000);
   return make_call<v1::CreateReply>("Create", r.request_id(), r);
 }
 
