@@ -152,3 +152,15 @@ TEST_CASE("options: a notify socket, and what belongs to it") {
   CHECK(refused({"--notify", "--watchdog", "0"}).find("--watchdog") != std::string::npos);
   CHECK(refused({"--notify", "--health-retries", "3"}).find("--health-cmd") != std::string::npos);
 }
+
+TEST_CASE("options: what a container comes after") {
+  const auto s = spec_of({"--after", "db", "--after", "job:exited_ok", "--after-timeout", "30s"});
+  REQUIRE(s.after_size() == 2);
+  CHECK((s.after(0).id() == "db" && s.after(0).condition().empty()));
+  CHECK((s.after(1).id() == "job" && s.after(1).condition() == "exited_ok"));
+  CHECK(s.after_timeout_ns() == 30'000'000'000);
+  for (const char* text : {"", ":healthy", "db:"})
+    CHECK(refused({"--after", text}).find("--after") != std::string::npos);
+  CHECK(refused({"--after", "db", "--after-timeout", "0"}).find("--after-timeout")
+        != std::string::npos);
+}

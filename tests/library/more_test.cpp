@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <fcntl.h>
+#include <future>
 #include <poll.h>
 
 #include "tests/library/rig.hpp"
@@ -224,6 +225,43 @@ TEST_CASE("library: a pidfd of a process tells its end", "[root][runc][uring]") 
     REQUIRE(got(s.wait({.ref = "a"})).ok());
     CHECK(s.process_fd("a").why().code == ec::wrong_state);
     CHECK(s.process_fd("none").why().code == ec::not_found);
+  });
+}
+
+TEST_CASE("library: a container comes after another one", "[root][runc][uring]") {
+  both_ways([](rig& r, supervisor& s) {
+    auto first = r.run("db", {"/bin/sleep", "1000"});
+    first.start = false;
+    REQUIRE(got(s.create(first)).ok());
+    auto req = r.run("web", {"/bin/sleep", "1000"});
+    req.spec.after = {{.id = "db"}};
+    req.spec.after_timeout = 60s;
+    std::promise<event> waiting;
+    subscribe_options how;
+    how.containers = {"web"};
+    how.since = event_cursor{};
+    auto sub = s.subscribe(how, [&](const event& e) -> result<void> {
+      if (e.type == "waiting")
+        waiting.set_value(e);
+      return {};
+    });
+    auto made = s.create(req);
+    auto said = waiting.get_future();
+    REQUIRE(said.wait_for(60s) == std::future_status::ready);
+    CHECK(said.get().details.at("for") == "db:started");
+    const auto seen = got(s.inspect("web"));
+    REQUIRE(seen.ok());
+    CHECK(seen->summary.state == container_state::waiting);
+    CHECK(seen->summary.waits_for == std::vector<std::string>{"db:started"});
+    CHECK(made.wait_for(0s) != std::future_status::ready);
+    REQUIRE(got(s.start("db")).ok());
+    CHECK(got(std::move(made)).ok());
+    CHECK(got(s.inspect("web"))->summary.state == container_state::running);
+    req.ref = "more";
+    req.spec.after = {{.id = "more", .condition = "healthy"}};
+    CHECK(got(s.create(req)).why().code == ec::invalid_argument);
+    for (const auto* id : {"web", "db"})
+      CHECK(got(s.remove({.ref = id, .force = true})).ok());
   });
 }
 

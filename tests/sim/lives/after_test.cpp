@@ -98,6 +98,87 @@ TEST_CASE("a start waits until another container is healthy, whoever dies meanwh
   });
 }
 
+namespace {
+
+/// Asks until there is an answer that is not "not now", in however many lives that takes.
+template <class Reply, class Request>
+void through(world& w, const Request& req) {
+  for (int tries = 0; tries < 10; ++tries) {
+    if (!w.lives()) {
+      w.end_life();
+      REQUIRE(w.begin_life());
+    }
+    const auto got = w.ask<Reply>(req);
+    if (got && got->ok())
+      return;
+    if (!got || !w.lives()) // The last words of one that is being killed.
+      continue;
+    INFO(got->why().text());
+    const auto code = got->why().code;
+    REQUIRE((code == ec::disk_full || code == ec::unavailable || code == ec::resource_exhausted));
+    w.pass(1s); // One that has just come may lack its room on the disk.
+  }
+  FAIL("no answer in ten tries");
+}
+
+/// One container waits for another one's start. @param stopped Its wait is ended by a stop.
+/// @returns how often the kernel was called.
+uint64_t one_waits(uint64_t kill_at, bool stopped) {
+  INFO("killed at call " << kill_at);
+  world w({});
+  (void)w.begin_life(kill_at);
+  auto db = create("db", {"work", "term=0"}, false);
+  db.set_request_id("make-db");
+  auto go = on<v1::StartRequest>("db");
+  go.set_request_id("start-db");
+  auto stop = on<v1::StopRequest>("web");
+  stop.set_request_id("stop-web");
+  auto web = after("web", "db", "started");
+  web.mutable_spec()->mutable_restart()->set_when("always");
+  through<v1::CreateReply>(w, db);
+  for (int tries = 0; tries < 10 && state_of(w, "web") != v1::WAITING; ++tries) {
+    if (!w.lives()) {
+      w.end_life();
+      REQUIRE(w.begin_life());
+    }
+    send<v1::CreateReply>(w, web);
+    w.until([&w] { return state_of(w, "web") == v1::WAITING; }, 5s);
+  }
+  if (stopped)
+    through<v1::StopReply>(w, stop);
+  through<v1::StartReply>(w, go);
+  if (w.lives())
+    w.until([&w] { return state_of(w, "web") == v1::RUNNING; }, 1s);
+  const auto calls = w.calls();
+  if (stopped) {
+    through<v1::StopReply>(w, stop); // Revives it; the answer is the first one's.
+    w.pass(10s);
+    CHECK_FALSE(w.must<v1::CreateReply>(web)); // Who asked for the start is told.
+    CHECK(state_of(w, "web") == v1::STOPPED);
+    CHECK(seqs(w, "start", "web").empty());
+  } else {
+    through<v1::CreateReply>(w, web);
+    const auto starts = seqs(w, "start", "web");
+    REQUIRE(starts.size() == 1);
+    CHECK(starts[0] > seqs(w, "start", "db").at(0));
+    CHECK(seqs(w, "start-failed", "web").empty());
+  }
+  CHECK(seqs(w, "waiting", "web").size() == 1);
+  at_the_end(w);
+  return calls;
+}
+
+} // namespace
+
+TEST_CASE("a supervisor that is killed at any moment of a wait loses nothing of it", "[sim]") {
+  for (const bool stopped : {false, true}) {
+    const auto calls = one_waits(0, stopped);
+    REQUIRE(calls > 100);
+    for (uint64_t at = 1; at <= calls; ++at)
+      one_waits(at, stopped);
+  }
+}
+
 TEST_CASE("a chain of containers starts in its order", "[sim]") {
   in_many_worlds([](world& w, dice& d) {
     done<v1::CreateReply>(w, create("a", {"work", "after=200ms", "exit=0"}, false));
