@@ -306,9 +306,9 @@ caf::result<atom::shutdown> container_state::shutdown() {
         .then([one_less](atom::shutdown) mutable { one_less(); },
               [one_less](caf::error&) mutable { one_less(); });
     }
-  if (oom_watch_) {
+  if (cgroup_watch_) {
     ++*left;
-    oom_watch_->stop([one_less]() mutable { one_less(); });
+    cgroup_watch_->stop([one_less]() mutable { one_less(); });
   }
   for (auto& [process_id, w] : orphan_waits_)
     w->cancel();

@@ -68,6 +68,7 @@ public:
   void on_after();
   void on_overtime(uint32_t run);
   void on_oom(uint64_t seq);
+  void on_pressure(uint64_t seq);
   void on_probe();
   void on_probed(const std::string& process, const std::string& output);
   void on_overdue(const std::string& process, uint64_t serial);
@@ -117,7 +118,8 @@ private:
   void finish_undo();
   void arm_undo();
   void answer_making();
-  void watch_oom();
+  void watch_cgroup();
+  void watch_pressure();
   void spawn_process(const std::string& process, uint64_t serial, process_streams streams,
                      bool stdin_closed);
   void try_start(const v1::By& by, const v1::StartRequest& req, pending<v1::StartReply> p);
@@ -318,7 +320,7 @@ private:
   unsigned linger_looks_ = 0;
   std::map<std::string, process_entry> processes_;
   std::shared_ptr<oom_account> oom_;
-  std::unique_ptr<runtime::oom_watch> oom_watch_;
+  std::unique_ptr<runtime::cgroup_watch> cgroup_watch_;
   std::deque<std::function<void()>> waiting_;
   std::shared_ptr<making> making_; ///< Shared with the wait for the disk.
   std::map<std::string, std::unique_ptr<exec_making>> execs_;

@@ -192,7 +192,7 @@ void container_state::adopt_exec(const runtime::process_view& p) {
 void container_state::adopt_phase(const runtime::container_view& v) {
   const v1::By by = v.intent_by.value_or(v1::By{});
   if (at_ != phase::creating && !over()) {
-    watch_oom();
+    watch_cgroup();
     oom_->check(run_); // What happened while nobody watched.
   }
   switch (at_) {

@@ -199,7 +199,7 @@ void container_state::on_made(const outcome& x) {
     answer_making();
   }
   host->loop.sys().unlink(runtime::create_pid_file(host->bundle_dir(instance_)));
-  watch_oom();
+  watch_cgroup();
 }
 
 /// The runtime has made it and started it in one command.
@@ -230,15 +230,13 @@ bool container_state::take_init_terminal() {
   return true;
 }
 
-void container_state::watch_oom() {
-  oom_watch_ = std::make_unique<runtime::oom_watch>(host->loop, host->cgroups);
-  auto started = oom_watch_->start(
+void container_state::watch_cgroup() {
+  cgroup_watch_ = std::make_unique<runtime::cgroup_watch>(host->loop, host->cgroups);
+  auto started = cgroup_watch_->watch_oom(
     host->cgroup_path(who), [oom = oom_, run = run_] { oom->check(run); });
-  if (!started) {
-    // Counters are read again at each exit: only the early word is missing.
+  if (!started) // Counters are read again at each exit: only the early word is missing.
     io::log_debug("container={}: no OOM events: {}", who.id, started.why().text());
-    oom_watch_.reset();
-  }
+  watch_pressure();
 }
 
 void container_state::answer_making() {

@@ -14,6 +14,7 @@
 #include "messages/actors.hpp"
 #include "runtime/accounts.hpp"
 #include "runtime/after_messages.hpp"
+#include "runtime/pressure.hpp"
 #include "runtime/probe_call.hpp"
 
 // What the state of a container's actor is made of.

@@ -176,12 +176,12 @@ void container_state::remove_cgroup() {
     runtime::remove_bundle(host->loop, host->bundle_dir(instance_),
                            while_here([this] { remove_checkpoints(); }));
   });
-  if (!oom_watch_) {
+  if (!cgroup_watch_) {
     rest();
     return;
   }
-  oom_watch_->stop(while_here([this, rest]() mutable {
-    oom_watch_.reset();
+  cgroup_watch_->stop(while_here([this, rest]() mutable {
+    cgroup_watch_.reset();
     rest();
   }));
 }

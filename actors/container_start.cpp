@@ -180,7 +180,7 @@ void container_state::begin_fresh_run(const std::shared_ptr<making>& work) {
   enter(phase::creating);
   // The runtime forgets the run before; its bundle is written anew.
   auto forget = while_here([this] {
-    oom_watch_.reset();
+    cgroup_watch_.reset();
     host->engine.remove(runtime_, runtime::runtime_id(who), true, making_->op,
                         while_here([this, me = container_actor{self}](result<void> x) {
                           if (x)
@@ -189,8 +189,8 @@ void container_state::begin_fresh_run(const std::shared_ptr<making>& work) {
                             caf::anon_send(me, atom::bundle::value, failure(x.why()));
                         }));
   });
-  if (oom_watch_)
-    oom_watch_->stop(std::move(forget));
+  if (cgroup_watch_)
+    cgroup_watch_->stop(std::move(forget));
   else
     forget();
 }

@@ -59,15 +59,14 @@ void gate::close() {
 
 template <class Reply, class Request>
 void gate::send(const v1::By& by, Request req, answer<Reply> f) {
+  if (!errands_)
+    return later<Reply>(std::move(f),
+                        error{ec::unavailable, "gantryd is going away", "ask again"});
   errand job = [to = to_, by, req = std::move(req), f = std::move(f)](caf::event_based_actor* me) {
     me->request(to, caf::infinite, by, req)
       .then([f](Reply& reply) { f(std::move(reply)); },
             [f](caf::error& why) { f(from_caf(why)); });
   };
-  if (!errands_) {
-    later<Reply>(std::move(f), error{ec::unavailable, "gantryd is going away", "ask again"});
-    return;
-  }
   caf::anon_send(errands_, errand_atom::value, std::move(job));
 }
 

@@ -117,6 +117,16 @@ void fill_health(services& host, const runtime::container_view& c, v1::Container
     *out.mutable_health()->mutable_notify() = notices_of(host, c);
 }
 
+/// The thresholds of pressure, as soon as they were tried.
+void fill_pressure(const runtime::container_view& c, v1::ContainerDetail& out) {
+  const auto& wanted = out.spec().pressure();
+  for (size_t i = 0; i < c.pressure.size() && i < static_cast<size_t>(wanted.size()); ++i) {
+    auto* x = out.add_pressure();
+    (void)x->ParseFromString(c.pressure[i]);
+    x->set_threshold(wanted[static_cast<int>(i)]);
+  }
+}
+
 void fill_process(services& host, const runtime::container_view& c,
                   const runtime::process_view& p, v1::Process& x) {
   using ph = runtime::process_view::phase_t;
@@ -291,6 +301,7 @@ void gate::call(const v1::By&, v1::InspectRequest req, answer<v1::ContainerDetai
     if (!runtime::is_probe_process(p.id))
       fill_process(host_, c, p, *out.add_processes());
   fill_health(host_, c, out);
+  fill_pressure(c, out);
   out.set_bundle(host_.bundle_dir(c.instance));
   out.set_cgroup(host_.cgroup_path(c.name));
   if (const auto* init = c.init())

@@ -124,7 +124,7 @@ result<void> supervisor_host::recover(supervisor_options options, runtime::engin
                                .ledger = *ledger_,
                                .engine = *engine_,
                                .cgroups = cgroups_,
-                               .packer = {loop_, options.packer},
+                               .packer = {loop_, options.packer}, // NOLINT(bugprone-use-after-move)
                                .options = std::move(options),
                                .logs = {},
                                .outputs = {},

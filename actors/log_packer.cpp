@@ -90,7 +90,7 @@ void log_packer::forget(const std::string& dir) {
     impl_->loop.sys().pidfd_signal(impl_->pidfd.get(), SIGKILL);
 }
 
-void log_packer::pack(std::string dir, uint64_t current) {
+void log_packer::pack(const std::string& dir, uint64_t current) {
   if (impl_->program.empty())
     return;
   std::vector<std::string> names;

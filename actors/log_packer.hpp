@@ -20,7 +20,7 @@ public:
   log_packer& operator=(log_packer&&) noexcept;
 
   /// Packs what is not packed yet of the log in `dir`, up to the file before `current`.
-  void pack(std::string dir, uint64_t current);
+  void pack(const std::string& dir, uint64_t current);
 
   /// Nothing in `dir` is to be packed any more: it is about to be removed.
   void forget(const std::string& dir);

@@ -12,6 +12,7 @@
 #include "runtime/health_messages.hpp"
 #include "runtime/notify_policy.hpp"
 #include "runtime/policy_messages.hpp"
+#include "runtime/pressure.hpp"
 
 namespace gantry::runtime {
 
@@ -253,6 +254,14 @@ result<void> check_policies(const v1::ContainerSpec& spec) {
   constexpr std::array oom_policies{"", "report", "kill_group", "restart", "stop"};
   if (std::find(oom_policies.begin(), oom_policies.end(), spec.oom_policy()) == oom_policies.end())
     return bad("oom_policy", shown(spec.oom_policy()), "use report, kill_group, restart or stop");
+  if (auto pressure = pressure_of(spec); !pressure)
+    return pressure.why();
+  constexpr std::array pressure_policies{"", "report", "restart", "stop"};
+  if (std::find(pressure_policies.begin(), pressure_policies.end(), spec.pressure_policy())
+      == pressure_policies.end())
+    return bad("pressure_policy", shown(spec.pressure_policy()), "use report, restart or stop");
+  if (spec.pressure_policy().size() > 0 && spec.pressure().empty())
+    return bad("pressure_policy", spec.pressure_policy(), "say a threshold of pressure as well");
   auto policy = restart_policy_of(spec);
   return policy ? check_restart(*policy, spec.remove_on_exit()) : result<void>{policy.why()};
 }

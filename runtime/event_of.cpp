@@ -30,6 +30,8 @@ std::string_view type_of_restart(const Record& r) {
     return "health-action";
   case Record::kWaiting:
     return "waiting";
+  case Record::kPressure:
+    return "pressure";
   default: // Intents, answers, Died, StateRestored, StdinClosed, Resized,
            // ProcessForgotten.
     return {};
@@ -245,6 +247,14 @@ void put_waiting(v1::Event& e, const journal::Waiting& x) {
   put_number(e, "timeout_ns", x.timeout_ns());
 }
 
+void put_pressure(v1::Event& e, const journal::Pressure& x) {
+  put(e, "threshold", x.threshold());
+  put_number(e, "total_us", x.total_us());
+  put_number(e, "count", x.count());
+  if (x.total_us() != 0)
+    put(e, "avg10", std::to_string(x.avg10()));
+}
+
 void put_restart(v1::Event& e, const Record& r) {
   if (r.has_waiting())
     put_waiting(e, r.waiting());
@@ -252,6 +262,8 @@ void put_restart(v1::Event& e, const Record& r) {
     put_evidence(e, r.evidence_taken().what());
   if (r.has_notified())
     put_notified(e, r.notified());
+  if (r.has_pressure())
+    put_pressure(e, r.pressure());
   if (r.has_health_action())
     put_action(e, r.health_action());
   if (r.has_probe_ended())

@@ -55,6 +55,10 @@ result<restart_policy> restart_policy_of(const v1::ContainerSpec& spec) {
     out->rules.push_back({.what = restart_rule::kind::oom,
                           .act = spec.oom_policy() == "stop" ? restart_act::stay
                                                              : restart_act::restart});
+  if (spec.pressure_policy() == "restart" || spec.pressure_policy() == "stop")
+    out->rules.push_back({.what = restart_rule::kind::pressure,
+                          .act = spec.pressure_policy() == "stop" ? restart_act::stay
+                                                                  : restart_act::restart});
   return out;
 }
 
@@ -76,6 +80,7 @@ std::optional<run_end> last_end_of(const container_view& c) {
   out.by_person = state.ended_by_person();
   out.unhealthy = state.unhealthy();
   out.overtime = state.overtime();
+  out.pressure = state.pressure();
   if (p == nullptr || !p->exit) {
     out.start_failed = true;
     return state.by_policy() || state.cut_off() ? std::optional{out} : std::nullopt;

@@ -21,13 +21,14 @@ bool matches(const restart_rule& rule, const run_end& end) {
     case rule_kind::oom: return end.oom;
     case rule_kind::unhealthy: return end.unhealthy;
     case rule_kind::overtime: return end.overtime;
+    case rule_kind::pressure: return end.pressure;
   }
   return false;
 }
 
 /// Nothing that is known speaks for a success.
 bool failed(const run_end& end) {
-  return end.unhealthy || end.oom || end.overtime || end.start_failed
+  return end.unhealthy || end.oom || end.overtime || end.pressure || end.start_failed
          || end.exit_code.value_or(1) != 0;
 }
 
@@ -96,6 +97,8 @@ std::string words_of(const run_end& end) {
     return "unhealthy";
   if (end.overtime)
     return "it ran as long as it may";
+  if (end.pressure)
+    return "under pressure";
   if (end.oom)
     return "out of memory";
   if (end.signal != 0)

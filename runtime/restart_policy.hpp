@@ -22,7 +22,9 @@ enum class restart_act : uint8_t { restart, stay, give_up };
 
 /// An answer for some ends, before the policy's word is asked.
 struct restart_rule {
-  enum class kind : uint8_t { exit_code, signal, oom, unhealthy, overtime } what = kind::exit_code;
+  enum class kind : uint8_t {
+    exit_code, signal, oom, unhealthy, overtime, pressure
+  } what = kind::exit_code;
   int first = 0; ///< Exit code or signal …
   int last = 0;  ///< … to this one.
   restart_act act = restart_act::stay;
@@ -66,6 +68,7 @@ struct run_end {
   bool oom = false;
   bool unhealthy = false;    ///< The supervisor ended it, because its probes failed.
   bool overtime = false;     ///< The same, because it ran as long as it may.
+  bool pressure = false;     ///< The same, because it lacked something.
   bool start_failed = false; ///< A restart did not come as far as running.
   bool by_person = false;    ///< A stop, a kill or a removal that somebody asked for.
   int64_t up_ns = 0;         ///< How long it ran; below 0 counts as 0.
@@ -95,7 +98,8 @@ std::string words_of(const run_end& end);
 /// by default.
 result<restart_policy> parse_restart(std::string_view text);
 
-/// `WHAT:ACT`. WHAT is `exit=3`, `exit=10-20`, `signal=SEGV`, `oom`, `unhealthy` or `overtime`;
+/// `WHAT:ACT`. WHAT is `exit=3`, `exit=10-20`, `signal=SEGV`, `oom`, `unhealthy`, `overtime`
+/// or `pressure`;
 /// ACT is `restart`, `stay` or `dead`.
 result<restart_rule> parse_restart_rule(std::string_view text);
 

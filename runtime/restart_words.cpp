@@ -16,8 +16,8 @@ using rule_kind = restart_rule::kind;
 
 constexpr std::string_view words = "use no, on-failure, on-failure:N, always or unless-stopped";
 constexpr std::string_view rule_words =
-  "use exit=3:stay, exit=10-20:restart, signal=SEGV:dead, oom:restart, unhealthy:dead or "
-  "overtime:stay";
+  "use exit=3:stay, exit=10-20:restart, signal=SEGV:dead, oom:restart, unhealthy:dead, "
+  "overtime:stay or pressure:restart";
 constexpr int max_code = 255;
 constexpr int max_signal = 64;
 constexpr int64_t max_delay_ns = int64_t{366} * 24 * 3600 * 1'000'000'000;
@@ -66,12 +66,16 @@ bool take_codes(std::string_view text, restart_rule& out) {
 
 result<restart_rule> rule_for(std::string_view what, std::string_view whole) {
   restart_rule out;
-  if (what == "oom" || what == "unhealthy" || what == "overtime") {
-    out.what = what == "oom"         ? rule_kind::oom
-               : what == "unhealthy" ? rule_kind::unhealthy
-                                     : rule_kind::overtime;
-    return out;
-  }
+  constexpr std::array<std::pair<std::string_view, rule_kind>, 4> plain{
+    {{"oom", rule_kind::oom},
+     {"unhealthy", rule_kind::unhealthy},
+     {"overtime", rule_kind::overtime},
+     {"pressure", rule_kind::pressure}}};
+  for (const auto& [word, kind] : plain)
+    if (what == word) {
+      out.what = kind;
+      return out;
+    }
   if (what.starts_with("exit=")) {
     if (take_codes(what.substr(5), out))
       return out;
@@ -194,6 +198,7 @@ std::string text_of(const restart_rule& rule) {
     case rule_kind::oom: out = "oom"; break;
     case rule_kind::unhealthy: out = "unhealthy"; break;
     case rule_kind::overtime: out = "overtime"; break;
+    case rule_kind::pressure: out = "pressure"; break;
   }
   return out.append(":").append(name_of(rule.act));
 }

@@ -100,6 +100,7 @@ struct container_view {
   std::string checkpointing;            ///< Serialized journal::Checkpointing, under way.
   std::string restore;                  ///< Serialized journal::Restore of the run being made.
   std::vector<std::string> evidence;    ///< Serialized v1::EvidenceKept, the oldest first.
+  std::vector<std::string> pressure;    ///< Serialized v1::PressureState, as the spec's thresholds.
   /// Init's log goes on from earlier runs: the number of their last file, 0 if they have none.
   std::optional<uint64_t> earlier_log_files;
 

@@ -91,6 +91,7 @@ void world::apply(const Record& r) {
     w.next_serial = std::max(w.next_serial, r.evidence_taken().what().number() + 1);
   w.follow_restarts(*i->second, r);
   w.follow_health(*i->second, r);
+  w.follow_pressure(*i->second, r);
 }
 
 void world::impl::begin_intent(container_view& c, const Record& r, uint64_t op) {

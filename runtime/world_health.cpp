@@ -46,6 +46,29 @@ void keep_evidence(container_view& c, const journal::Record& r) {
 
 } // namespace
 
+void world::impl::follow_pressure(container_view& c, const journal::Record& r) {
+  if (r.has_starting() && r.starting().fresh())
+    c.pressure.clear();
+  if (r.has_pressure_watched()) {
+    const auto& why_not = r.pressure_watched().unsupported();
+    c.pressure.resize(static_cast<size_t>(why_not.size()));
+    for (size_t i = 0; i < c.pressure.size(); ++i) {
+      v1::PressureState x;
+      x.ParseFromString(c.pressure[i]);
+      x.set_unsupported(why_not[static_cast<int>(i)]);
+      c.pressure[i] = x.SerializeAsString();
+    }
+  }
+  if (!r.has_pressure() || r.pressure().index() >= c.pressure.size())
+    return;
+  auto& kept = c.pressure[r.pressure().index()];
+  v1::PressureState x;
+  x.ParseFromString(kept);
+  x.set_crossed(x.crossed() + 1);
+  x.set_crossed_ns(r.time_ns());
+  kept = x.SerializeAsString();
+}
+
 void world::impl::follow_health(container_view& c, const journal::Record& r) {
   if (r.has_evidence_taken())
     keep_evidence(c, r);

@@ -46,6 +46,7 @@ struct world::impl {
   void restored(container_view& c, const journal::Record& r);
   bool apply_checkpoint(container_view& c, const journal::Record& r);
   void follow_restarts(container_view& c, const journal::Record& r);
+  void follow_pressure(container_view& c, const journal::Record& r);
   void follow_health(container_view& c, const journal::Record& r);
   void remember_answer(const std::string& request_id, const journal::Answered& a);
 

@@ -29,6 +29,7 @@ void begin_run(journal::RestartState& s, bool by_policy) {
   s.set_overtime(false);
   s.set_oom(false);
   s.set_cut_off(false);
+  s.set_pressure(false);
   s.set_at_ns(0);
   s.set_delay_ns(0);
   if (by_policy)
@@ -68,6 +69,7 @@ bool change(journal::RestartState& s, const Record& r, bool over) {
     s.set_unhealthy(r.stopping().reason() == "unhealthy");
     s.set_overtime(r.stopping().reason() == "max-run-time");
     s.set_oom(r.stopping().reason() == "oom");
+    s.set_pressure(r.stopping().reason() == "pressure");
     return true;
   case Record::kDeleting:
     s.set_ended_by_person(true);
@@ -108,7 +110,7 @@ void world::impl::follow_restarts(container_view& c, const Record& r) {
 void set_policies(container_view& c, const v1::ContainerSpec& spec) {
   const auto ladder = parse_ladder(spec.health().on_unhealthy());
   c.restarts = spec.has_restart() || (ladder && ladder->restarts())
-               || spec.oom_policy() == "restart";
+               || spec.oom_policy() == "restart" || spec.pressure_policy() == "restart";
   c.has_health = !spec.health().probes().empty() || spec.has_notify();
   c.has_after = !spec.after().empty();
   c.max_run_ns = spec.max_run_ns();

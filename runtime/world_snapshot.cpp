@@ -127,6 +127,8 @@ void save_container(const container_view& c, journal::ContainerState& out) {
     (void)out.mutable_health()->ParseFromString(c.health);
   if (c.earlier_log_files)
     out.set_earlier_log_files(*c.earlier_log_files);
+  for (const auto& x : c.pressure)
+    (void)out.add_pressure()->ParseFromString(x);
   for (const auto& x : c.evidence)
     (void)out.add_evidence()->ParseFromString(x);
 }
@@ -173,6 +175,8 @@ std::unique_ptr<container_view> load_container(const journal::ContainerState& s)
     c->health = s.health().SerializeAsString();
   if (s.has_earlier_log_files())
     c->earlier_log_files = s.earlier_log_files();
+  for (const auto& x : s.pressure())
+    c->pressure.push_back(x.SerializeAsString());
   for (const auto& x : s.evidence())
     c->evidence.push_back(x.SerializeAsString());
   if (s.has_restart())

@@ -138,6 +138,9 @@ void take_spec(reader& in, options& to) {
   take_after(in, spec);
   in.take("--max-run-time", parse_duration, [&spec](int64_t ns) { spec.set_max_run_ns(ns); });
   spec.set_oom_policy(line.text("--oom-policy"));
+  for (const auto& threshold : line.list("--pressure"))
+    spec.add_pressure(threshold);
+  spec.set_pressure_policy(line.text("--pressure-policy"));
   take_log_driver(in, line.text("--log-driver"), *spec.mutable_log());
   take_log_options(in, line.list("--log-opt"), *spec.mutable_log());
 }

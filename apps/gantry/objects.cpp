@@ -125,6 +125,17 @@ std::string process_json(const v1::Process& p) {
     .done();
 }
 
+std::string pressure_json(const v1::PressureState& x) {
+  json_object o;
+  o.text("threshold", x.threshold()).text("unsupported", x.unsupported());
+  o.number("crossed", x.crossed());
+  if (x.crossed_ns() == 0)
+    o.null("crossed_at");
+  else
+    o.text("crossed_at", time_text(x.crossed_ns()));
+  return o.done();
+}
+
 } // namespace
 
 std::string state_text(v1::State s) {
@@ -181,6 +192,7 @@ std::string to_json(const v1::ContainerDetail& d) {
   add_container(o, d.summary());
   o.raw("spec", to_json(d.spec()))
     .array("processes", d.processes(), process_json)
+    .array("pressure", d.pressure(), pressure_json)
     .raw("health_detail", d.has_health() ? to_json(d.health()) : "null")
     .text("bundle", d.bundle())
     .text("cgroup", d.cgroup())

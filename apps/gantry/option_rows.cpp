@@ -171,8 +171,8 @@ constexpr std::array rows{
              "More restarts within the window, and it is dead"},
   option_row{"--restart-window", "TIME", changed, again, "The window of --restart-attempts"},
   option_row{"--restart-rule", "WHAT:ACT", changed, again,
-             "exit=3, exit=10-20, signal=SEGV, oom, unhealthy or overtime, and restart, stay or "
-             "dead; "
+             "exit=3, exit=10-20, signal=SEGV, oom, unhealthy, overtime or pressure, and restart, "
+             "stay or dead; "
              "the first that matches decides before --restart"},
   option_row{"--max-run-time", "TIME", make, again,
              "A run that takes longer is stopped, which counts as a failure"},
@@ -180,6 +180,11 @@ constexpr std::array rows{
   option_row{"--oom-policy", "WHAT", make, limits,
              "When some of it was killed for want of memory: report (default), kill_group, "
              "restart, stop"},
+  option_row{"--pressure", "WHAT", make, limits,
+             "An event when it lacks something: memory:full:150ms/2s (cpu, io or memory; some or "
+             "full; so much of a window of 500ms to 10s), memory.high; repeatable"},
+  option_row{"--pressure-policy", "WHAT", make, limits,
+             "What is done then: report (default), restart, stop"},
   option_row{"-m,--memory", "SIZE", limited, limits, "Memory: 64m, 1.5g; -1: no limit"},
   option_row{"--memory-swap", "SIZE", limited, limits, "Memory and swap together; -1: no limit"},
   option_row{"--memory-reservation", "SIZE", limited, limits, "Memory it can count on"},

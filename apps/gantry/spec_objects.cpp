@@ -301,6 +301,8 @@ std::string to_json(const v1::ContainerSpec& s) {
     .text("oom_policy", s.oom_policy())
     .texts("after", after_texts(s))
     .number("after_timeout_ns", s.after_timeout_ns())
+    .texts("pressure", s.pressure())
+    .text("pressure_policy", s.pressure_policy())
     .text("network", s.network())
     .raw("restart", restart_json(s.restart()))
     .raw("health", health_json(s.health()))

@@ -53,7 +53,8 @@ bool explains_state(const v1::Event& e) {
   constexpr std::array types{"start",  "exit",         "dead",         "restart-scheduled",
                              "health-action", "waiting",
                              "health", "create",       "start-failed", "restart-cancelled",
-                             "paused", "create-failed", "delete",      "oom"};
+                             "paused", "create-failed", "delete",      "oom",
+                             "pressure"};
   return (e.process().empty() || e.process() == "init")
          && std::find(types.begin(), types.end(), e.type()) != types.end()
          && (e.type() != "health" || detail(e, "new") == "unhealthy");
@@ -131,6 +132,8 @@ std::string words_of(const v1::Event& e) {
     out = evidence_words(e);
   else if (type == "oom")
     out = oom_words(e);
+  else if (type == "pressure")
+    out = "lacked something: " + detail(e, "threshold") + " was crossed";
   else if (type == "restart-scheduled")
     out = restart_words(e);
   else if (type == "waiting")

@@ -82,6 +82,10 @@ TEST_CASE("options: a health check, with Docker's names") {
         == 60'000'000'000);
   CHECK(spec_of({"--max-run-time", "2h"}).max_run_ns() == 7'200'000'000'000);
   CHECK(spec_of({"--oom-policy", "stop"}).oom_policy() == "stop");
+  const auto watched = spec_of({"--pressure", "memory.high", "--pressure", "cpu:1s/2s",
+                                "--pressure-policy", "restart"});
+  CHECK(watched.pressure(1) == "cpu:1s/2s");
+  CHECK(watched.pressure_policy() == "restart");
   CHECK(refused({"--health-interval", "1s"}).find("--health-cmd") != std::string::npos);
   CHECK(refused({"--no-healthcheck", "--health-cmd", "x"}).find("contradicts")
         != std::string::npos);

@@ -243,6 +243,7 @@ TEST_CASE("events: every public record has the name that the bus promises", "[ur
     {"supervisor_stopping", "supervisor-stopping"},
     {"evidence_taken", "evidence"},  {"health_action", "health-action"},
     {"waiting", "waiting"},
+    {"pressure", "pressure"},
     {"keeper_lost", "keeper-lost"},
     {"gap", "gap"},
   };
