@@ -330,6 +330,27 @@ TEST_CASE("a wait that gantryd's own end cut off is its policy's again", "[sim]"
   }
 }
 
+TEST_CASE("a restart that fails for want of another one is tried again by its policy", "[sim]") {
+  in_many_worlds([](world& w, dice& d) {
+    done<v1::CreateReply>(w, create("db", {"work", "term=0"}, true));
+    auto web = after("web", "db", "started");
+    web.mutable_spec()->mutable_restart()->set_when("always");
+    done<v1::CreateReply>(w, web);
+    done<v1::StopReply>(w, on<v1::StopRequest>("db"));
+    CHECK(state_of(w, "web") == v1::RUNNING);
+    w.host.signal(*w.host.find(process_of(w, "web", "init").pid), SIGKILL);
+    pass_with_kills(w, d, 20s, 500ms, 0.05);
+    CHECK(seqs(w, "start", "web").size() == 1);
+    const auto failed = seqs(w, "start-failed", "web").size();
+    CHECK(failed >= 3);
+    CHECK(failed <= 12); // With the policy's delay, not in a circle.
+    done<v1::StartReply>(w, on<v1::StartRequest>("db"));
+    pass_with_kills(w, d, 2min, 10s, 0.1);
+    wait_state(w, "web", v1::RUNNING);
+    CHECK(seqs(w, "start", "web").size() == 2);
+  }, 15);
+}
+
 TEST_CASE("a restart of the one that others come after leaves these alone", "[sim]") {
   world w({});
   REQUIRE(w.begin_life());
