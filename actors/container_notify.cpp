@@ -7,21 +7,19 @@
 #include "io/log.hpp"
 #include "runtime/health_messages.hpp"
 
-// What a container says at its notify socket. Several datagrams are taken at once and lead to one
-// record, so what they cost is bounded, however many come.
+// What a container says at its notify socket. What that costs is bounded, however much it says.
 //
 // Cost of a datagram, of gantryd as a whole on a busy machine of two cores, in a flood that is read
 // at the pace below: 12 us of one from init; 19 us of one from another process, whose cgroup is
-// looked up in /proc. A flood is 0.5 % of a core. What changes something costs a record as well,
-// one for all that are taken together.
+// looked up in /proc. A flood is 0.5 % of a core. What changes something costs a record as well.
 
 namespace gantry::actors {
 
 namespace {
 
-/// So many are read in a turn of the loop …
+/// So many are read in a turn of the loop, or one that leads to a record …
 constexpr int datagrams_a_turn = 16;
-/// … a turn each 50 ms in the long run, which is 320 datagrams a second …
+/// … a turn each 50 ms in the long run, which is 320 datagrams a second, or 20 …
 constexpr int64_t turn_ns = 50'000'000;
 /// … and so many turns in a row, where none were needed before.
 constexpr int64_t most_turns = 20;
@@ -182,34 +180,39 @@ bool container_state::may_read_notices(int64_t now_ns) {
   return true;
 }
 
+/// One after the other, until one has led to a record: so those are few, too. Each is taken away
+/// when what follows from it is done: one that a crash cuts off is heard again, which says nothing
+/// new.
 /// @returns whether nothing is left.
 bool container_state::read_notices(int64_t now_ns) {
   char bytes[runtime::max_notify_bytes];
-  const auto before = notify_->state;
-  auto& state = notify_->state;
-  runtime::notify_step sum;
-  bool drained = false;
-  for (int i = 0; i < datagrams_a_turn && !drained; ++i) {
+  char front[1];
+  auto& sys = host->loop.sys();
+  for (int i = 0; i < datagrams_a_turn; ++i) {
     io::datagram_note note;
-    const auto n = host->loop.sys().take_datagram(notify_->number, bytes, note);
+    const auto n = sys.take_datagram(notify_->number, bytes, note);
     if (n < 0) {
       if (n != -EAGAIN)
         io::log_warn("container={}: its notify socket: {}", who.id,
                      from_errno(int(-n), "read", "it").text());
-      drained = true;
-    } else if (note.cut || !is_heard(note.pid)) {
+      return true;
+    }
+    auto& state = notify_->state;
+    const auto known = host->ledger.file().last_seq();
+    if (note.cut || !is_heard(note.pid)) {
       ++state.refused;
     } else {
+      const auto before = state;
       const auto m = runtime::parse_notify({bytes, size_t(n)});
-      const auto step = runtime::hear(notify_->policy, state, m, now_ns);
-      sum.told = sum.told || step.told;
-      sum.alive = sum.alive || step.alive;
-      sum.triggered = sum.triggered || step.triggered;
-      sum.put_off = sum.put_off || step.put_off;
+      settle_notices(before, runtime::hear(notify_->policy, state, m, now_ns));
     }
+    if (!notify_)
+      return true;
+    (void)sys.read(notify_->number, front);
+    if (host->ledger.file().last_seq() != known)
+      return false;
   }
-  settle_notices(before, sum);
-  return drained;
+  return false;
 }
 
 /// Every process of the container, or its init alone. Who has ended already is believed: nobody
@@ -224,9 +227,9 @@ bool container_state::is_heard(int32_t pid) const {
          != runtime::whereabouts::outside;
 }
 
-/// What follows from what was said, recorded first. @param before The state before all of it.
+/// What follows from what was said, recorded first. @param before The state before that.
 void container_state::settle_notices(const runtime::notify_state& before,
-                                     const runtime::notify_step& sum) {
+                                     const runtime::notify_step& step) {
   const auto now = notify_->state;
   const bool became_ready = now.ready && !before.ready;
   const bool stops = now.stopping && !before.stopping;
@@ -240,16 +243,16 @@ void container_state::settle_notices(const runtime::notify_state& before,
     record_notified(now.reloading ? "reloading" : "reloaded");
   if (stops)
     record_notified("stopping");
-  if (sum.put_off && at_ == phase::stopping)
+  if (step.put_off && at_ == phase::stopping)
     put_off_grace();
   else if (!became_ready && !reloads && !stops
-           && (sum.told || runtime::must_be_kept(now, notify_->kept_due_ns)))
+           && (step.told || runtime::must_be_kept(now, notify_->kept_due_ns)))
     record_notified({});
   const auto which = health_ ? runtime::notify_probe(health_->policy) : std::optional<size_t>{};
-  if (sum.triggered)
+  if (step.triggered)
     judge_notices(false, "it has said WATCHDOG=trigger"
                            + (now.status.empty() ? "" : "; its status: " + now.status), 0);
-  else if (sum.alive && which && health_->state.probes[*which].failed)
+  else if (step.alive && which && health_->state.probes[*which].failed)
     judge_notices(true, "WATCHDOG=1", 0);
 }
 

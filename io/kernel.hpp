@@ -134,8 +134,8 @@ public:
   /// directory is made where it is missing. Whoever can reach it may pass through and write to
   /// it, and each datagram tells who did (SO_PASSCRED).
   virtual int datagram_inbox(const std::string& dir, const std::string& name);
-  /// Takes one datagram of such a socket; -EAGAIN if there is none. Descriptors that were sent
-  /// with it are closed, and never take a number of ours.
+  /// The datagram in front of such a socket, which stays there until `read` takes it away; -EAGAIN
+  /// if there is none. Descriptors that were sent with it never take a number of ours.
   virtual ssize_t take_datagram(int fd, std::span<char> into, datagram_note& note);
 
   // -- processes -----------------------------------------------------------------

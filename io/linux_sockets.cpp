@@ -66,7 +66,8 @@ int linux_kernel::datagram_inbox(const std::string& dir, const std::string& name
 }
 
 // There is room for the sender's credentials and for nothing else: what was sent with SCM_RIGHTS
-// the kernel then drops by itself (MSG_CTRUNC), so a flood of descriptors finds no way in.
+// the kernel then drops by itself (MSG_CTRUNC), so a flood of descriptors finds no way in. It
+// stays in front until it is read: what a crash cuts off is found again.
 ssize_t linux_kernel::take_datagram(int fd, std::span<char> into, datagram_note& note) {
   iovec data{into.data(), into.size()};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred))];
@@ -77,7 +78,7 @@ ssize_t linux_kernel::take_datagram(int fd, std::span<char> into, datagram_note&
   message.msg_controllen = sizeof(control);
   ssize_t n = 0;
   do
-    n = ::recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    n = ::recvmsg(fd, &message, MSG_DONTWAIT | MSG_PEEK | MSG_CMSG_CLOEXEC);
   while (n < 0 && errno == EINTR);
   if (n < 0)
     return -errno;

@@ -224,11 +224,15 @@ TEST_CASE("sockets: a datagram tells who sent it, and its descriptors stay outsi
   CHECK(r.kernel->take_datagram(again, into, note) == 7);
   CHECK(std::string(into.data(), 7) == "READY=1");
   CHECK((note.pid == ::getpid() && !note.cut));
-  char byte;
-  CHECK(::read(ends[0], &byte, 1) == 0); // Its last writer was in the message.
+  char byte[1];
+  CHECK(r.kernel->take_datagram(again, into, note) == 7); // It is there yet …
+  CHECK(r.kernel->read(again, byte) == 1);                // … until it is taken.
+  CHECK(::read(ends[0], byte, 1) == 0); // Its last writer was in the message.
   CHECK(r.kernel->take_datagram(again, into, note) == 50);
   CHECK((note.pid == ::getpid() && note.cut));
+  CHECK(r.kernel->read(again, byte) == 1);
   CHECK(r.kernel->take_datagram(again, into, note) == 0);
+  CHECK(r.kernel->read(again, byte) == 0);
   CHECK(r.kernel->take_datagram(again, into, note) == -EAGAIN);
   CHECK(r.kernel->datagram_inbox("/tmp/" + std::string(120, 'x'), "sock") == -ENAMETOOLONG);
   CHECK(r.kernel->datagram_inbox("/nowhere/at/all", "sock") == -ENOENT);

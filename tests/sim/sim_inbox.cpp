@@ -8,6 +8,17 @@
 
 namespace gantry::sim {
 
+ssize_t inbox::read(std::span<char> into) {
+  if (waiting.empty())
+    return -EAGAIN;
+  const auto one = std::move(waiting.front());
+  waiting.pop_front();
+  tell();
+  const auto n = std::min(one.bytes.size(), into.size());
+  std::copy_n(one.bytes.data(), n, into.data());
+  return ssize_t(n); // What does not fit is lost.
+}
+
 int machine::send(const std::string& path, std::string bytes, pid_t pid) {
   const auto at = inboxes.find(path);
   if (at == inboxes.end())
@@ -45,9 +56,7 @@ ssize_t incarnation::take_datagram(int fd, std::span<char> into, io::datagram_no
     return -ENOTSOCK;
   if (from->waiting.empty())
     return -EAGAIN;
-  const auto one = std::move(from->waiting.front());
-  from->waiting.pop_front();
-  from->tell();
+  const auto& one = from->waiting.front();
   const auto n = std::min(one.bytes.size(), into.size());
   std::copy_n(one.bytes.data(), n, into.data());
   note = {.pid = one.pid, .cut = n < one.bytes.size()};

@@ -20,6 +20,7 @@ public:
   std::deque<datagram> waiting;
 
   [[nodiscard]] uint32_t ready() const override { return waiting.empty() ? 0u : POLLIN; }
+  ssize_t read(std::span<char> into) override;
   [[nodiscard]] source* changes() const override { return const_cast<inbox*>(this); }
 };
 

@@ -270,3 +270,29 @@ TEST_CASE("a socket that was lost with the keeper is made anew, where it was", "
   CHECK(health(w) == "healthy");
   at_the_end(w);
 }
+
+TEST_CASE("no word is lost, in whichever moment of hearing it the supervisor dies", "[sim]") {
+  for (uint64_t moment = 60; moment < 460; ++moment) {
+    INFO("killed at call " << moment);
+    world w({});
+    REQUIRE(w.begin_life());
+    done<v1::CreateReply>(w, with_socket());
+    const auto path = socket_of(w);
+    const auto pid = process_of(w, "a", "init").pid;
+    w.kill();
+    w.end_life();
+    for (const char* words : {"STATUS=loading", "READY=1", "RELOADING=1", "READY=1\nSTATUS=up"})
+      REQUIRE(w.host.send(path, words, pid) == 0);
+    if (w.begin_life(moment)) {
+      w.pass(20ms);
+      w.end_life();
+    }
+    REQUIRE(w.begin_life());
+    w.pass(100ms);
+    CHECK(inspected(w).summary().ready());
+    CHECK(inspected(w).summary().said() == "up");
+    CHECK(count_events(w, "ready") == 1);
+    CHECK(count_events(w, "notify") == 2); // It reloads, and has reloaded.
+    CHECK(events_of(w, "health").size() == 1);
+  }
+}
