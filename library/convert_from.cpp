@@ -24,13 +24,6 @@ static_assert(int(container_state::running) == int(v1::RUNNING)
 static_assert(int(on_disconnect::term) == int(v1::TERM)
               && int(on_disconnect::kill) == int(v1::KILL));
 
-moment at(int64_t ns) { return moment{nanoseconds{ns}}; }
-
-template <class Map>
-std::map<std::string, std::string> map_of(const Map& x) {
-  return {x.begin(), x.end()};
-}
-
 } // namespace
 
 exit_report from_bus(const v1::Exit& x) {
@@ -80,6 +73,8 @@ container_summary from_bus(const v1::Container& x) {
   out.health = x.health();
   out.ready = x.ready();
   out.said = x.said();
+  if (x.has_restart())
+    out.restart = from_bus(x.restart());
   return out;
 }
 
@@ -131,6 +126,10 @@ container_detail from_bus(const v1::ContainerDetail& x) {
   out.rootfs = x.rootfs();
   out.config_json = x.config_json();
   out.message = x.message();
+  if (x.has_health())
+    out.health = from_bus(x.health());
+  for (const auto& p : x.pressure())
+    out.pressure.push_back(from_bus(p));
   return out;
 }
 

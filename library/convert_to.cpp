@@ -87,6 +87,19 @@ void put_isolation(const container_spec& x, v1::ContainerSpec& to) {
   put_list(x.groups, to.mutable_groups());
 }
 
+/// When it is started again, whether it works, and what ends it.
+void put_policies(const container_spec& x, v1::ContainerSpec& to) {
+  if (x.restart)
+    *to.mutable_restart() = to_bus(*x.restart);
+  if (x.health)
+    *to.mutable_health() = to_bus(*x.health);
+  if (x.max_run)
+    to.set_max_run_ns(x.max_run->count());
+  to.set_oom_policy(x.oom_policy);
+  put_list(x.pressure, to.mutable_pressure());
+  to.set_pressure_policy(x.pressure_policy);
+}
+
 void put(const log_limits& x, v1::LogOptions* to) {
   to->set_max_file_bytes(x.max_file_bytes);
   to->set_max_files(x.max_files);
@@ -174,6 +187,7 @@ v1::ContainerSpec to_bus(const container_spec& x) {
   put_isolation(x, out);
   if (x.notify)
     put(*x.notify, out.mutable_notify());
+  put_policies(x, out);
   return out;
 }
 

@@ -38,6 +38,8 @@ public:
   virtual void call(v1::RemoveCheckpointRequest req, answer<v1::RemoveCheckpointReply> f) = 0;
   virtual void call(v1::ResizeRequest req, answer<v1::ResizeReply> f) = 0;
   virtual void call(v1::ReopenLogRequest req, answer<v1::ReopenLogReply> f) = 0;
+  virtual void call(v1::RunProbeRequest req, answer<v1::RunProbeReply> f) = 0;
+  virtual void call(v1::ReadEvidenceRequest req, answer<v1::Evidence> f) = 0;
 
   /// A descriptor, or where it can be fetched.
   struct fd_offer {

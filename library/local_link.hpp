@@ -89,6 +89,12 @@ public:
   void call(v1::ReopenLogRequest req, answer<v1::ReopenLogReply> f) override {
     front_.call(who_, std::move(req), std::move(f));
   }
+  void call(v1::RunProbeRequest req, answer<v1::RunProbeReply> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
+  void call(v1::ReadEvidenceRequest req, answer<v1::Evidence> f) override {
+    front_.call(who_, std::move(req), std::move(f));
+  }
 
   void call(v1::GetProcessFdRequest req, answer<fd_offer> f) override {
     auto made = front_.process_fd(req);

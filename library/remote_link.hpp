@@ -94,6 +94,12 @@ public:
   void call(v1::ReopenLogRequest req, answer<v1::ReopenLogReply> f) override {
     ask("/gantry.v1.Logs/Reopen", req, std::move(f));
   }
+  void call(v1::RunProbeRequest req, answer<v1::RunProbeReply> f) override {
+    ask("/gantry.v1.Containers/RunProbe", req, std::move(f));
+  }
+  void call(v1::ReadEvidenceRequest req, answer<v1::Evidence> f) override {
+    ask("/gantry.v1.Containers/ReadEvidence", req, std::move(f));
+  }
 
   void call(v1::GetProcessFdRequest req, answer<fd_offer> f) override {
     answer<v1::GetProcessFdReply> then = [f = std::move(f)](result<v1::GetProcessFdReply> x) {

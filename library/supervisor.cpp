@@ -160,9 +160,7 @@ void supervisor::resume(container_ref c, callback<void> f) {
 }
 
 void supervisor::update(container_ref c, resource_limits limits, callback<void> f) {
-  auto req = about<v1::UpdateRequest>(c);
-  *req.mutable_resources() = to_bus(limits);
-  change<v1::UpdateReply>(impl_->site, std::move(req), {}, std::move(f), nothing);
+  update(update_request{.ref = std::move(c), .limits = std::move(limits)}, std::move(f));
 }
 
 void supervisor::remove(remove_request r, callback<void> f) {

@@ -4,7 +4,7 @@
 #include "gateways/client/process_fd.hpp"
 #include "library/commands.hpp"
 
-// Further commands: terminals, logs, lists, checkpoints, the disk.
+// Further commands: terminals, logs, lists, checkpoints, the disk, policies and health.
 
 namespace gantry {
 
@@ -97,6 +97,30 @@ void supervisor::restore(restore_request r, callback<started_process> f) {
 void supervisor::disk_use(callback<disk_report> f) {
   send<v1::DiskUseReply>(impl_->site, v1::DiskUseRequest{}, std::move(f),
                          [](const v1::DiskUseReply& x) { return from_bus(x); });
+}
+
+void supervisor::update(update_request r, callback<void> f) {
+  auto req = about<v1::UpdateRequest>(r.ref);
+  *req.mutable_resources() = to_bus(r.limits);
+  if (r.restart)
+    *req.mutable_restart() = to_bus(*r.restart);
+  if (r.health)
+    *req.mutable_health() = to_bus(*r.health);
+  change<v1::UpdateReply>(impl_->site, std::move(req), r.request_id, std::move(f), nothing);
+}
+
+void supervisor::run_probe(container_ref c, std::string role, callback<ran_probe> f) {
+  auto req = about<v1::RunProbeRequest>(c);
+  req.set_role(role);
+  send<v1::RunProbeReply>(impl_->site, std::move(req), std::move(f),
+                          [](const v1::RunProbeReply& x) { return from_bus(x); });
+}
+
+void supervisor::read_evidence(container_ref c, uint64_t number, callback<evidence> f) {
+  auto req = about<v1::ReadEvidenceRequest>(c);
+  req.set_number(number);
+  send<v1::Evidence>(impl_->site, std::move(req), std::move(f),
+                     [](const v1::Evidence& x) { return from_bus(x); });
 }
 
 result<int> supervisor::process_fd(container_ref c, std::string process) {

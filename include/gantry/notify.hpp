@@ -1,11 +1,10 @@
 #pragma once
 
-#include <chrono>
 #include <optional>
 
-namespace gantry {
+#include <gantry/time.hpp>
 
-using nanoseconds = std::chrono::nanoseconds;
+namespace gantry {
 
 /// A socket at which a container tells how it is, in the words of sd_notify(3). It is ready when it
 /// says so.

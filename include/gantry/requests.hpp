@@ -110,6 +110,30 @@ struct stop_request {
   std::string request_id{};
 };
 
+/// Changes a container: what is not given stays as it is. Limits need a living one.
+struct update_request {
+  container_ref ref{};
+  resource_limits limits{};
+  std::optional<restart_policy> restart{}; ///< Takes the place of the present one.
+  std::optional<health_check> health{};    ///< The same; without probes it is switched off.
+  std::string request_id{};
+};
+
+/// The answer to `run_probe`.
+struct ran_probe {
+  probe_result result{};
+  health_report health{}; ///< With this result.
+};
+
+/// A container shortly before the supervisor ended it by itself: at most about 64 KiB.
+struct evidence {
+  evidence_summary kept{};
+  std::string log{}; ///< The last lines of both streams, as UTF-8.
+  std::vector<host_process> processes{};
+  std::map<std::string, std::string> cgroup{}; ///< File → its content.
+  std::map<std::string, std::string> psi{}; ///< cpu, io, memory, where the kernel has it.
+};
+
 /// Removes a container and all that belongs to it.
 struct remove_request {
   container_ref ref{};

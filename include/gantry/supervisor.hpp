@@ -76,6 +76,7 @@ public:
   void pause(container_ref c, callback<void> f);
   void resume(container_ref c, callback<void> f);
   void update(container_ref c, resource_limits limits, callback<void> f);
+  void update(update_request r, callback<void> f);
   void remove(remove_request r, callback<void> f);
   void wait(wait_request r, callback<waited_exit> f);
   /// @param ns "*": all namespaces. @param all The stopped ones, too.
@@ -100,6 +101,12 @@ public:
   void remove_checkpoint(container_ref c, std::string name, callback<void> f);
   void restore(restore_request r, callback<started_process> f);
   void disk_use(callback<disk_report> f); ///< Looks at every file.
+  /// Runs a probe at once; its result counts as any other. `wrong_state`: it does not run.
+  /// @param role Empty: the only one.
+  void run_probe(container_ref c, std::string role, callback<ran_probe> f);
+  /// What was captured before the supervisor ended it by itself. `not_found`: no such.
+  /// @param number As in `health_report::evidence`; 0: the newest.
+  void read_evidence(container_ref c, uint64_t number, callback<evidence> f);
 
   /// A pidfd of a living process (empty: init): readable once it has ended, whatever becomes
   /// of the supervisor; yours to close, close-on-exec. How it ended, `wait` tells. Blocks for
@@ -136,6 +143,9 @@ public:
   }
   std::future<result<void>> update(container_ref c, resource_limits limits) {
     return soon<void>([&](auto f) { update(std::move(c), std::move(limits), std::move(f)); });
+  }
+  std::future<result<void>> update(update_request r) {
+    return soon<void>([&](auto f) { update(std::move(r), std::move(f)); });
   }
   std::future<result<void>> remove(remove_request r) {
     return soon<void>([&](auto f) { remove(std::move(r), std::move(f)); });
@@ -201,6 +211,12 @@ public:
   }
   std::future<result<disk_report>> disk_use() {
     return soon<disk_report>([&](auto f) { disk_use(std::move(f)); });
+  }
+  std::future<result<ran_probe>> run_probe(container_ref c, std::string role = {}) {
+    return soon<ran_probe>([&](auto f) { run_probe(std::move(c), std::move(role), std::move(f)); });
+  }
+  std::future<result<evidence>> read_evidence(container_ref c, uint64_t number = 0) {
+    return soon<evidence>([&](auto f) { read_evidence(std::move(c), number, std::move(f)); });
   }
 
   struct impl; ///< INTERNAL.

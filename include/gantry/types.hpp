@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -8,18 +7,15 @@
 #include <vector>
 
 #include <gantry/api.hpp>
+#include <gantry/health.hpp>
 #include <gantry/notify.hpp>
+#include <gantry/restart.hpp>
 #include <gantry/result.hpp>
 
 // The nouns of gantry, as plain structs. What each field means is said at length in the
 // reference of the bus (messages/gantry.proto, field by field the same); here in short.
 
 namespace gantry {
-
-using nanoseconds = std::chrono::nanoseconds;
-
-/// A wall time (UTC), to the nanosecond. The epoch itself stands for "not yet".
-using moment = std::chrono::sys_time<nanoseconds>;
 
 /// Names a container: an id, unique in its namespace.
 struct container_ref {
@@ -125,12 +121,6 @@ struct log_limits {
   std::string forward{};    ///< journald or syslog, with :/PATH for a socket elsewhere.
 };
 
-/// What must hold of another container of the same namespace before one is started.
-struct after_condition {
-  std::string id{};                   ///< It must exist when the container is made.
-  std::string condition = "started";  ///< Or ready, healthy, exited_ok.
-};
-
 /// What a container is. Either a bundle or a root filesystem.
 struct container_spec {
   std::string bundle{}; ///< An OCI bundle directory, absolute; never written to.
@@ -169,6 +159,12 @@ struct container_spec {
   std::vector<after_condition> after{};   ///< It is started once all of these hold.
   std::optional<nanoseconds> after_timeout{}; ///< A start that has waited so long fails.
   std::optional<notify_socket> notify{};  ///< None: it says nothing by itself.
+  std::optional<restart_policy> restart{}; ///< None: it is not started again.
+  std::optional<health_check> health{};    ///< None: nobody asks it.
+  std::optional<nanoseconds> max_run{}; ///< A longer run is stopped: a failure. Pauses count.
+  std::string oom_policy{}; ///< report (empty), kill_group, restart, stop.
+  std::vector<std::string> pressure{}; ///< `memory:full:150ms/2s`, `memory.high`: at most 16.
+  std::string pressure_policy{}; ///< When one is crossed: report (empty), restart, stop.
 };
 
 /// What becomes of an exec when nobody holds it any more (`wait_request::hold`).
@@ -256,6 +252,7 @@ struct container_summary {
   std::string health{}; ///< starting, healthy, unhealthy; empty: it has none, or does not run.
   bool ready = false;   ///< It says so itself, or its probes do.
   std::string said{};   ///< Its last STATUS= at its notify socket.
+  std::optional<restart_report> restart{}; ///< Once its policy has decided something.
 };
 
 /// The log of a process, as it is now.
@@ -302,6 +299,8 @@ struct container_detail {
   std::string rootfs{};
   std::string config_json{}; ///< The OCI configuration as started.
   std::string message{};
+  std::optional<health_report> health{};  ///< None: it has no check, or does not run.
+  std::vector<pressure_state> pressure{}; ///< As the spec's thresholds, once it has run.
 };
 
 /// The containers at one place in the stream of events.
@@ -377,7 +376,8 @@ struct event {
   uint64_t seq = 0, epoch = 0;
   moment time{};
   /// create start exec-added exec-started exit oom paused resumed restored updated kill
-  /// create-failed start-failed exec-failed delete gap supervisor-started
+  /// create-failed start-failed exec-failed restart-scheduled restart-cancelled dead health
+  /// ready notify evidence health-action pressure waiting delete gap supervisor-started
   /// supervisor-stopping keeper-lost log-blocked log-unblocked, and what later versions add.
   std::string type{};
   container_ref ref{}; ///< Without an id for what is the supervisor's own.
