@@ -1,5 +1,6 @@
 """gantry's figures, each beside its floor or the bare runtime, in the same run."""
 
+import calendar
 import json
 import os
 import re
@@ -325,6 +326,52 @@ def whole_probes(b, kind, question, most):
               f"≤ {most}", cpu / n * 1e6 <= most)
 
 
+def on_time(b):
+    """A server in a network namespace of its own in each of many, each asked once a second."""
+    count, seconds = b.n(1000, 50), b.n(20, 6)
+    with b.supervisor("--runtime", os.path.join(b.tools, "bench_stub_runtime")) as r:
+        ids = [f"p{i}" for i in range(count)]
+        for x in ids:
+            r.run(x, "serve", "8080", options=("--health-http", "127.0.0.1:8080/",
+                                               "--health-interval", "1s"))
+        time.sleep(5)
+        first, slow = records(r, "x1"), turns(r)["slow_turns"]
+        cpu, began = harness.cpu_seconds(r.pid()), time.monotonic()
+        time.sleep(seconds)
+        cpu, took = harness.cpu_seconds(r.pid()) - cpu, time.monotonic() - began
+        n, slow = records(r, "x2") - first, turns(r)["slow_turns"] - slow
+        late = [ms for i in range(0, count, 100) for ms in lateness(r, ids[i:i + 100])]
+    p99 = harness.quantile(late, 0.99)
+    b.row("on-time", f"{count} http probes a second in {count} network namespaces: begun late, p99",
+          p99, "ms", f"median {median(late):.2f}, the latest {max(late):.1f}, of {len(late)}; "
+          f"{n / took:.0f} results a second", "≤ 50", p99 <= 50, lateness_ms=late)
+    b.row("on-time", "the same: turns over 5 ms", float(slow), "", f"in {took:.0f} s", "0",
+          slow == 0)
+    b.row("on-time", "the same: CPU of gantryd a probe", cpu / n * 1e6, "us")
+
+
+def turns(r):
+    return json.loads(r.ok("--json", "info").out)
+
+
+def seconds_of(text):
+    """Of a time as gantry prints it."""
+    whole, rest = text.rstrip("Z").split(".")
+    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float("0." + rest)
+
+
+def lateness(r, ids):
+    """Milliseconds between when a probe was due, a second after the one before, and its begin."""
+    out = []
+    for shown in r.ok("--json", "inspect", *ids).objects():
+        results = shown["health_detail"]["probes"][0]["results"]
+        if any(x["result"] != "passed" for x in results):
+            raise NotMeasured(f"a probe of {shown['id']} failed: {results}")
+        times = [(seconds_of(x["began_at"]), seconds_of(x["ended_at"])) for x in results]
+        out += [(b[0] - a[1]) * 1e3 - 1000 for a, b in zip(times, times[1:])]
+    return out
+
+
 def records(r, name):
     """How many records there have been, by those of a container of its own."""
     r.run(name, "true")
@@ -334,4 +381,4 @@ def records(r, name):
 FIGURES = {"exit": exit_event, "loud": loud, "restart": restart, "one-shot": one_shot,
            "exec": exec_true, "embedded": embedded, "growth": growth, "memory": memory,
            "thousand": thousand, "log": log, "attach": attach, "simulation": simulation,
-           "probe": probe}
+           "probe": probe, "on-time": on_time}
