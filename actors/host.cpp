@@ -23,7 +23,7 @@ constexpr auto end_patience = std::chrono::seconds(5);
 std::string_view method_of(v1::State state) {
   switch (state) {
     case v1::CREATING: return "Create";
-    case v1::STARTING: return "Start";
+    case v1::STARTING:
     case v1::WAITING: return "Start";
     case v1::PAUSING: return "Pause";
     case v1::CHECKPOINTING: return "Checkpoint";
