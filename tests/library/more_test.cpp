@@ -96,6 +96,9 @@ TEST_CASE("library: a container that has not said that it is ready", "[root][run
     CHECK(seen->summary.health == "starting");
     CHECK_FALSE(seen->summary.ready);
     CHECK(seen->summary.said.empty());
+    REQUIRE((seen->health && seen->health->notify));
+    CHECK(seen->health->notify->watchdog == std::chrono::seconds(5));
+    CHECK_FALSE(seen->health->notify->ready);
     CHECK(seen->config_json.find("\"WATCHDOG_USEC=5000000\"") != std::string::npos);
     req.ref = "b";
     req.spec.notify->watchdog = std::chrono::milliseconds(1);
