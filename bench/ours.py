@@ -1,6 +1,5 @@
 """gantry's figures, each beside its floor or the bare runtime, in the same run."""
 
-import calendar
 import json
 import os
 import re
@@ -10,6 +9,7 @@ import tempfile
 import time
 
 import harness
+import probes
 from harness import NotMeasured, median, spread
 
 
@@ -287,98 +287,7 @@ def simulation(b):
               "≥ 1000", value >= 1000)
 
 
-def probe(b):
-    """What a probe over the network costs: by itself, and with its actor and its record."""
-    done = subprocess.run([os.path.join(b.tools, "probe_bench"), str(b.n(10, 2))],
-                          capture_output=True, text=True, timeout=120)
-    found = re.findall(r"^(\w+) .*: (\d+) a second, ([\d.]+) us of CPU each \((\d+) .*; (\d+) "
-                       "failed", done.stdout, re.M)
-    if len(found) != 2 or done.returncode != 0:
-        raise NotMeasured(f"probe_bench failed: {done.stdout[-300:]}{done.stderr[-300:]}")
-    for kind, rate, cpu, alone, failed in found:
-        b.row("probe", f"{kind}: probes a second on one core, without actors", float(alone), "/s",
-              f"done {rate}/s beside their server, {failed} failed", "≥ 10000",
-              float(alone) >= 10000)
-        most = 60 if kind == "http" else 40
-        b.row("probe", f"{kind}: CPU of a probe, without actors", float(cpu), "us", "",
-              f"≤ {most}", float(cpu) <= most)
-    for kind, question, most in (("http", "8080/", 60), ("tcp", "8080", 40)):
-        whole_probes(b, kind, question, most)
-
-
-def whole_probes(b, kind, question, most):
-    count, seconds = b.n(20, 5), b.n(10, 3)
-    with b.supervisor() as r:
-        for i in range(count):
-            r.run(f"p{i}", "httpd", "-f", "-p", "127.0.0.1:8080", "-h", "/tmp",
-                  options=(f"--health-{kind}", question, "--health-interval", "20ms",
-                           "--health-status" if kind == "http" else "--health-retries",
-                           "200-404" if kind == "http" else "1"))
-        time.sleep(2)
-        first = records(r, "x1")
-        cpu, began = harness.cpu_seconds(r.pid()), time.monotonic()
-        time.sleep(seconds)
-        cpu, took = harness.cpu_seconds(r.pid()) - cpu, time.monotonic() - began
-        n = records(r, "x2") - first
-        healthy = sum(r.show(f"p{i}")["health"] == "healthy" for i in range(count))
-        b.row("probe", f"{kind}: CPU of gantryd a probe, {count} real containers", cpu / n * 1e6,
-              "us", f"{n / took:.0f} probes a second, each recorded; {healthy} healthy",
-              f"≤ {most}", cpu / n * 1e6 <= most)
-
-
-def on_time(b):
-    """A server in a network namespace of its own in each of many, each asked once a second."""
-    count, seconds = b.n(1000, 50), b.n(20, 6)
-    with b.supervisor("--runtime", os.path.join(b.tools, "bench_stub_runtime")) as r:
-        ids = [f"p{i}" for i in range(count)]
-        for x in ids:
-            r.run(x, "serve", "8080", options=("--health-http", "127.0.0.1:8080/",
-                                               "--health-interval", "1s"))
-        time.sleep(5)
-        first, slow = records(r, "x1"), turns(r)["slow_turns"]
-        cpu, began = harness.cpu_seconds(r.pid()), time.monotonic()
-        time.sleep(seconds)
-        cpu, took = harness.cpu_seconds(r.pid()) - cpu, time.monotonic() - began
-        n, slow = records(r, "x2") - first, turns(r)["slow_turns"] - slow
-        late = [ms for i in range(0, count, 100) for ms in lateness(r, ids[i:i + 100])]
-    p99 = harness.quantile(late, 0.99)
-    b.row("on-time", f"{count} http probes a second in {count} network namespaces: begun late, p99",
-          p99, "ms", f"median {median(late):.2f}, the latest {max(late):.1f}, of {len(late)}; "
-          f"{n / took:.0f} results a second", "≤ 50", p99 <= 50, lateness_ms=late)
-    b.row("on-time", "the same: turns over 5 ms", float(slow), "", f"in {took:.0f} s", "0",
-          slow == 0)
-    b.row("on-time", "the same: CPU of gantryd a probe", cpu / n * 1e6, "us")
-
-
-def turns(r):
-    return json.loads(r.ok("--json", "info").out)
-
-
-def seconds_of(text):
-    """Of a time as gantry prints it."""
-    whole, rest = text.rstrip("Z").split(".")
-    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float("0." + rest)
-
-
-def lateness(r, ids):
-    """Milliseconds between when a probe was due, a second after the one before, and its begin."""
-    out = []
-    for shown in r.ok("--json", "inspect", *ids).objects():
-        results = shown["health_detail"]["probes"][0]["results"]
-        if any(x["result"] != "passed" for x in results):
-            raise NotMeasured(f"a probe of {shown['id']} failed: {results}")
-        times = [(seconds_of(x["began_at"]), seconds_of(x["ended_at"])) for x in results]
-        out += [(b[0] - a[1]) * 1e3 - 1000 for a, b in zip(times, times[1:])]
-    return out
-
-
-def records(r, name):
-    """How many records there have been, by those of a container of its own."""
-    r.run(name, "true")
-    return r.wait_event("create", name)["seq"]
-
-
 FIGURES = {"exit": exit_event, "loud": loud, "restart": restart, "one-shot": one_shot,
            "exec": exec_true, "embedded": embedded, "growth": growth, "memory": memory,
            "thousand": thousand, "log": log, "attach": attach, "simulation": simulation,
-           "probe": probe, "on-time": on_time}
+           **probes.FIGURES}
