@@ -178,3 +178,26 @@ def test_oom_policies(rig):
     check_equal(e["limit_bytes"], str(16 << 20), "the limit")
     check(int(e["peak_bytes"]) > 8 << 20, f"the peak: {e}")
     check("out of memory" in rig.ok("why", b).out, rig.ok("why", b).out)
+
+
+def test_a_nested_manager(rig):
+    """A container that divides its own cgroup: processes moved, a controller handed on, a limit."""
+    a = rig.id("a")
+    top = "/sys/fs/cgroup" if V2 else "/sys/fs/cgroup/pids"
+    hand_on = f"echo +pids >{top}/cgroup.subtree_control; " if V2 else ""
+    rig.run(a, "sh", "-c", f"mkdir {top}/own {top}/inner; echo 1 >{top}/own/cgroup.procs; {hand_on}"
+            f"echo 7 >{top}/inner/pids.max; sleep 1000 & echo $! >{top}/inner/cgroup.procs; "
+            f"cat {top}/inner/pids.max {top}/inner/cgroup.procs | wc -l; wait",
+            options=("--security-opt", "writable-cgroups"))
+    rig.crash_point()
+    until(lambda: rig.ok("logs", a).out == "2\n", "the inner one has a limit and a process")
+    check_equal(rig.ok("exec", a, "--", "cat", f"{top}/inner/pids.max").out, "7\n", "an exec")
+    check(rig.ok("--json", "stats", "--no-stream", a).objects()[0]["pids"] >= 2, "both are counted")
+    rig.ok("pause", a)
+    check_equal(rig.state_of(a), "paused", "all of it is frozen")
+    rig.ok("resume", a)
+    procs = rig.cgroup_file(a, "pids", "cgroup.procs")
+    check(os.path.exists(os.path.join(os.path.dirname(procs), "inner")), "it is one's own")
+    rig.ok("rm", "-f", a)
+    check(not os.path.exists(os.path.dirname(procs)),
+          "what the container made is removed as well")
