@@ -114,7 +114,7 @@ void channel::deliver_ended() {
     finish(*e.which, std::move(e.how));
   }
   if (refusal)
-    lose(std::move(*refusal));
+    lose(*refusal);
 }
 
 int channel::poll_timeout(int wanted_ms) const {
