@@ -260,7 +260,7 @@ result<void> check_policies(const v1::ContainerSpec& spec) {
   if (std::find(pressure_policies.begin(), pressure_policies.end(), spec.pressure_policy())
       == pressure_policies.end())
     return bad("pressure_policy", shown(spec.pressure_policy()), "use report, restart or stop");
-  if (spec.pressure_policy().size() > 0 && spec.pressure().empty())
+  if (!spec.pressure_policy().empty() && spec.pressure().empty())
     return bad("pressure_policy", spec.pressure_policy(), "say a threshold of pressure as well");
   auto policy = restart_policy_of(spec);
   return policy ? check_restart(*policy, spec.remove_on_exit()) : result<void>{policy.why()};

@@ -83,7 +83,7 @@ result<pressure_trigger> parse_pressure(std::string_view text) {
 }
 
 std::string text_of(const pressure_trigger& x) {
-  const std::string name(names[static_cast<size_t>(x.what)]);
+  std::string name(names[static_cast<size_t>(x.what)]);
   if (x.what == resource::memory_high)
     return name;
   return name + (x.full ? ":full:" : ":some:") + duration_text(x.stall_ns) + "/"
