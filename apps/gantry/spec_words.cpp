@@ -11,7 +11,7 @@ namespace gantry::cli {
 
 namespace {
 
-error bad(std::string_view text, std::string_view why, std::string_view cure) {
+error ill(std::string_view text, std::string_view why, std::string_view cure) {
   return {ec::invalid_argument, "\"" + printable(text) + "\" " + std::string(why),
           std::string(cure)};
 }
@@ -39,7 +39,7 @@ result<std::vector<std::string>> csv_fields(std::string_view text) {
         i += text[i] == '"' ? 1 : 0; // Two of them are one.
       }
       if (i >= text.size())
-        return bad(text, "has a quote that does not end", "close it with \"");
+        return ill(text, "has a quote that does not end", "close it with \"");
     } else {
       out.back() += text[i];
     }
@@ -78,18 +78,18 @@ result<void> add_mount_field(const std::string& key, const std::string& value, b
     for (const auto& one : split(value, ':'))
       to.add_options(one);
   else if (key != "consistency" && key != "bind-nonrecursive")
-    return bad(key, "is no field of a mount", mount_form);
+    return ill(key, "is no field of a mount", mount_form);
   return {};
 }
 
 result<v1::Mount> checked(v1::Mount m, std::string_view text) {
   if (m.type() == "volume" || (m.type() == "bind" && m.source().empty()))
-    return bad(text, "names no directory of the host: gantry has no volumes of its own",
+    return ill(text, "names no directory of the host: gantry has no volumes of its own",
                "make a directory and bind it: -v /srv/data:/data");
   if (m.type() != "bind" && m.type() != "tmpfs")
-    return bad(text, "has the unknown type \"" + printable(m.type()) + "\"", mount_form);
+    return ill(text, "has the unknown type \"" + printable(m.type()) + "\"", mount_form);
   if (m.target().empty())
-    return bad(text, "has no target", mount_form);
+    return ill(text, "has no target", mount_form);
   if (m.type() == "bind")
     m.set_source(absolute(m.source()));
   return m;
@@ -109,17 +109,17 @@ result<v1::Mount> parse_volume(std::string_view text) {
   v1::Mount out;
   out.set_type("bind");
   if (parts.size() < 2 || parts.size() > 3)
-    return bad(text, "is not HOST:TARGET[:OPTIONS]", "such as -v /srv/data:/data:ro");
+    return ill(text, "is not HOST:TARGET[:OPTIONS]", "such as -v /srv/data:/data:ro");
   const bool is_path = !parts[0].empty() && (parts[0][0] == '/' || parts[0][0] == '.');
   if (!is_path)
-    return bad(text, "names no directory of the host: gantry has no volumes of its own",
+    return ill(text, "names no directory of the host: gantry has no volumes of its own",
                "make a directory and bind it: -v /srv/" + printable(parts[0]) + ":"
                  + printable(parts[1]));
   out.set_source(parts[0]);
   out.set_target(parts[1]);
   for (const auto& option : parts.size() > 2 ? split(parts[2], ',') : std::vector<std::string>()) {
     if (option == "z" || option == "Z")
-      return bad(text, "asks for new SELinux labels of the host's files, which gantry does not set",
+      return ill(text, "asks for new SELinux labels of the host's files, which gantry does not set",
                  "chcon -Rt container_file_t " + printable(parts[0]));
     if (option == "ro")
       out.set_read_only(true);
@@ -165,7 +165,7 @@ result<v1::Rlimit> parse_ulimit(std::string_view text) {
   constexpr std::string_view right = "nofile=1024:2048, core=0 or memlock=-1";
   const auto pair = parse_pair(text);
   if (!pair)
-    return bad(text, "is not NAME=SOFT[:HARD]", right);
+    return ill(text, "is not NAME=SOFT[:HARD]", right);
   std::string name = pair->first;
   std::transform(name.begin(), name.end(), name.begin(),
                  [](char c) { return c >= 'a' && c <= 'z' ? char(c - 'a' + 'A') : c; });
@@ -175,9 +175,9 @@ result<v1::Rlimit> parse_ulimit(std::string_view text) {
   const auto soft = parse_rlimit(parts.front());
   const auto hard = parse_rlimit(parts.back());
   if (parts.size() > 2 || !soft || !hard)
-    return bad(text, "is not NAME=SOFT[:HARD]", right);
+    return ill(text, "is not NAME=SOFT[:HARD]", right);
   if (*soft > *hard)
-    return bad(text, "has a soft limit above the hard one", right);
+    return ill(text, "has a soft limit above the hard one", right);
   out.set_soft(*soft);
   out.set_hard(*hard);
   return out;
@@ -196,7 +196,7 @@ result<v1::Device> parse_device(std::string_view text) {
   if (next < parts.size() && is_access(parts[next]))
     out.set_access(parts[next++]);
   if (parts[0].empty() || parts[0][0] != '/' || next != parts.size())
-    return bad(text, "is not HOST[:INSIDE][:rwm]", "such as /dev/fuse or /dev/sda:/dev/disk:r");
+    return ill(text, "is not HOST[:INSIDE][:rwm]", "such as /dev/fuse or /dev/sda:/dev/disk:r");
   return out;
 }
 
@@ -204,12 +204,12 @@ result<std::pair<std::string, uint64_t>>
 parse_device_rate(std::string_view text, result<int64_t> (*parse)(std::string_view)) {
   const size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || colon == 0 || text[0] != '/')
-    return bad(text, "is not DEVICE:RATE", "such as /dev/sda:1m");
+    return ill(text, "is not DEVICE:RATE", "such as /dev/sda:1m");
   auto rate = parse(text.substr(colon + 1));
   if (!rate)
     return std::move(rate).why();
   if (*rate <= 0)
-    return bad(text, "has no rate above 0", "leave the option out for no limit");
+    return ill(text, "has no rate above 0", "leave the option out for no limit");
   return std::pair{std::string(text.substr(0, colon)), static_cast<uint64_t>(*rate)};
 }
 
@@ -245,7 +245,7 @@ result<void> add_security(std::string_view text,
       return std::move(profile).why();
     to.set_seccomp(*std::move(profile));
   } else {
-    return bad(text, "is unknown", right);
+    return ill(text, "is unknown", right);
   }
   return {};
 }

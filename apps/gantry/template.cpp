@@ -29,7 +29,7 @@ namespace {
 using node = text_template::node;
 constexpr size_t most_depth = 16;
 
-error bad(std::string_view where, std::string_view why) {
+error bad_template(std::string_view where, std::string_view why) {
   return {ec::invalid_argument, "\"" + printable(where) + "\" " + std::string(why),
           "such as {{.id}} {{.state}}, {{json .labels}}, {{index .labels \"key\"}}"};
 }
@@ -52,7 +52,7 @@ result<std::vector<std::string>> words_of(std::string_view action) {
     } else if (action[i] == '"' || action[i] == '`') {
       const size_t end = action.find(action[i], i + 1);
       if (end == std::string_view::npos)
-        return bad(action, "has a quote that does not end");
+        return bad_template(action, "has a quote that does not end");
       out.push_back("\"" + std::string(action.substr(i + 1, end - i - 1)));
       i = end + 1;
     } else {
@@ -92,7 +92,7 @@ public:
   result<std::vector<node>> all() {
     auto out = block(0);
     if (out && !ending_.empty())
-      return bad("{{" + ending_ + "}}", "ends nothing");
+      return bad_template("{{" + ending_ + "}}", "ends nothing");
     return out;
   }
 
@@ -110,7 +110,7 @@ private:
         break;
       const size_t close = rest_.find("}}");
       if (close == std::string_view::npos)
-        return bad(rest_, "lacks its }}");
+        return bad_template(rest_, "lacks its }}");
       const auto action = rest_.substr(2, close - 2);
       rest_.remove_prefix(close + 2);
       auto words = words_of(action);
@@ -144,7 +144,7 @@ private:
 
   result<node> action_node(std::vector<std::string> words, std::string_view action, size_t depth) {
     if (words.empty())
-      return bad("{{}}", "is empty");
+      return bad_template("{{}}", "is empty");
     const std::string first = words.front();
     if (first == "range" || first == "if")
       return part_node(std::move(words), action, depth);
@@ -156,12 +156,12 @@ private:
     }
     auto path = words.empty() ? std::nullopt : path_of(words.front());
     if (!path)
-      return bad(action, "names no field: it begins with a dot");
+      return bad_template(action, "names no field: it begins with a dot");
     out.path = *std::move(path);
     for (size_t i = 1; i < words.size(); ++i)
       out.keys.push_back(words[i][0] == '"' ? words[i].substr(1) : words[i]);
     if (out.function == "index" ? out.keys.empty() : !out.keys.empty())
-      return bad(action, out.function == "index" ? "lacks a key" : "has too many words");
+      return bad_template(action, out.function == "index" ? "lacks a key" : "has too many words");
     return out;
   }
 
@@ -170,7 +170,7 @@ private:
     out.what = words.front() == "if" ? node::kind::condition : node::kind::range;
     auto path = words.size() == 2 ? path_of(words[1]) : std::nullopt;
     if (!path || depth >= most_depth)
-      return bad(action, path ? "is nested too deeply" : "names no field");
+      return bad_template(action, path ? "is nested too deeply" : "names no field");
     out.path = *std::move(path);
     auto body = block(depth + 1);
     if (!body)
@@ -183,7 +183,7 @@ private:
       out.otherwise = *std::move(rest);
     }
     if (ending_ != "end")
-      return bad("{{" + std::string(action) + "}}", "lacks its {{end}}");
+      return bad_template("{{" + std::string(action) + "}}", "lacks its {{end}}");
     ending_.clear();
     return out;
   }

@@ -16,7 +16,7 @@ __extension__ typedef __int128 int128; // Decimals of any 64-bit size, without r
 constexpr int64_t billion = 1'000'000'000;
 constexpr int128 most_billionths = int128(INT64_MAX) * billion;
 
-error bad(std::string_view what, std::string_view text, std::string_view right) {
+error is_not(std::string_view what, std::string_view text, std::string_view right) {
   return {ec::invalid_argument, "\"" + printable(text) + "\" is not " + std::string(what),
           "write " + std::string(right)};
 }
@@ -121,9 +121,9 @@ result<int64_t> parse_size(std::string_view text) {
   const auto value = take_decimal(rest);
   const auto shift = shift_of(rest);
   if (!value || !shift)
-    return bad("a size", text, right);
+    return is_not("a size", text, right);
   if (*value > most_billionths >> *shift)
-    return bad("a size that exists", text, right);
+    return is_not("a size that exists", text, right);
   return static_cast<int64_t>((*value << *shift) / billion);
 }
 
@@ -138,21 +138,21 @@ result<int64_t> parse_duration(std::string_view text) {
   std::string_view rest = text;
   int128 sum = 0;
   if (rest.empty())
-    return bad("a duration", text, right);
+    return is_not("a duration", text, right);
   for (bool first = true; !rest.empty(); first = false) {
     const auto value = take_decimal(rest);
     if (!value)
-      return bad("a duration", text, right);
+      return is_not("a duration", text, right);
     auto unit = unit_ns(rest);
     if (!unit && first && rest.empty())
       unit = billion; // A bare number: seconds.
     if (!unit)
-      return bad("a duration", text, right);
+      return is_not("a duration", text, right);
     if (*value > most_billionths / *unit)
-      return bad("a duration that ends", text, right);
+      return is_not("a duration that ends", text, right);
     sum += *value * *unit / billion;
     if (sum > INT64_MAX)
-      return bad("a duration that ends", text, right);
+      return is_not("a duration that ends", text, right);
   }
   return static_cast<int64_t>(sum);
 }
@@ -166,7 +166,7 @@ result<int64_t> parse_pause(std::string_view text) {
 }
 
 result<int64_t> parse_time(std::string_view text, int64_t now) {
-  const error wrong = bad("a time", text, "2026-01-31T12:00:00Z, or 10m for so long ago");
+  const error wrong = is_not("a time", text, "2026-01-31T12:00:00Z, or 10m for so long ago");
   if (text.size() < 10 || text[4] != '-') {
     const auto ago = parse_duration(text);
     return ago ? result<int64_t>(now - *ago) : result<int64_t>(wrong);
@@ -210,7 +210,7 @@ result<int64_t> parse_cpus(std::string_view text) {
   std::string_view rest = text;
   const auto value = take_decimal(rest);
   if (!value || !rest.empty() || *value == 0 || *value > int128(1'000'000) * billion)
-    return bad("a number of CPUs", text, "1, 0.5 or 1.5");
+    return is_not("a number of CPUs", text, "1, 0.5 or 1.5");
   return static_cast<int64_t>(*value);
 }
 
@@ -218,14 +218,14 @@ result<int64_t> parse_number(std::string_view text, int64_t least, int64_t most)
   int64_t value = 0;
   const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (fault != std::errc() || end != text.data() + text.size() || value < least || value > most)
-    return bad("a number", text, "one from " + std::to_string(least) + " on");
+    return is_not("a number", text, "one from " + std::to_string(least) + " on");
   return value;
 }
 
 result<std::pair<std::string, std::string>> parse_pair(std::string_view text) {
   const size_t at = text.find('=');
   if (at == std::string_view::npos || at == 0)
-    return bad("KEY=VALUE", text, "KEY=VALUE");
+    return is_not("KEY=VALUE", text, "KEY=VALUE");
   return std::pair{std::string(text.substr(0, at)), std::string(text.substr(at + 1))};
 }
 
@@ -240,12 +240,12 @@ result<cursor_text> parse_cursor(std::string_view text) {
   if (colon != std::string_view::npos) {
     uint64_t epoch = 0;
     if (!number(text.substr(0, colon), epoch))
-      return bad("a cursor", text, right);
+      return is_not("a cursor", text, right);
     out.epoch = epoch;
     text.remove_prefix(colon + 1);
   }
   if (!number(text, out.seq))
-    return bad("a cursor", text, right);
+    return is_not("a cursor", text, right);
   return out;
 }
 
