@@ -50,15 +50,6 @@ std::vector<uint64_t> seqs(world& w, const std::string& type, const std::string&
   return out;
 }
 
-/// Lets time pass; now and then the supervisor is killed.
-void pass_with_kills(world& w, dice& d, nanoseconds span, nanoseconds step, double kills) {
-  for (nanoseconds gone{0}; gone < span; gone += step) {
-    w.pass(step);
-    if (d.chance(kills))
-      live_again(w);
-  }
-}
-
 /// Every program in a container ends at once, while nobody is there to see it.
 void all_die(world& w) {
   w.kill();

@@ -23,12 +23,6 @@ v1::CreateRequest with_probe(const std::vector<std::string>& words, uint32_t ret
   return r;
 }
 
-v1::ContainerDetail inspected(world& w) {
-  return done<v1::ContainerDetail>(w, on<v1::InspectRequest>("a"));
-}
-
-std::string health(world& w) { return inspected(w).summary().health(); }
-
 std::vector<v1::Event> health_events(world& w) {
   std::vector<v1::Event> out;
   for (const auto& e : w.events())

@@ -26,12 +26,6 @@ int say(world& w, const std::string& words, pid_t pid = 0) {
   return w.host.send(socket_of(w), words, pid != 0 ? pid : process_of(w, "a", "init").pid);
 }
 
-v1::ContainerDetail inspected(world& w) {
-  return done<v1::ContainerDetail>(w, on<v1::InspectRequest>("a"));
-}
-
-std::string health(world& w) { return inspected(w).summary().health(); }
-
 std::vector<v1::Event> events_of(world& w, const std::string& type) {
   std::vector<v1::Event> out;
   for (const auto& e : w.events())

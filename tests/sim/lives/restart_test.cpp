@@ -31,15 +31,6 @@ void wait_state(world& w, v1::State wanted, nanoseconds limit = 5min) {
   REQUIRE(w.until([&] { return state() == wanted; }, limit));
 }
 
-/// Lets time pass; now and then the supervisor is killed.
-void pass_with_kills(world& w, dice& d, nanoseconds span, nanoseconds step, double kills) {
-  for (nanoseconds gone{0}; gone < span; gone += step) {
-    w.pass(step);
-    if (d.chance(kills))
-      live_again(w);
-  }
-}
-
 /// So much is in the log that clients read.
 size_t logged_bytes(world& w) {
   v1::ReadLogRequest req;

@@ -85,6 +85,23 @@ inline runtime::process_view process_of(world& w, const std::string& id, const s
   return *c->process(p);
 }
 
+/// Container "a".
+inline v1::ContainerDetail inspected(world& w) {
+  return done<v1::ContainerDetail>(w, on<v1::InspectRequest>("a"));
+}
+
+/// Of container "a".
+inline std::string health(world& w) { return inspected(w).summary().health(); }
+
+/// Lets time pass; now and then the supervisor is killed.
+inline void pass_with_kills(world& w, dice& d, nanoseconds span, nanoseconds step, double kills) {
+  for (nanoseconds gone{0}; gone < span; gone += step) {
+    w.pass(step);
+    if (d.chance(kills))
+      live_again(w);
+  }
+}
+
 inline size_t count_events(world& w, const std::string& type, const std::string& process = "") {
   size_t n = 0;
   for (const auto& e : w.events())
