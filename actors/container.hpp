@@ -235,6 +235,8 @@ private:
   // -- signals --
   [[nodiscard]] runtime::cgroup group() const;
   result<void> signal_process(const process_entry& p, int sig);
+  caf::result<v1::KillReply> kill_again(const v1::KillRequest& req,
+                                        const runtime::process_view& p, int sig);
   void kill_exec_tree(const v1::By& by, const v1::KillRequest& req, const runtime::process_view& p,
                       int sig, pending<v1::KillReply> answer);
   uint64_t record_kill(const std::string& process, int sig, bool all, const v1::By* by,

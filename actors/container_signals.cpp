@@ -84,6 +84,11 @@ caf::result<v1::KillReply> container_state::kill(const v1::By& by, const v1::Kil
   auto asked = runtime::parse_signal(req.signal().empty() ? "KILL" : req.signal());
   if (!asked)
     return to_caf(asked.why()); // A promise that has delivered must not be returned.
+  const auto* target =
+    view() != nullptr ? view()->process(req.process().empty() ? init : req.process()) : nullptr;
+  if (target != nullptr && !req.request_id().empty()
+      && target->kill_request == req.request_id())
+    return kill_again(req, *target, *asked);
   auto promise = self->make_response_promise<v1::KillReply>();
   attempt<v1::KillReply>(
     event::kill, promise, [this, by, req, promise, asked = *asked](const rule&) {
@@ -125,6 +130,27 @@ caf::result<v1::KillReply> container_state::kill(const v1::By& by, const v1::Kil
       }
     });
   return promise;
+}
+
+/// The records have it and no answer: an earlier life of ours was killed in between. Whoever is
+/// left gets the signal, which may be the second one; who has ended has had it.
+caf::result<v1::KillReply> container_state::kill_again(const v1::KillRequest& req,
+                                                       const runtime::process_view& p, int sig) {
+  v1::KillReply reply;
+  reply.set_seq(p.kill_seq);
+  const auto at = processes_.find(p.id);
+  const bool here = at != processes_.end() && at->second.made && !at->second.ended;
+  result<void> sent;
+  if (req.all())
+    sent = group().signal(sig);
+  else if (req.tree() && p.id != init)
+    sent = exec_group(p.serial).signal(sig);
+  else if (here)
+    sent = signal_process(at->second, sig);
+  if (!sent && sent.why().code != ec::wrong_state)
+    return to_caf(sent.why());
+  host->finish_request(req.request_id(), "Kill", reply);
+  return reply;
 }
 
 void container_state::kill_exec_tree(const v1::By& by, const v1::KillRequest& req,

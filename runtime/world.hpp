@@ -53,6 +53,8 @@ struct process_view {
   uint64_t intent_seq = 0;
   std::string ended_by;     ///< Why gantry ended it: timeout, disconnect.
   int32_t ended_signal = 0; ///< … and by which signal.
+  std::string kill_request; ///< Of a client's last kill, as far as the snapshots leave it …
+  uint64_t kill_seq = 0;    ///< … and its record.
   int64_t ttl_ns = 0;       ///< Of an exec: so long it is remembered; 0: as the policy says.
 
   /// It has exited, and its output goes on: somebody else holds a stream.

@@ -48,21 +48,6 @@ void created(container_view& c, const Record& r) {
   }
 }
 
-void killed(container_view& c, const Record& r) {
-  if (auto* p = find_process(c, r.process());
-      p != nullptr && p->phase < phase::died && !r.killed().reason().empty()) {
-    p->ended_by = r.killed().reason();
-    p->ended_signal = r.killed().signal();
-  }
-  if (r.killed().all()) {
-    for (auto& p : c.processes)
-      if (p.phase < phase::died)
-        p.cause = r.seq();
-  } else if (auto* p = find_process(c, r.process()); p != nullptr && p->phase < phase::died) {
-    p->cause = r.seq();
-  }
-}
-
 void blame(container_view& c, uint64_t seq) {
   for (auto& p : c.processes)
     if (p.phase < phase::died)

@@ -47,4 +47,25 @@ void world::impl::updated(container_view& c, const journal::Updated& changed) {
   c.spec = spec.SerializeAsString();
 }
 
+/// What it explains, and which request asked for it.
+void killed(container_view& c, const journal::Record& r) {
+  auto* target = find_process(c, r.process());
+  if (target != nullptr && !r.request_id().empty()) {
+    target->kill_request = r.request_id();
+    target->kill_seq = r.seq();
+  }
+  if (auto* p = target;
+      p != nullptr && p->phase < phase::died && !r.killed().reason().empty()) {
+    p->ended_by = r.killed().reason();
+    p->ended_signal = r.killed().signal();
+  }
+  if (r.killed().all()) {
+    for (auto& p : c.processes)
+      if (p.phase < phase::died)
+        p.cause = r.seq();
+  } else if (auto* p = find_process(c, r.process()); p != nullptr && p->phase < phase::died) {
+    p->cause = r.seq();
+  }
+}
+
 } // namespace gantry::runtime

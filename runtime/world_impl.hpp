@@ -76,4 +76,6 @@ void set_policies(container_view& c, const v1::ContainerSpec& spec);
 /// Whether a process's kernel side may still be there.
 bool is_alive(const process_view& p) noexcept;
 
+void killed(container_view& c, const journal::Record& r);
+
 } // namespace gantry::runtime

@@ -183,3 +183,33 @@ TEST_CASE("a process that SIGKILL does not end delays nobody else", "[sim]") {
   w.host.release_stuck();
   at_the_end(w);
 }
+
+TEST_CASE("a kill is answered as done, in whichever moment of it the supervisor dies", "[sim]") {
+  uint64_t cut_off = 0;
+  for (uint64_t moment = 40; moment < 140; ++moment) {
+    INFO("killed at call " << moment);
+    world w({});
+    REQUIRE(w.begin_life());
+    must_run(w, "a", {"work"});
+    auto kill = on<v1::KillRequest>("a");
+    kill.set_request_id("kill-a");
+    w.kill();
+    w.end_life();
+    bool answered = false;
+    if (w.begin_life(moment)) {
+      auto first = send<v1::KillReply>(w, kill);
+      w.pass(20ms);
+      answered = first.answered() && (*first).ok();
+      w.end_life();
+    }
+    REQUIRE(w.begin_life());
+    cut_off += !answered && count_events(w, "kill") == 1;
+    w.pass(moment % 2 == 0 ? 0ms : 100ms); // Its end is settled by then, or is not.
+    done<v1::KillReply>(w, kill);
+    w.pass(100ms);
+    CHECK(count_events(w, "kill") == 1);
+    CHECK(count_events(w, "exit") == 1);
+    at_the_end(w);
+  }
+  CHECK(cut_off > 0);
+}
