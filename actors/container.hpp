@@ -236,7 +236,8 @@ private:
   [[nodiscard]] runtime::cgroup group() const;
   result<void> signal_process(const process_entry& p, int sig);
   caf::result<v1::KillReply> kill_again(const v1::KillRequest& req,
-                                        const runtime::process_view& p, int sig);
+                                        const runtime::process_view& p, int asked);
+  [[nodiscard]] int heard_as(int sig, bool final) const;
   void kill_exec_tree(const v1::By& by, const v1::KillRequest& req, const runtime::process_view& p,
                       int sig, pending<v1::KillReply> answer);
   uint64_t record_kill(const std::string& process, int sig, bool all, const v1::By* by,

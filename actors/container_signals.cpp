@@ -80,6 +80,11 @@ void container_state::thaw_for_end(const v1::By* by, uint64_t cause) {
     enter(phase::running);
 }
 
+/// A program that waits for its start does not run yet: what stands in for it hears nothing else.
+int container_state::heard_as(int sig, bool final) const {
+  return final && at_ == phase::waiting ? SIGKILL : sig;
+}
+
 caf::result<v1::KillReply> container_state::kill(const v1::By& by, const v1::KillRequest& req) {
   auto asked = runtime::parse_signal(req.signal().empty() ? "KILL" : req.signal());
   if (!asked)
@@ -95,8 +100,7 @@ caf::result<v1::KillReply> container_state::kill(const v1::By& by, const v1::Kil
       auto answer = promise;
       const auto id = req.process().empty() ? init : req.process();
       const bool final = (id == init || req.all()) && ends_for_good(asked);
-      // Its program does not run yet: what stands in for it hears nothing else.
-      const int sig = final && at_ == phase::waiting ? SIGKILL : asked;
+      const int sig = heard_as(asked, final);
       const auto at = processes_.find(id);
       const auto* known = view() != nullptr ? view()->process(id) : nullptr;
       const bool over = at == processes_.end() ? known != nullptr : at->second.ended;
@@ -135,9 +139,15 @@ caf::result<v1::KillReply> container_state::kill(const v1::By& by, const v1::Kil
 /// The records have it and no answer: an earlier life of ours was killed in between. Whoever is
 /// left gets the signal, which may be the second one; who has ended has had it.
 caf::result<v1::KillReply> container_state::kill_again(const v1::KillRequest& req,
-                                                       const runtime::process_view& p, int sig) {
+                                                       const runtime::process_view& p, int asked) {
   v1::KillReply reply;
   reply.set_seq(p.kill_seq);
+  const bool final = (p.id == init || req.all()) && ends_for_good(asked);
+  const int sig = heard_as(asked, final);
+  if (final)
+    wait_.reset();
+  if (sig == SIGKILL && oom_ && p.phase < phase_t::exited)
+    oom_->spare(req.all() ? std::string{} : p.id);
   const auto at = processes_.find(p.id);
   const bool here = at != processes_.end() && at->second.made && !at->second.ended;
   result<void> sent;

@@ -358,3 +358,31 @@ TEST_CASE("a restart of the one that others come after leaves these alone", "[si
   CHECK_FALSE(refused);
   at_the_end(w);
 }
+
+TEST_CASE("a kill that a crash cut off ends a wait when it is asked again", "[sim]") {
+  for (uint64_t moment = 40; moment < 140; ++moment) {
+    INFO("killed at call " << moment);
+    world w({});
+    REQUIRE(w.begin_life());
+    done<v1::CreateReply>(w, create("db", {"work", "term=0"}, false));
+    send<v1::CreateReply>(w, after("web", "db", "started"));
+    wait_state(w, "web", v1::WAITING);
+    auto kill = on<v1::KillRequest>("web");
+    kill.set_signal("TERM"); // On a host, what stands in for its program hears SIGKILL alone.
+    kill.set_request_id("kill-web");
+    w.kill();
+    w.end_life();
+    if (w.begin_life(moment)) {
+      send<v1::KillReply>(w, kill);
+      w.pass(20ms);
+      w.end_life();
+    }
+    REQUIRE(w.begin_life());
+    done<v1::KillReply>(w, kill);
+    wait_state(w, "web", v1::STOPPED);
+    done<v1::StartReply>(w, on<v1::StartRequest>("db"));
+    w.pass(1s);
+    CHECK(seqs(w, "start", "web").empty());
+    CHECK(seqs(w, "kill", "web").size() == 1);
+  }
+}
