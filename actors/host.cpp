@@ -12,6 +12,7 @@
 #include "io/log.hpp"
 #include "io/log_state.hpp"
 #include "runtime/bundle.hpp"
+#include "runtime/probe_tls.hpp"
 
 namespace gantry::actors {
 
@@ -69,6 +70,7 @@ result<std::unique_ptr<supervisor_host>>
 supervisor_host::make(io::loop& l, io::shelf& keeper, const runtime::cgroup_host& cgroups,
                       supervisor_options options, runtime::engine_policy policy) {
   std::unique_ptr<supervisor_host> out{new supervisor_host(l, keeper, cgroups)};
+  runtime::prepare_tls();
   if (auto done = out->recover(std::move(options), policy); !done)
     return std::move(done).why();
   return out;

@@ -29,18 +29,32 @@ def probe(b):
         most = 60 if kind == "http" else 40
         b.row("probe", f"{kind}: CPU of a probe, without actors", float(cpu), "us", "",
               f"≤ {most}", float(cpu) <= most)
-    for kind, question, most in (("http", "8080/", 60), ("tcp", "8080", 40)):
-        whole_probes(b, kind, question, most)
+    httpd = ("httpd", "-f", "-p", "127.0.0.1:8080", "-h", "/tmp")
+    any_answer = ("--health-status", "200-404")
+    whole_probes(b, "http", httpd, ("--health-http", "8080/", *any_answer), 60)
+    whole_probes(b, "tcp", httpd, ("--health-tcp", "8080"), 40)
+    tls = ("/usr/bin/openssl", "s_server", "-accept", "127.0.0.1:8443", "-cert", "/tmp/tls.pem",
+           "-quiet", "-www")
+    host = ("-v", "/usr:/usr:ro", "-v", "/usr/lib:/lib:ro", "-v", "/usr/lib64:/lib64:ro")
+    whole_probes(b, "https", tls, ("--health-https", "8443/", *host))
 
 
-def whole_probes(b, kind, question, most):
+def make_pem(path):
+    """A key and the certificate that it signed itself, in one file."""
+    done = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                           "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=bench", "-days",
+                           "2", "-keyout", "-", "-out", "-"], check=True, capture_output=True)
+    with open(path, "wb") as f:
+        f.write(done.stdout)
+
+
+def whole_probes(b, kind, server, options, most=None):
     count, seconds = b.n(20, 5), b.n(10, 3)
     with b.supervisor() as r:
+        if kind == "https":
+            make_pem(os.path.join(r.rootfs, "tmp", "tls.pem"))
         for i in range(count):
-            r.run(f"p{i}", "httpd", "-f", "-p", "127.0.0.1:8080", "-h", "/tmp",
-                  options=(f"--health-{kind}", question, "--health-interval", "20ms",
-                           "--health-status" if kind == "http" else "--health-retries",
-                           "200-404" if kind == "http" else "1"))
+            r.run(f"p{i}", *server, options=(*options, "--health-interval", "20ms"))
         time.sleep(2)
         first = records(r, "x1")
         cpu, began = harness.cpu_seconds(r.pid()), time.monotonic()
@@ -50,7 +64,7 @@ def whole_probes(b, kind, question, most):
         healthy = sum(r.show(f"p{i}")["health"] == "healthy" for i in range(count))
         b.row("probe", f"{kind}: CPU of gantryd a probe, {count} real containers", cpu / n * 1e6,
               "us", f"{n / took:.0f} probes a second, each recorded; {healthy} healthy",
-              f"≤ {most}", cpu / n * 1e6 <= most)
+              f"≤ {most}" if most else "", cpu / n * 1e6 <= most if most else None)
 
 
 def on_time(b):

@@ -5,6 +5,7 @@
 #include "messages/check.hpp"
 #include "runtime/check_words.hpp"
 #include "runtime/foreign_text.hpp"
+#include "runtime/probe_tls.hpp"
 
 namespace gantry::runtime {
 
@@ -179,8 +180,8 @@ result<health_policy> health_policy_of(const v1::ContainerSpec& spec) {
     return fine.why();
   for (const auto& p : out.probes)
     if (p.question.kind == probe_kind::https)
-      return error{ec::unsupported, "probes of the kind https cannot be run: gantry speaks no TLS",
-                   "use tcp, http on another port, or exec with a program of the container"};
+      if (auto fine = check_tls(); !fine)
+        return fine.why();
   return out;
 }
 
@@ -250,6 +251,8 @@ v1::Health health_message(const health_policy& policy, const health_state& state
     auto* p = out.add_probes();
     p->set_role(std::string{name_of(policy.probes[i].role)});
     p->set_what(text_of(policy.probes[i].question));
+    if (policy.probes[i].question.kind == probe_kind::https)
+      p->mutable_what()->append(" (its certificate is not verified)");
     p->set_failures(s.failures);
     p->set_successes(s.successes);
     p->set_runs(s.runs);

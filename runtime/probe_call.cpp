@@ -117,7 +117,9 @@ struct probe_call::body : std::enable_shared_from_this<body> {
   void arm_clock() {
     clock.start(io::nanoseconds{timeout}, [this] {
       if (tell)
-        settle(label::timeout, doing);
+        settle(label::timeout, talk ? "waiting for " + std::string{talk->waits_for()} + " of "
+                                        + address.text
+                                    : doing);
       leave();
       maybe_go();
     });
@@ -156,10 +158,12 @@ struct probe_call::body : std::enable_shared_from_this<body> {
   void connected(int32_t res) {
     if (res < 0)
       return fail("cannot connect to " + address.text + ": " + errno_words(res));
-    talk = talk_of(question);
+    auto made = talk_of(question);
+    if (!made)
+      return drop(made.why());
+    talk = std::move(*made);
     if (!talk)
       return pass("connected to " + address.text);
-    doing = "waiting for an answer of " + address.text;
     send_more();
     receive();
   }
@@ -199,7 +203,8 @@ struct probe_call::body : std::enable_shared_from_this<body> {
     if (now != verdict::more) {
       settle(now == verdict::passed ? label::passed : label::failed, talk->text());
       mute = true;
-      return res > 0 && question.kind == probe_kind::http ? receive() : leave();
+      const bool web = question.kind == probe_kind::http || question.kind == probe_kind::https;
+      return res > 0 && web ? receive() : leave();
     }
     send_more();
     receive();

@@ -2,6 +2,7 @@
 
 #include "runtime/probe_grpc.hpp"
 #include "runtime/probe_http.hpp"
+#include "runtime/probe_tls.hpp"
 
 namespace gantry::runtime {
 
@@ -46,12 +47,15 @@ private:
 
 } // namespace
 
-std::unique_ptr<probe_talk> talk_of(const probe_question& q) {
-  if (q.kind == probe_kind::http)
-    return std::make_unique<http_talk>(q);
+result<std::unique_ptr<probe_talk>> talk_of(const probe_question& q) {
+  std::unique_ptr<probe_talk> out;
+  if (q.kind == probe_kind::http || q.kind == probe_kind::https)
+    out = std::make_unique<http_talk>(q);
   if (q.kind == probe_kind::grpc)
-    return grpc_talk_of(q);
-  return nullptr;
+    out = grpc_talk_of(q);
+  if (q.kind == probe_kind::https)
+    return tls_talk_of(q, std::move(out));
+  return out;
 }
 
 } // namespace gantry::runtime

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "messages/result.hpp"
 #include "runtime/health_policy.hpp"
 
 namespace gantry::runtime {
@@ -28,9 +29,12 @@ public:
 
   /// With a verdict: what it answered, or why that was no answer. Perhaps no valid UTF-8.
   [[nodiscard]] virtual std::string text() const = 0;
+
+  /// Without a verdict: what has to come next, for people.
+  [[nodiscard]] virtual std::string_view waits_for() const { return "an answer"; }
 };
 
-/// @returns null where a connection is all that is asked for.
-std::unique_ptr<probe_talk> talk_of(const probe_question& q);
+/// @returns null where a connection is all that is asked for; an error where we cannot speak so.
+result<std::unique_ptr<probe_talk>> talk_of(const probe_question& q);
 
 } // namespace gantry::runtime

@@ -11,7 +11,7 @@ namespace gantry::cli {
 
 namespace {
 
-constexpr std::array questions{"--health-cmd",  "--health-http", "--health-tcp",
+constexpr std::array questions{"--health-cmd",  "--health-http", "--health-https", "--health-tcp",
                                "--health-grpc", "--health-unix", "--health-file"};
 constexpr std::array roles{"--health-startup", "--health-readiness", "--health-liveness"};
 constexpr std::array of_one{"--health-interval",     "--health-timeout",        "--health-retries",

@@ -103,6 +103,8 @@ constexpr std::array rows{
   option_row{"--health-http", "PORT[/PATH]", changed, health,
              "Or an HTTP server in its network: an answer of 200 to 399 is healthy; ADDRESS:PORT "
              "where it is not 127.0.0.1"},
+  option_row{"--health-https", "PORT[/PATH]", changed, health,
+             "The same over TLS; its certificate may be any"},
   option_row{"--health-tcp", "PORT", changed, health,
              "Or a port in its network that takes connections"},
   option_row{"--health-grpc", "PORT[/SERVICE]", changed, health,
@@ -111,14 +113,15 @@ constexpr std::array rows{
              "Or a unix socket in it that takes connections"},
   option_row{"--health-file", "PATH", changed, health, "Or a file in it that must exist"},
   option_row{"--health-header", "NAME: VALUE", changed, health,
-             "With --health-http: a further header"},
+             "With --health-http or --health-https: a further header"},
   option_row{"--health-status", "N[-N]", changed, health,
-             "With --health-http: the answers that are healthy (default 200-399)"},
+             "With --health-http or --health-https: the answers that are healthy (default "
+             "200-399)"},
   option_row{"--health-younger", "TIME", changed, health,
              "With --health-file: it must have been changed within this time"},
   option_row{"--health-startup", "PROBE", changed, health,
-             "A probe of Kubernetes: http://:8080/path, tcp://:6379, grpc://:9000/service, "
-             "unix:/path, file:/path or exec:CMD; behind it "
+             "A probe of Kubernetes: http://:8080/path, https://:8443/path, tcp://:6379, "
+             "grpc://:9000/service, unix:/path, file:/path or exec:CMD; behind it "
              ",period=10s,timeout=1s,initial-delay=0s,failures=3"},
   option_row{"--health-readiness", "PROBE", changed, health, "The same; also ,successes=1"},
   option_row{"--health-liveness", "PROBE", changed, health, "The same, as --health-startup"},

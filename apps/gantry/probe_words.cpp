@@ -14,8 +14,8 @@ error no_probe(std::string_view text, std::string cure) {
   return {ec::invalid_argument, "\"" + printable(text) + "\" is no probe", std::move(cure)};
 }
 
-constexpr const char* forms = "use http://:8080/path, tcp://:6379, grpc://:9000/service, "
-                              "unix:/path, file:/path or exec:CMD";
+constexpr const char* forms = "use http://:8080/path, https://:8443/path, tcp://:6379, "
+                              "grpc://:9000/service, unix:/path, file:/path or exec:CMD";
 
 /// One of the details behind a probe; false where it is none.
 result<bool> take_detail(std::string_view text, v1::Probe& to) {

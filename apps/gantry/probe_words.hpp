@@ -7,13 +7,13 @@
 
 namespace gantry::cli {
 
-/// Whom a probe of the kind tcp, http or grpc asks: `PORT`, `ADDRESS:PORT`, `[V6]:PORT`, with
-/// `/PATH` behind it for http and `/SERVICE` for grpc.
+/// Whom a probe of the kind tcp, http, https or grpc asks: `PORT`, `ADDRESS:PORT`, `[V6]:PORT`,
+/// with `/PATH` behind it for http and https, and `/SERVICE` for grpc.
 result<v1::Probe> parse_peer(std::string_view kind, std::string_view text);
 
-/// A probe in one word: `http://:8080/path`, `tcp://:6379`, `grpc://:9000/SERVICE`,
-/// `unix:/PATH`, `file:/PATH` or `exec:CMD`; behind it `,period=5s`, `,timeout=1s`,
-/// `,initial-delay=3s`, `,failures=3` and `,successes=1`.
+/// A probe in one word: `http://:8080/path`, `https://:8443/path`, `tcp://:6379`,
+/// `grpc://:9000/SERVICE`, `unix:/PATH`, `file:/PATH` or `exec:CMD`; behind it `,period=5s`,
+/// `,timeout=1s`, `,initial-delay=3s`, `,failures=3` and `,successes=1`.
 result<v1::Probe> parse_probe(std::string_view text);
 
 /// `204` or `200-299`, for the statuses that pass.

@@ -133,7 +133,16 @@ std::string probe_json(const v1::Probe& p) {
   o.text("role", p.role().empty() ? "check" : p.role())
     .text("kind", p.kind().empty() ? "exec" : p.kind())
     .texts("args", p.args())
-    .flag("shell", p.shell());
+    .flag("shell", p.shell())
+    .text("address", p.address())
+    .number("port", p.port())
+    .text("path", p.path())
+    .text("host", p.host())
+    .texts("headers", p.headers())
+    .number("status_first", p.status_first())
+    .number("status_last", p.status_last())
+    .text("service", p.service())
+    .number("younger_ns", p.younger_ns());
   if (p.has_interval_ns())
     o.number("interval_ns", p.interval_ns());
   if (p.has_timeout_ns())
@@ -246,6 +255,7 @@ std::string to_json(const v1::Health& h) {
   const auto probe = [](const v1::ProbeState& p) {
     return json_object()
       .text("role", p.role())
+      .text("what", p.what())
       .number("failures", p.failures())
       .number("successes", p.successes())
       .flag("runs", p.runs())

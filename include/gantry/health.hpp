@@ -14,17 +14,17 @@ namespace gantry {
 /// One question. Numbers without a value are as the profile has them.
 struct probe {
   std::string role = "check"; ///< Of kubernetes: startup, readiness, liveness.
-  /// exec: a program in the container. tcp, http, grpc (health v1): a connection in its network,
-  /// without a process. unix, file: a socket or a file beneath its root.
+  /// exec: a program in the container. tcp, http, https (any certificate), grpc (health v1): a
+  /// connection in its network, without a process. unix, file: a socket or a file beneath its root.
   std::string kind = "exec";
   std::vector<std::string> args{}; ///< Of exec.
   bool shell = false;              ///< `args` is one line for the container's /bin/sh.
-  std::string address{};           ///< tcp, http, grpc: an IP address; empty: 127.0.0.1.
+  std::string address{};           ///< Of a connection: an IP address; empty: 127.0.0.1.
   uint32_t port = 0;               ///< The same: 1 to 65535.
-  std::string path{}; ///< http: empty: /. unix, file: absolute, in the container.
-  std::string host{}; ///< http: the Host header; empty: the address and port.
-  std::vector<std::string> headers{};  ///< http: NAME: VALUE
-  uint32_t status_first = 0;           ///< http: the answers that pass; 0: 200 …
+  std::string path{}; ///< http(s): empty: /. unix, file: absolute, in the container.
+  std::string host{}; ///< http(s): the Host header; empty: the address and port.
+  std::vector<std::string> headers{};  ///< http(s): NAME: VALUE
+  uint32_t status_first = 0;           ///< http(s): the answers that pass; 0: 200 …
   uint32_t status_last = 0;            ///< … to, 0: 399.
   std::string service{};               ///< grpc; empty: the whole server.
   std::optional<nanoseconds> younger{}; ///< file: it was changed within this time.

@@ -103,6 +103,11 @@ TEST_CASE("options: health checks that need no process") {
   CHECK(web.headers(0) == "A: b");
   CHECK(web.status_first() == 200);
   CHECK(web.status_last() == 204);
+  const auto tls = spec_of({"--health-https", "8443/a", "--health-header", "Host: b"})
+                     .health().probes(0);
+  CHECK(tls.kind() == "https");
+  CHECK(tls.port() == 8443);
+  CHECK(tls.headers(0) == "Host: b");
   const auto tcp = spec_of({"--health-tcp", "[::1]:6379"}).health().probes(0);
   CHECK(tcp.address() == "::1");
   CHECK(tcp.port() == 6379);

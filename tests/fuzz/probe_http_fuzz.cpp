@@ -1,4 +1,4 @@
-// Fuzzes the answers of a server to a probe by HTTP and by gRPC, and the text that is kept of a
+// Fuzzes the answers of a server to a probe by HTTP, gRPC and TLS, and the text that is kept of a
 // probe's output. libFuzzer calls the entry point.
 
 #include <cstddef>
@@ -7,9 +7,9 @@
 
 #include "messages/check.hpp"
 #include "runtime/foreign_text.hpp"
-#include "runtime/probe_grpc.hpp"
 #include "runtime/probe_http.hpp"
 #include "runtime/probe_output.hpp"
+#include "runtime/probe_talk.hpp"
 
 using namespace gantry;
 
@@ -33,13 +33,14 @@ std::string hear(std::string_view bytes, size_t piece) {
   return std::to_string(answer.status()) + answer.first_line();
 }
 
-/// The same of a server of gRPC, which may answer to what is said meanwhile.
-void call(std::string_view bytes, size_t piece) {
+/// The same of a server of gRPC or TLS, which may answer to what is said meanwhile.
+void call(runtime::probe_kind kind, std::string_view bytes, size_t piece) {
   using state = runtime::probe_talk::state;
   runtime::probe_question q;
-  q.kind = runtime::probe_kind::grpc;
+  q.kind = kind;
   q.port = 80;
-  const auto talk = runtime::grpc_talk_of(q);
+  q.path = "/";
+  const auto talk = std::move(runtime::talk_of(q)).value();
   auto now = state::more;
   for (size_t at = 0; at < bytes.size() && now == state::more; at += piece) {
     GANTRY_CHECK(talk->output().size() < 1u << 20);
@@ -68,7 +69,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const size_t piece = 1 + data[0] % 32;
   // The same bytes, cut differently, mean the same.
   GANTRY_CHECK(hear(text, size) == hear(text, piece));
-  call(text, piece);
+  call(runtime::probe_kind::grpc, text, piece);
+  call(runtime::probe_kind::https, text, piece);
   GANTRY_CHECK(keep(text, data[0], size) == keep(text, data[0], piece));
   return 0;
 }

@@ -15,6 +15,13 @@ namespace {
 
 using seeds = std::vector<std::string>;
 
+/// What a server of TLS says first, without an extension.
+std::string server_hello() {
+  const std::string none(1, '\0');
+  return "\x20\x16\3\3" + none + "\x2a\2" + none + none + "\x26\3\3" + std::string(32, 'r')
+         + none + "\xc0\x2b" + none;
+}
+
 /// A container from its first record to its last, with an exec in between.
 std::vector<journal::Record> life() {
   runtime::testing::scribe s;
@@ -195,7 +202,8 @@ std::vector<std::string> seeds_of(std::string_view name) {
     return {"\3HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
             "\1HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 503 Busy\r\n\r\n",
             "\xffHTTP/1.0 404\n", "\7\r\nHTTP/1.1 101 x\r\n\r\n",
-            "\x40HTTP/1.1 " + std::string(300, '9')};
+            "\x40HTTP/1.1 " + std::string(300, '9'), server_hello(),
+            "\7\x15\3\3" + std::string(1, '\0') + "\2\2\x28"};
   if (name == "grpc_frame")
     return {"\1" + framed_message("hello"), "\4" + framed_message(std::string(300, 'x')),
             "\1" "5S", "\1" "99999999H", "\1" "caf\xc3\xa9 100%25\n"};

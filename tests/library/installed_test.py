@@ -125,7 +125,7 @@ def test_headers_name_no_library_below(installed):
         for name in names:
             with open(os.path.join(folder, name)) as f:
                 text = f.read()
-            for word in ("<caf", "google/", "nghttp2", "spdlog/", "liburing"):
+            for word in ("<caf", "google/", "nghttp2", "openssl/", "spdlog/", "liburing"):
                 check(word not in text, f"{name} includes {word}")
 
 

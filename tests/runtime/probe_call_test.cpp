@@ -1,15 +1,9 @@
 #include "runtime/probe_call.hpp"
 
-#include <arpa/inet.h>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <netinet/in.h>
-#include <poll.h>
-#include <thread>
-#include <unistd.h>
 
-#include "tests/io/real_loop.hpp"
+#include "tests/runtime/probe_rig.hpp"
 
 using namespace gantry;
 using namespace gantry::runtime;
@@ -18,102 +12,6 @@ using namespace std::chrono_literals;
 namespace {
 
 using label = probe_result::label;
-
-/// A server of one answer for one connection on loopback, in a thread of its own.
-class server {
-public:
-  explicit server(std::string answer, bool closes = true) {
-    listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in at{};
-    at.sin_family = AF_INET;
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof(at);
-    REQUIRE(::bind(listener_, reinterpret_cast<sockaddr*>(&at), size) == 0);
-    REQUIRE(::listen(listener_, 8) == 0);
-    REQUIRE(::getsockname(listener_, reinterpret_cast<sockaddr*>(&at), &size) == 0);
-    port = ntohs(at.sin_port);
-    thread_ = std::thread([this, answer = std::move(answer), closes] { serve(answer, closes); });
-  }
-  ~server() {
-    ::shutdown(listener_, SHUT_RDWR);
-    thread_.join();
-    ::close(listener_);
-  }
-  uint32_t port = 0;
-  std::string heard; ///< To be read when the probe is over.
-  bool cut_off = false; ///< It could not say all.
-
-private:
-  void serve(const std::string& answer, bool closes) {
-    const int c = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
-    if (c < 0)
-      return;
-    char bytes[4096];
-    const auto n = answer.empty() ? 0 : ::recv(c, bytes, sizeof(bytes), 0);
-    heard.assign(bytes, size_t(std::max<ssize_t>(n, 0)));
-    for (size_t at = 0; at < answer.size();) {
-      const auto sent = ::send(c, answer.data() + at, answer.size() - at, MSG_NOSIGNAL);
-      if (sent <= 0) {
-        cut_off = true;
-        break;
-      }
-      at += size_t(sent);
-    }
-    if (!closes)
-      while (::recv(c, bytes, sizeof(bytes), 0) > 0)
-        continue;
-    ::close(c);
-  }
-
-  int listener_ = -1;
-  std::thread thread_;
-};
-
-/// Asks this process itself.
-struct self_asking {
-  io::real_loop r;
-  std::shared_ptr<permits> paths = std::make_shared<permits>(max_path_probes);
-  probe what;
-  std::optional<result<probe_result>> told;
-  std::unique_ptr<probe_call> call;
-
-  self_asking() { what.timeout_ns = 3'000'000'000; }
-
-  void begin() {
-    const auto pid = ::getpid();
-    const io::fd pidfd(*r.kernel, r.kernel->pidfd_open(pid));
-    call = std::make_unique<probe_call>(
-      r.l, paths, what, 4096,
-      probe_target{pid, uint64_t(r.kernel->start_ticks(pid)), pidfd.get()},
-      [this](result<probe_result> x) { told = std::move(x); });
-    CHECK_FALSE(told.has_value());
-  }
-
-  probe_result ask() {
-    begin();
-    REQUIRE(r.until([this] { return told.has_value(); }));
-    REQUIRE(told->ok());
-    CHECK((**told).ended_ns >= (**told).began_ns);
-    return **told;
-  }
-
-  void web(uint32_t port) {
-    what.question.kind = probe_kind::http;
-    what.question.port = port;
-    what.question.path = "/health";
-  }
-
-  /// Its server is waited for by others: it must have been let go.
-  void rest() {
-    call.reset();
-    CHECK(r.l.drain(3s));
-  }
-
-  ~self_asking() {
-    rest();
-    CHECK(paths->given() == 0);
-  }
-};
 
 std::string in_temp(const std::string& name) {
   return "/var/tmp/gantry-probe-call-" + std::to_string(::getpid()) + "-" + name;
