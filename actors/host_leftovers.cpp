@@ -3,6 +3,7 @@
 #include "actors/host.hpp"
 #include "actors/notify_socket.hpp"
 #include "actors/stdio.hpp"
+#include "io/launch.hpp"
 #include "io/log.hpp"
 #include "io/log_state.hpp"
 #include "runtime/bundle.hpp"
@@ -26,7 +27,7 @@ void supervisor_host::clear_leftovers() {
         place->emplace(e.key.serial, std::move(e));
       else // Nobody's: its container is gone.
         drop_kind(*services_, e.key.kind, e.key.serial);
-    } else if (e.key.kind == io::shelf_kind::listener) {
+    } else if (e.key.kind == io::shelf_kind::listener || e.key.kind == io::shelf_handed) {
       listeners_.push_back(std::move(e));
     }
   shelf_.clear();

@@ -21,6 +21,10 @@ install(CODE "
   message(STATUS \"Installing: \${unit}\")
   configure_file(\"${PROJECT_SOURCE_DIR}/packaging/gantry.service.in\" \${unit} @ONLY)
 
+  message(STATUS \"Installing: gantry.socket beside it\")
+  file(INSTALL \"${PROJECT_SOURCE_DIR}/packaging/gantry.socket\"
+       DESTINATION \${CMAKE_INSTALL_PREFIX}/lib/systemd/system)
+
   # What the administrator has written is never written over.
   set(config \$ENV{DESTDIR}/etc/gantry/gantryd.toml)
   if(NOT EXISTS \${config})

@@ -36,8 +36,10 @@ enum class word : uint16_t {
   freed = 6,    ///< Entries of a full table of the dead are free again.
   farewell = 7, ///< The next end is meant. value 1: the keeper stays and waits for a `start`.
   // a starting gantryd to a keeper that waits (control socket)
-  /// Run this program; its strings follow. With descriptors 0, 1 and 2. serial 1: where a
-  /// gantryd runs whose launcher has gone, take that launcher's place.
+  /// Run this program; its strings follow. With descriptors 0, 1 and 2. What comes behind these
+  /// goes on the shelf under (kind, 0) with `note`, and where nothing comes that key is dropped;
+  /// kind 0: the shelf stays as it is. serial 1: where a gantryd runs whose launcher has gone,
+  /// take that launcher's place; nothing is dropped then.
   start = 8,
   signal = 9, ///< Send signal `value` to the gantryd that was started.
   // keeper to gantryd

@@ -65,6 +65,17 @@ result<std::vector<std::string>> keeper_words(const launch_options& how) {
   return words;
 }
 
+/// What was handed over stays open for the keeper that this process becomes.
+result<void> hand_to_keeper(const handed_sockets& handed, std::vector<std::string>& words) {
+  if (handed.fds.empty())
+    return {};
+  words.insert(words.end(), {"--shelve", std::to_string(shelf_handed) + ":" + handed.marks});
+  for (const int number : handed.fds)
+    if (::fcntl(number, F_SETFD, 0) != 0)
+      return from_errno(errno, "hand over", "a listening socket");
+  return {};
+}
+
 std::vector<char*> arguments_of(std::vector<std::string>& words) {
   std::vector<char*> out;
   for (auto& word : words)
@@ -81,6 +92,8 @@ error become_keeper(int argc, char** argv, const launch_options& how, const std:
   auto words = keeper_words(how);
   if (!words)
     return std::move(words).why();
+  if (auto handed = hand_to_keeper(how.handed, *words); !handed)
+    return std::move(handed).why();
   words->insert(words->end(), {"--", own});
   for (int i = 1; i < argc; ++i)
     words->emplace_back(argv[i]);
@@ -185,9 +198,9 @@ result<launched> become_supervised(int argc, char** argv, const launch_options& 
     return std::move(taken).why();
   ::unsetenv(wire::environment);
   if (*taken)
-    return launched{launched::as::supervised, **taken, 0};
+    return launched{launched::as::supervised, **taken, 0, {}};
   if (!how.keeper)
-    return launched{};
+    return launched{launched::as::alone, {}, 0, how.handed};
   const auto own = own_program();
   if (own.empty())
     return error{ec::unsupported, "cannot tell our own program from /proc/self/exe",

@@ -3,6 +3,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "messages/result.hpp"
 
@@ -14,6 +15,15 @@ struct keeper_fds {
   int arena = -1;
   int news = -1;
 };
+
+/// Listening sockets that whoever started this process has handed over (`take_handed`).
+struct handed_sockets {
+  std::vector<int> fds; ///< From 3 on, close-on-exec.
+  std::string marks;    ///< For each of them the letter of what it is for: `handed_kind`.
+};
+
+/// Under this kind, serial 0, they lie on the keeper's shelf; the note is the marks.
+inline constexpr uint64_t shelf_handed = 32;
 
 /// How gantryd wants to be supervised.
 struct launch_options {
@@ -28,6 +38,9 @@ struct launch_options {
   /// containers' streams stays. Where a gantryd runs whose proxy was killed, this process takes
   /// the proxy's place.
   bool apart = false;
+  /// They go on the keeper's shelf before gantryd is started, instead of those of the start
+  /// before: each gantryd finds them there, also after a crash.
+  handed_sockets handed = {};
   /// The proxy hears that gantryd serves: after each start.
   std::function<void(int pid)> on_serving;
 };
@@ -42,6 +55,7 @@ struct launched {
   as what = as::alone;
   keeper_fds fds;
   int exit_code = 0;
+  handed_sockets handed = {}; ///< `alone`: those of the options, which lie on no shelf yet.
 };
 
 /// To be called first in gantryd's main, before any thread or descriptor. Started by a

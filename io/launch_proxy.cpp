@@ -57,7 +57,7 @@ std::string refusal_text(const wire::message& refusal) {
   return {refusal.note, ::strnlen(refusal.note, sizeof(refusal.note))};
 }
 
-error refused(const wire::message& m) {
+error refused(const wire::message& m, bool handed) {
   if (wire::refusal(m.value) == wire::refusal::busy)
     return {ec::already_exists,
             "a gantryd runs on this state already, as pid " + std::to_string(m.serial),
@@ -66,6 +66,9 @@ error refused(const wire::message& m) {
     return {ec::unsupported,
             "the keeper that waits here speaks version " + std::to_string(m.aux),
             "stop all containers and the keeper, then start gantryd again"};
+  if (wire::refusal(m.value) == wire::refusal::malformed && handed)
+    return {ec::unsupported, "the keeper that waits here is an older one: it takes no sockets",
+            "start gantryd without (stop gantry.socket), or stop all containers and the keeper"};
   return {ec::unavailable, "the keeper refuses to start gantryd: " + refusal_text(m), ""};
 }
 
@@ -88,7 +91,7 @@ private:
   std::optional<result<launched>> hear();
   void pass_on(int sig);
   static result<launched> end_with(int code) {
-    return launched{launched::as::proxy, {}, code};
+    return launched{launched::as::proxy, {}, code, {}};
   }
 
   int keeper_; ///< -1: it has gone, gantryd is watched by its pidfd.
@@ -115,7 +118,7 @@ std::optional<result<launched>> proxy::hear() {
   const auto status = static_cast<int>(m.value);
   switch (m.what) {
   case word::error:
-    return refused(m);
+    return refused(m, !how_.handed.fds.empty());
   case word::serving:
     say("gantryd: runs as pid " + std::to_string(m.value) + " under the keeper that waited\n");
     if (how_.detach)
@@ -198,13 +201,15 @@ result<int> connect_keeper(const std::string& control) {
 result<launched> hand_over(int keeper, const std::string& program, int argc, char** argv,
                            const launch_options& how) {
   owned connection{keeper};
-  wire::message start{.what = word::start, .serial = how.apart ? 1u : 0u};
+  wire::message start{.what = word::start, .kind = shelf_handed, .serial = how.apart ? 1u : 0u};
+  how.handed.marks.copy(start.note, sizeof(start.note) - 1);
   auto strings = strings_of(program, argc, argv, start);
   if (!strings)
     return std::move(strings).why();
-  const int stdio[] = {0, 1, 2};
+  std::vector<int> fds{0, 1, 2};
+  fds.insert(fds.end(), how.handed.fds.begin(), how.handed.fds.end());
   // A keeper that is busy says so and hangs up: its answer counts, not our EPIPE.
-  if (auto res = send_packet(keeper, start, stdio, *strings);
+  if (auto res = send_packet(keeper, start, fds, *strings);
       res < 0 && res != -EPIPE && res != -ECONNRESET && res != -ECONNREFUSED)
     return from_errno(-res, "ask", "the keeper that waits");
   return proxy(keeper, how).stay();

@@ -11,6 +11,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "io/launch.hpp"
+#include "io/log.hpp"
+
 namespace gantry::io {
 
 namespace {
@@ -82,6 +85,21 @@ result<fd> listen_anew(kernel& k, shelf& keeper, const unix_place& place) {
   if (auto put = keeper.put(place.key, {}, fds); !put)
     return std::move(put).why();
   return out;
+}
+
+/// The socket that was handed over for this place. Its owner may have it block.
+fd handed_for(std::vector<shelf_entry>& shelved, const unix_place& place) {
+  for (auto& e : shelved)
+    for (size_t i = 0; e.key == shelf_key{shelf_handed, 0} && i < e.fds.size(); ++i) {
+      if (place.mark == 0 || e.note[i] != place.mark)
+        continue;
+      if (listens_at(e.fds[i].get(), place.path)
+          && ::fcntl(e.fds[i].get(), F_SETFL, O_RDWR | O_NONBLOCK) == 0)
+        return std::move(e.fds[i]);
+      log_warn("the socket that was handed over does not stand at {} any more: another is made",
+               place.path);
+    }
+  return {};
 }
 
 /// The socket on the shelf under `key` of which `fits` is true, or none.
@@ -164,8 +182,14 @@ result<fd> listen_loopback(kernel& k, shelf& keeper, std::vector<shelf_entry>& s
 
 result<fd> listen_unix(kernel& k, shelf& keeper, std::vector<shelf_entry>& shelved,
                        const unix_place& place) {
-  auto out = take_from(shelved, place.key,
-                       [&place](int number) { return listens_at(number, place.path); });
+  auto out = handed_for(shelved, place);
+  if (out) { // One of our own, of a life before, is of no use any more.
+    if (auto dropped = keeper.drop(place.key); !dropped)
+      return std::move(dropped).why();
+  } else {
+    out = take_from(shelved, place.key,
+                    [&place](int number) { return listens_at(number, place.path); });
+  }
   if (!out) {
     auto made = listen_anew(k, keeper, place);
     if (!made)

@@ -85,7 +85,14 @@ result<void> daemon::open_shelf(const io::launched& how) {
   if (!shelf)
     return std::move(shelf).why();
   shelf_ = std::move(*shelf);
-  return {};
+  if (how.handed.fds.empty())
+    return {};
+  io::shelf_note note{};
+  how.handed.marks.copy(note.data(), note.size());
+  auto put = shelf_->put({io::shelf_handed, 0}, note, how.handed.fds);
+  for (const int number : how.handed.fds) // The shelf has its own.
+    kernel_->close(number);
+  return put;
 }
 
 result<void> daemon::open_sockets() {
@@ -97,11 +104,13 @@ result<void> daemon::open_sockets() {
     return way;
   auto& shelved = host_->listeners();
   auto bus = io::listen_unix(*kernel_, *shelf_, shelved,
-                             place_for(bus_listener, options_.socket, SOCK_STREAM, groups));
+                             place_for(bus_listener, options_.socket, SOCK_STREAM, groups,
+                                       bus_mark));
   if (!bus)
     return std::move(bus).why();
   auto fds = io::listen_unix(*kernel_, *shelf_, shelved,
-                             place_for(fds_listener, options_.fds_socket, SOCK_SEQPACKET, groups));
+                             place_for(fds_listener, options_.fds_socket, SOCK_SEQPACKET, groups,
+                                       fds_mark));
   if (!fds)
     return std::move(fds).why();
   bus_listener_ = std::move(*bus);

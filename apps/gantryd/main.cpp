@@ -10,6 +10,7 @@
 #include "io/log.hpp"
 #include "io/log_pack.hpp"
 #include "notify.hpp"
+#include "sockets.hpp"
 
 namespace {
 
@@ -49,6 +50,12 @@ int main(int argc, char** argv) {
   how.keeper = o.keeper;
   how.control = o.supervisor.state_dir + "/keeper.sock";
   how.apart = o.keeper_apart;
+  auto handed = daemon::take_handed_sockets(o);
+  if (!handed) {
+    std::fprintf(stderr, "gantryd: %s\n", handed.why().text().c_str());
+    return daemon::exit_config;
+  }
+  how.handed = std::move(*handed);
   if (how.apart) // Of a service with this type the manager believes its first process, too.
     how.on_serving = [](int) { daemon::notify("READY=1"); };
   auto launched = io::become_supervised(argc, argv, how);

@@ -3,6 +3,7 @@
 #include "gateways/metrics/render.hpp"
 #include "io/listener.hpp"
 #include "io/log.hpp"
+#include "sockets.hpp"
 
 namespace gantry::daemon {
 
@@ -19,7 +20,8 @@ metrics_door::metrics_door(io::loop& l, actors::supervisor_host& host, metrics_o
 
 result<void> metrics_door::open(io::shelf& keeper, std::vector<io::shelf_entry>& shelved) {
   auto made = io::listen_unix(loop_.sys(), keeper, shelved,
-                              {.key = metrics_listener, .path = options_.socket});
+                              {.key = metrics_listener, .path = options_.socket,
+                               .mark = metrics_mark});
   if (!made)
     return std::move(made).why();
   unix_ = std::move(*made);

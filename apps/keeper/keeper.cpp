@@ -66,8 +66,26 @@ bool keeper::open_arena() noexcept {
   return true;
 }
 
+/// What this process was started with besides 0, 1 and 2.
+bool keeper::shelve_first() noexcept {
+  if (how_.shelved_note == nullptr)
+    return true;
+  int fds[wire::max_fds];
+  size_t count = 0;
+  char note[sizeof(wire::message::note)] = {};
+  for (; how_.shelved_note[count] != 0; ++count) {
+    fds[count] = STDERR_FILENO + 1 + static_cast<int>(count);
+    note[count] = how_.shelved_note[count];
+    if (::fcntl(fds[count], F_SETFD, FD_CLOEXEC) != 0)
+      return fail("sense of --shelve");
+  }
+  return shelf_.put(how_.shelved_kind, 0, note, {fds, count});
+}
+
 bool keeper::open(const options& how) noexcept {
   how_ = how;
+  if (!shelve_first())
+    return false;
   ::getrlimit(RLIMIT_NOFILE, &with_.files);
   const rlimit all{with_.files.rlim_max, with_.files.rlim_max};
   ::setrlimit(RLIMIT_NOFILE, &all);

@@ -15,6 +15,10 @@ struct options {
   unsigned max_restarts = 0;     ///< Gives up after so many short lives in a row; 0 never.
   unsigned back_off_ms = 100;    ///< The first pause between two starts.
   const char* control = nullptr; ///< Path of the socket for a `start`; nullptr for none.
+  /// The descriptors from 3 on, as many as the note has letters, lie on the shelf from the first
+  /// moment on; nullptr: none do.
+  const char* shelved_note = nullptr;
+  uint64_t shelved_kind = 0; ///< Under this kind, serial 0.
 };
 
 /// Milliseconds to wait before the n-th short life in a row is followed by another start:
@@ -46,6 +50,7 @@ private:
 
   // keeper.cpp: gantryd's life
   bool open_arena() noexcept;
+  bool shelve_first() noexcept;
   void start() noexcept;
   void serve() noexcept;
   void take_signals() noexcept;
@@ -62,7 +67,8 @@ private:
   void list_on() noexcept;
   void take_launcher() noexcept;
   void take_request() noexcept;
-  void run_request(const wire::message& what, size_t size, std::span<const int> fds) noexcept;
+  bool run_request(const wire::message& what, size_t size, std::span<const int> fds) noexcept;
+  bool shelve(const wire::message& what, std::span<const int> fds) noexcept;
   void tell_launcher(wire::word what, int value) noexcept;
 
   shelf_table& shelf_;

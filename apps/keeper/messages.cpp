@@ -25,6 +25,7 @@ struct request {
 };
 request requests[2];
 size_t spare = 0;
+constexpr size_t stdio_count = 3;
 
 bool send(int to, const wire::message& what, std::span<const int> fds = {}) noexcept {
   return io::send_packet(to, what, fds) == 0;
@@ -184,15 +185,16 @@ void keeper::take_launcher() noexcept {
 
 void keeper::take_request() noexcept {
   const auto got = io::receive_packet(launcher_, requests[spare].strings);
-  const std::span fds{got.fds, got.count};
+  std::span fds{got.fds, got.count};
   if (got.size > 0) {
     const auto v = judge_control(got);
     if (!v.ok)
       refuse(launcher_, v.why, v.what, 0, text_of(v.why));
     else if (v.what.what == word::signal)
       pass_on(static_cast<int>(v.what.value));
-    else if (v.what.what == word::start)
-      run_request(v.what, static_cast<size_t>(got.size) - sizeof(v.what), fds);
+    else if (v.what.what == word::start
+             && run_request(v.what, static_cast<size_t>(got.size) - sizeof(v.what), fds))
+      fds = fds.first(stdio_count); // The rest lies on the shelf now.
   } else if (got.size != -EAGAIN) {
     ::close(launcher_);
     launcher_ = -1;
@@ -201,23 +203,38 @@ void keeper::take_request() noexcept {
   close_all(fds);
 }
 
-void keeper::run_request(const wire::message& what, size_t size,
+/// What came with a `start` behind its stdio; whether that lies on the shelf now.
+bool keeper::shelve(const wire::message& what, std::span<const int> fds) noexcept {
+  const auto more = fds.subspan(stdio_count);
+  if (what.kind == 0)
+    return false;
+  if (!more.empty())
+    return shelf_.put(what.kind, 0, what.note, more);
+  if (pid_ < 0)
+    shelf_.drop(what.kind, 0);
+  return false;
+}
+
+/// @returns whether what came behind the stdio is ours now.
+bool keeper::run_request(const wire::message& what, size_t size,
                          std::span<const int> fds) noexcept {
   auto& r = requests[spare];
   if (pid_ > 0 && what.serial == 1) {
     asked_ = true;
+    const bool shelved = shelve(what, fds);
     tell_launcher(word::started, pid_);
     if (ready_)
       tell_launcher(word::serving, pid_);
-    return;
+    return shelved;
   }
   if (pid_ > 0 || !take_apart(what, {r.strings, size}, r.what)) {
     refuse(launcher_, pid_ > 0 ? refusal::busy : refusal::malformed, what,
            static_cast<uint64_t>(pid_), "not now, or not a program");
     ::close(launcher_);
     launcher_ = -1;
-    return;
+    return false;
   }
+  const bool shelved = shelve(what, fds);
   for (int i = 0; i < 3; ++i)
     ::dup2(fds[static_cast<size_t>(i)], i);
   program_ = &r.what;
@@ -226,6 +243,7 @@ void keeper::run_request(const wire::message& what, size_t size,
   asked_ = true;
   served_ = false;
   start();
+  return shelved;
 }
 
 void keeper::tell_launcher(word what, int value) noexcept {

@@ -70,7 +70,8 @@ verdict judge_control(const io::keeper_packet& packet) noexcept {
   if (v.what.what == word::start) {
     if (packet.cut)
       return refuse(v, refusal::fds_lost);
-    return !alone && packet.count == 3 ? v : refuse(v, refusal::malformed);
+    const bool fits = packet.count >= 3 && packet.count <= wire::max_fds;
+    return !alone && fits ? v : refuse(v, refusal::malformed);
   }
   if (v.what.what == word::signal && alone && packet.count == 0 && !packet.cut)
     for (int sig : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGABRT})

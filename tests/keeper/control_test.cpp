@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "io/launch_proxy.hpp"
 #include "tests/keeper/harness.hpp"
 
 using namespace gantry;
@@ -170,4 +171,73 @@ TEST_CASE("launch: a keeper that waits ends by SIGTERM") {
   REQUIRE(wait_until([&] { return proc_line(g.pid, "status", "State").empty(); }));
   REQUIRE(::kill(k.pid, SIGTERM) == 0);
   CHECK(is_exit(k.status(), 128 + SIGTERM));
+}
+
+namespace {
+
+/// What a launcher sends when it hands descriptors over; its program refuses to serve.
+void ask_with(int control, uint64_t kind, const char* note, const std::vector<int>& more) {
+  const std::string_view strings{"/bin/sh\0/\0sh\0-c\0exit 70\0", 24};
+  wire::message start{.what = word::start, .value = 3, .kind = kind};
+  std::strncpy(start.note, note, sizeof(start.note) - 1);
+  std::vector<int> fds{0, 1, 2};
+  fds.insert(fds.end(), more.begin(), more.end());
+  REQUIRE(io::send_packet(control, start, fds, strings) == 0);
+}
+
+/// The shelf as the next gantryd of this keeper finds it.
+std::vector<io::keeper_packet> next_shelf(keeper_process& k, pid_t& proxy) {
+  proxy = k.launch();
+  auto g = k.next();
+  REQUIRE(g);
+  auto out = g.list();
+  g.send({.what = word::ready});
+  g.send({.what = word::farewell, .value = 1});
+  g.end(0);
+  CHECK(is_exit(wait_status(proxy), 0));
+  return out;
+}
+
+} // namespace
+
+TEST_CASE("launch: what comes behind the stdio lies on the shelf, until a start without") {
+  keeper_process k(launched());
+  {
+    auto g = k.next();
+    REQUIRE(g);
+    g.send({.what = word::ready});
+    g.send({.what = word::farewell, .value = 1});
+    g.end(0);
+  }
+  pid_t proxy = -1;
+  {
+    auto control = io::connect_keeper(k.directory + "/control");
+    REQUIRE(control.ok());
+    REQUIRE(*control >= 0);
+    const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    ask_with(*control, 77, "ab", {null, null});
+    REQUIRE(wait_until([&] { // It is started, and ends at once.
+      auto got = io::receive_packet(*control);
+      return got.size > 0 && got.what.what == word::ended;
+    }));
+    ::close(null);
+    ::close(*control);
+  }
+  // A start that says nothing of this kind leaves it; one with the kind and nothing drops it.
+  auto shelf = next_shelf(k, proxy);
+  REQUIRE(shelf.size() == 1);
+  CHECK(shelf[0].what.kind == 77);
+  CHECK(std::string(shelf[0].what.note) == "ab");
+  REQUIRE(shelf[0].count == 2);
+  for (size_t i = 0; i < shelf[0].count; ++i)
+    ::close(shelf[0].fds[i]);
+  auto control = io::connect_keeper(k.directory + "/control");
+  REQUIRE(control.ok());
+  ask_with(*control, 77, "", {});
+  REQUIRE(wait_until([&] {
+    auto got = io::receive_packet(*control);
+    return got.size > 0 && got.what.what == word::ended;
+  }));
+  ::close(*control);
+  CHECK(next_shelf(k, proxy).empty());
 }

@@ -32,7 +32,8 @@ THEIRS = ("/var/lib/dpkg/", "/var/log/", "/var/cache/", "/var/lib/systemd/deb-sy
           "/etc/ld.so.cache", "/var/lib/gantry", "/etc/gantry")
 FILES = ("/usr/bin/gantry", "/usr/bin/gantryd", "/usr/bin/gantry-keeper",
          "/usr/libexec/gantry/gantry-journal", "/usr/libexec/gantry/gantry-stop",
-         "/usr/lib/systemd/system/gantry.service", "/etc/gantry/gantryd.toml",
+         "/usr/lib/systemd/system/gantry.service", "/usr/lib/systemd/system/gantry.socket",
+         "/etc/gantry/gantryd.toml",
          "/usr/share/man/man1/gantry.1.gz", "/usr/share/man/man8/gantryd.8.gz",
          "/usr/share/bash-completion/completions/gantry")
 DEV_FILES = ("/usr/include/gantry/gantry.hpp", "/usr/share/man/man3/libgantry.3.gz",

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """The guest with systemd as init: the Debian package, the service, and the end of the host.
 
-  tests/vm/under_systemd.py STAGE
+  tests/vm/under_systemd.py STAGE [WORD]...
 
+With words, of the steps behind the first two only those with one of them in their names.
 The last checks are made while the host goes down, by a script that systemd-shutdown runs when
 every service has ended: it gives the verdict.
 """
@@ -12,8 +13,10 @@ import glob
 import json
 import os
 import shlex
+import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
 
@@ -160,6 +163,50 @@ def a_gantryd_that_hangs(_):
     goes_on(pid)
 
 
+def connects(stop, refused):
+    """Connects to the bus again and again; who is not let in is noted."""
+    while not stop.wait(0.01):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+            try:
+                s.connect("/run/gantry/gantry.sock")
+            except OSError as e:
+                refused.append(str(e))
+
+
+def test_its_socket_starts_it(_):
+    pid = container()["pid"]
+    check("disabled" in run("systemctl", "is-enabled", "gantry.socket", codes=(0, 1)), "it is off")
+    run("systemctl", "stop", "gantry.service")
+    run("systemctl", "start", "gantry.socket")
+    check_equal(service("ActiveState"), "inactive", "the service before somebody connects")
+    inode = os.stat("/run/gantry/gantry.sock").st_ino
+    check(answers(), "who connects is answered")
+    check_equal(service("ActiveState"), "active", "the service behind that")
+    check_equal(container()["pid"], pid, "the container's pid")
+    stop, refused = threading.Event(), []
+    busy = threading.Thread(target=connects, args=(stop, refused))
+    busy.start()
+    try:
+        before = gantryd()
+        run("systemctl", "restart", "gantry.service")
+        check(gantryd() != before, "another gantryd")
+        before = gantryd()
+        run("kill", "-9", str(before))
+        until(lambda: gantryd() != before and answers(), "its keeper starts another")
+    finally:
+        stop.set()
+        busy.join()
+    check_equal(refused, [], "connections that a restart and a crash refused")
+    check_equal(os.stat("/run/gantry/gantry.sock").st_ino, inode, "the socket's file")
+    goes_on(pid)
+    # And back: the next start makes a socket of its own, at the same place.
+    run("systemctl", "stop", "gantry.socket", "gantry.service")
+    check(os.path.exists("/run/gantry/gantry.sock"), "nobody has removed it")
+    run("systemctl", "start", "gantry.service")
+    check(os.stat("/run/gantry/gantry.sock").st_ino != inode, "it is gantryd's own")
+    goes_on(pid)
+
+
 def the_package_goes_and_comes_back(stage):
     pid = container()["pid"]
     run(*DPKG, "--remove", "gantry")
@@ -176,7 +223,8 @@ def the_package_goes_and_comes_back(stage):
 
 STEPS = (the_package_installs_and_the_service_starts, its_cgroup_is_a_leaf,
          a_restart_of_the_service, a_stop_and_a_start, daemon_reload_takes_no_controller_away,
-         an_upgrade, the_main_process_is_killed, gantryd_is_killed, a_gantryd_that_hangs,
+         an_upgrade, the_main_process_is_killed, gantryd_is_killed, test_its_socket_starts_it,
+         a_gantryd_that_hangs,
          the_package_goes_and_comes_back)
 
 LAST_WORDS = r"""#!/bin/sh
@@ -227,8 +275,11 @@ def main():
     with contextlib.suppress(FileNotFoundError):  # A container's image forbids to start services.
         os.unlink("/usr/sbin/policy-rc.d")
     passed = failed = 0
-    for step in STEPS:
-        name, began = f"systemd: {step.__name__.replace('_', ' ')}", time.monotonic()
+    wanted = [s for s in STEPS if s in STEPS[:2] or not sys.argv[2:]
+              or any(word in s.__name__ for word in sys.argv[2:])]
+    for step in wanted:
+        words = step.__name__.removeprefix("test_").replace("_", " ")
+        name, began = f"systemd: {words}", time.monotonic()
         try:
             step(stage)
             passed += 1
