@@ -56,10 +56,8 @@ void attached::begin(attach_place from, v1::AttachOpened opened) {
   else
     at_ = stage::waiting; // It is being made, or has ended.
   opened.set_cursor(cursor_text(place()));
-  v1::AttachReply first;
-  *first.mutable_opened() = std::move(opened);
-  push(std::move(first), 0);
-  if (at_ != stage::log && over())
+  opened_ = std::move(opened);
+  if (greet() && at_ != stage::log && over())
     push_exit();
 }
 
@@ -87,6 +85,8 @@ void attached::wake() {
   news_ = true;
   if (later_run())
     bound_.look(*host_.ledger.now().find(who_.container));
+  if (!greet())
+    return;
   if (at_ == stage::log) {
     if (waiting_ && !reading_)
       go_on();
@@ -102,7 +102,7 @@ void attached::next(size_t max_bytes, answer<std::vector<v1::AttachReply>> f) {
   waiting_ = std::move(f);
   if (!queue_.empty() || failed_ || at_ == stage::ended || dropped_[0] + dropped_[1] > 0)
     deliver_later();
-  else if (at_ == stage::log && !reading_)
+  else if (at_ == stage::log && !reading_ && !opened_)
     go_on();
 }
 

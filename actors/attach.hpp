@@ -57,6 +57,7 @@ public:
 
 private:
   // -- output (attach.cpp) --
+  bool greet();
   [[nodiscard]] bool over() const;
   [[nodiscard]] bool later_run() const;
   void wake();
@@ -91,6 +92,7 @@ private:
   const attach_target who_;
   const size_t limit_;
   std::function<void()> on_news_;
+  std::optional<v1::AttachOpened> opened_; ///< Until it was said.
 
   enum class stage : uint8_t { log, waiting, live, ended } at_ = stage::log;
   std::unique_ptr<io::log_reader> reader_;

@@ -97,14 +97,28 @@ result<std::unique_ptr<attachment>> attach_to(services& host, front& way, const 
   opened.set_terminal(p->terminal);
   opened.set_stdin_open(p->with_stdin && !p->stdin_closed
                         && p->phase != runtime::process_view::phase_t::exited);
-  if (auto* pump = host.outputs.pump_of(p->serial))
-    if (const auto* taken = pump->stdin_taken())
-      opened.set_stdin_offset(taken->load(std::memory_order_relaxed));
   const auto format = format_of(log_options_of(*c, *p));
   attach_target who{*name, c->instance, process, p->serial, c->run, p->terminal, format};
   auto made = std::make_shared<attached>(host, way, by, open, std::move(who));
   made->begin(*from, std::move(opened));
   return std::unique_ptr<attachment>{std::make_unique<owned_attachment>(std::move(made))};
+}
+
+/// The first reply. Where the input stands is known when the pump is there: after a crash it is
+/// found again a little later than the container.
+/// @returns false as long as it waits for that.
+bool attached::greet() {
+  if (!opened_)
+    return true;
+  auto* pump = host_.outputs.pump_of(who_.serial);
+  if (pump == nullptr && open_.input() && opened_->stdin_open() && !over())
+    return false;
+  if (const auto* taken = pump != nullptr ? pump->stdin_taken() : nullptr)
+    opened_->set_stdin_offset(taken->load(std::memory_order_relaxed));
+  v1::AttachReply first;
+  *first.mutable_opened() = *std::exchange(opened_, std::nullopt);
+  push(std::move(first), 0);
+  return true;
 }
 
 result<bool> attached::take(v1::AttachRequest req) {

@@ -12,6 +12,11 @@ namespace gantry::actors {
 
 namespace {
 
+/// A clock that is set is looked at again after this time.
+constexpr io::nanoseconds longest_wait = std::chrono::seconds(60);
+/// What was read from a process is in its log after this time.
+constexpr io::nanoseconds settling = std::chrono::milliseconds(100);
+
 /// Reads one process's log to its end, and with follow until the process has exited, or no
 /// further run of it comes.
 class follower final : public log_follower, public std::enable_shared_from_this<follower> {
@@ -20,10 +25,12 @@ public:
            uint64_t serial, uint32_t run, io::log_format format, const v1::ReadLogRequest& req)
     : host_(host), name_(std::move(name)), instance_(instance), process_(std::move(process)),
       serial_(serial), format_(format), filter_(req), follow_(req.follow()),
-      next_runs_(req.next_runs()), bound_(run) {
+      next_runs_(req.next_runs()), until_ns_(req.until_ns()), bound_(run), until_(host.loop) {
     on_news_ = [this] { wake(); };
     host_.logs.add(serial_, &on_news_);
     dropped_ = dropped_now();
+    if (follow_)
+      await_until();
   }
   ~follower() override { host_.logs.remove(serial_, &on_news_); }
 
@@ -66,6 +73,24 @@ private:
     return c->state == v1::DELETING && p->phase == phase::died && p->started_at_ns == 0;
   }
 
+  /// Of the time that the reader asked for, until what came before it is in the files.
+  [[nodiscard]] io::nanoseconds time_left() const {
+    return io::nanoseconds(until_ns_) + settling - host_.loop.sys().realtime();
+  }
+
+  /// A silent process does not keep a reader beyond that.
+  void await_until() {
+    if (until_ns_ != 0 && time_left().count() > 0)
+      until_.start(std::min(time_left(), longest_wait), [this] {
+        await_until(); // The clock may have been set.
+        wake();
+      });
+  }
+
+  [[nodiscard]] bool beyond_until() const { return until_ns_ != 0 && time_left().count() <= 0; }
+
+  [[nodiscard]] bool done() const { return ended() || beyond_until(); }
+
   [[nodiscard]] uint64_t dropped_now() const {
     const auto at = host_.pumps.find(serial_);
     if (at == host_.pumps.end())
@@ -81,7 +106,7 @@ private:
     }
     reading_ = true;
     news_ = false;
-    const bool was_ended = ended(); // Looked at before the read: what came until then is in it.
+    const bool was_ended = done(); // Looked at before the read: what came until then is in it.
     reader_->next(max_bytes_,
                   [weak = weak_from_this(), was_ended](result<io::log_reader::batch> b) {
                     if (auto me = weak.lock())
@@ -106,7 +131,7 @@ private:
     add_pieces(*b, out);
     const bool nothing = b->pieces.empty() && b->missing_files == 0;
     const bool all = beyond_ || (nothing && b->at_end && !news_ &&
-                                 (!follow_ || (was_ended && ended())));
+                                 (!follow_ || (was_ended && done())));
     if (all && filter_.holds()) {
       std::vector<io::log_piece> rest;
       filter_.end(rest);
@@ -121,7 +146,7 @@ private:
       out.back().set_cursor(cursor_text(b->next));
     if (!out.empty() || all)
       return answer_with(std::move(out));
-    if (!nothing || !b->at_end || news_ || (follow_ && !was_ended && ended()))
+    if (!nothing || !b->at_end || news_ || (follow_ && !was_ended && done()))
       return read();
     // Else the log's next growth goes on.
   }
@@ -182,7 +207,9 @@ private:
   log_filter filter_;
   bool follow_;
   bool next_runs_;
+  int64_t until_ns_;
   run_bound bound_;
+  io::timer until_;
   bool beyond_ = false; ///< What comes now is the next run's.
   bool reading_ = false;
   bool news_ = false;

@@ -50,6 +50,7 @@ public:
 
   virtual result<std::unique_ptr<actors::event_source>> follow(v1::FollowRequest req) = 0;
   virtual result<std::unique_ptr<actors::log_follower>> read_log(v1::ReadLogRequest req) = 0;
+  virtual result<std::unique_ptr<actors::attachment>> attach(v1::AttachOpen open) = 0;
 
   /// Whether a changing request may have to be repeated: it then needs a request id.
   [[nodiscard]] virtual bool may_repeat() const noexcept = 0;

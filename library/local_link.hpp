@@ -110,6 +110,9 @@ public:
   result<std::unique_ptr<actors::log_follower>> read_log(v1::ReadLogRequest req) override {
     return front_.read_log(req);
   }
+  result<std::unique_ptr<actors::attachment>> attach(v1::AttachOpen open) override {
+    return front_.attach(who_, open);
+  }
   [[nodiscard]] bool may_repeat() const noexcept override { return false; }
 
 private:

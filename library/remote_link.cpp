@@ -1,29 +1,26 @@
 #include "library/remote_link.hpp"
 
+#include "gateways/client/io_bundle.hpp"
+
 namespace gantry::library {
 
 namespace {
 
 /// More than this is not taken from the supervisor before its reader has taken it.
 constexpr size_t most_waiting = 1u << 20;
+/// The same of live output: what waits is to wait at the supervisor, by the client's policy.
+constexpr size_t most_live_waiting = 64u << 10;
 
-/// What both kinds of stream share: a connection of its own, held while the reader is behind,
-/// and the pull side. `Item` arrives in messages, `next` hands them on.
+/// The pull side of a stream: a connection of its own, held while the reader is behind. Items
+/// are added as they arrive, `next` hands them on.
 template <class Item>
-class remote_stream : public client::call,
-                      public std::enable_shared_from_this<remote_stream<Item>> {
+class pulled : public std::enable_shared_from_this<pulled<Item>> {
 public:
-  remote_stream(const char* method, poll_reactor& r, const std::string& socket,
-                client::channel_policy policy)
-    : call(method), reactor_(r), way_(socket, policy) {
+  pulled(poll_reactor& r, const std::string& socket, client::channel_policy policy, size_t most)
+    : reactor_(r), way_(socket, policy), most_(most) {
     reactor_.add(way_);
   }
-  ~remote_stream() override {
-    reactor_.remove(way_);
-    way_.drop(*this);
-  }
-
-  void begin() { way_.start(*this); }
+  virtual ~pulled() { reactor_.remove(way_); }
 
   void next(answer<std::vector<Item>> f) {
     waiting_ = std::move(f);
@@ -33,16 +30,16 @@ public:
   /// The reader has gone: nobody is to be told any more.
   void leave() { waiting_ = nullptr; }
 
-  void done(result<void> how) override {
-    end_ = std::move(how);
-    answer_later();
-  }
-
 protected:
   void add(Item x, size_t bytes) {
     bytes_ += bytes;
     items_.push_back(std::move(x));
-    way_.hold(bytes_ > most_waiting);
+    way_.hold(bytes_ > most_);
+    answer_later();
+  }
+
+  void finish(result<void> how) {
+    end_ = std::move(how);
     answer_later();
   }
 
@@ -73,11 +70,25 @@ private:
     f(std::vector<Item>{});
   }
 
+  size_t most_;
   answer<std::vector<Item>> waiting_;
   std::vector<Item> items_;
   size_t bytes_ = 0;
   bool answering_ = false;
   std::optional<result<void>> end_;
+};
+
+/// A stream of one call with one request.
+template <class Item>
+class remote_stream : public client::call, public pulled<Item> {
+public:
+  remote_stream(const char* method, poll_reactor& r, const std::string& socket,
+                client::channel_policy policy)
+    : call(method), pulled<Item>(r, socket, policy, most_waiting) {}
+  ~remote_stream() override { this->way_.drop(*this); }
+
+  void begin() { this->way_.start(*this); }
+  void done(result<void> how) override { this->finish(std::move(how)); }
 };
 
 /// The events, from where a reader begins, across all losses of the connection.
@@ -141,6 +152,43 @@ private:
   v1::ReadLogRequest request_;
 };
 
+/// The streams of a process, in both directions, across all losses of the connection.
+class remote_streams final : public pulled<v1::AttachReply> {
+public:
+  remote_streams(v1::AttachOpen open, poll_reactor& r, const std::string& socket,
+                 client::channel_policy policy)
+    : pulled(r, socket, policy, most_live_waiting), bundle_(way_, std::move(open), hear()) {}
+  ~remote_streams() override { way_.drop(bundle_); }
+
+  void begin() { bundle_.start(); }
+
+  bool take(const v1::AttachRequest& req) {
+    if (req.has_size())
+      bundle_.resize(req.size());
+    else
+      bundle_.write(req.input().data());
+    return bundle_.wants_input();
+  }
+  void end_of_requests() { bundle_.close_stdin(); }
+  void on_room(std::function<void()> f) { room_ = std::move(f); }
+
+private:
+  client::io_events hear() {
+    client::io_events on;
+    on.reply = [this](v1::AttachReply reply) {
+      const auto bytes = reply.output().data().size();
+      add(std::move(reply), bytes);
+      if (room_ && bundle_.wants_input())
+        room_();
+    };
+    on.end = [this](const result<void>& how) { finish(how); };
+    return on;
+  }
+
+  client::io_bundle bundle_;
+  std::function<void()> room_;
+};
+
 /// What a reader owns. The stream ends when the reactor has come round, as its connection may
 /// be at work right now.
 template <class Base, class Stream, class Item>
@@ -158,6 +206,30 @@ public:
 private:
   poll_reactor& reactor_;
   std::shared_ptr<Stream> stream_;
+};
+
+/// The same of who joins a process's streams.
+class owned_streams final : public actors::attachment {
+public:
+  owned_streams(poll_reactor& r, std::shared_ptr<remote_streams> s)
+    : reactor_(r), stream_(std::move(s)) {
+    stream_->begin();
+  }
+  ~owned_streams() override {
+    stream_->leave();
+    stream_->on_room(nullptr);
+    reactor_.later([s = std::move(stream_)] {});
+  }
+  void next(size_t, answer<std::vector<v1::AttachReply>> f) override {
+    stream_->next(std::move(f));
+  }
+  result<bool> take(v1::AttachRequest req) override { return stream_->take(req); }
+  void end_of_requests() override { stream_->end_of_requests(); }
+  void on_room(std::function<void()> f) override { stream_->on_room(std::move(f)); }
+
+private:
+  poll_reactor& reactor_;
+  std::shared_ptr<remote_streams> stream_;
 };
 
 } // namespace
@@ -183,6 +255,11 @@ result<std::unique_ptr<actors::log_follower>> remote_link::read_log(v1::ReadLogR
   using source = owned<actors::log_follower, remote_log, v1::LogChunk>;
   return std::unique_ptr<actors::log_follower>{std::make_unique<source>(
     reactor_, std::make_shared<remote_log>(std::move(req), reactor_, socket_, policy_))};
+}
+
+result<std::unique_ptr<actors::attachment>> remote_link::attach(v1::AttachOpen open) {
+  return std::unique_ptr<actors::attachment>{std::make_unique<owned_streams>(
+    reactor_, std::make_shared<remote_streams>(std::move(open), reactor_, socket_, policy_))};
 }
 
 } // namespace gantry::library

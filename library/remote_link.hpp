@@ -113,6 +113,7 @@ public:
 
   result<std::unique_ptr<actors::event_source>> follow(v1::FollowRequest req) override;
   result<std::unique_ptr<actors::log_follower>> read_log(v1::ReadLogRequest req) override;
+  result<std::unique_ptr<actors::attachment>> attach(v1::AttachOpen open) override;
   [[nodiscard]] bool may_repeat() const noexcept override { return true; }
 
 private:

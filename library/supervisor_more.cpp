@@ -1,7 +1,8 @@
 #include <gantry/supervisor.hpp>
 
-#include "library/body.hpp"
 #include "gateways/client/process_fd.hpp"
+#include "library/attach.hpp"
+#include "library/body.hpp"
 #include "library/commands.hpp"
 
 // Further commands: terminals, logs, lists, checkpoints, the disk, policies and health.
@@ -51,6 +52,14 @@ void supervisor::resize(container_ref c, std::string process, terminal_size size
   req.set_process(process);
   *req.mutable_size() = to_bus(size);
   send<v1::ResizeReply>(impl_->site, std::move(req), std::move(f), nothing);
+}
+
+void supervisor::attach(attach_options what, callback<attachment> f) {
+  const auto& at = impl_->site;
+  if (!at->post([at, what = std::move(what), f]() mutable {
+        library::open_attachment(at, std::move(what), std::move(f));
+      }))
+    library::call_out(f, library::site::ended());
 }
 
 void supervisor::reopen_log(container_ref c, std::string process, callback<log_file> f) {

@@ -26,9 +26,6 @@ public:
   void message(std::string_view bytes) override;
   void done(result<void> how) override { end_ = std::move(how); }
 
-  /// A call that is started from now on ends with what is there.
-  void stop_following() { request_.set_follow(false); }
-
   [[nodiscard]] bool finished() const noexcept { return end_.has_value(); }
   [[nodiscard]] const result<void>& end() const { return *end_; }
 

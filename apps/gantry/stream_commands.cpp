@@ -168,18 +168,8 @@ int logs_command(session& s) {
   sink err(STDERR_FILENO);
   log_copy log(std::move(r), {s.opt.json, s.opt.timestamps}, out, err);
   s.way.start(log);
-  bool follows = s.opt.follow;
-  while (!log.finished() || out.waiting() + err.waiting() > 0) {
-    const auto left = follows ? time_left_ms(s.opt) : std::nullopt;
-    if (left == 0 && !log.finished()) {
-      // A process that says nothing keeps no follower beyond --until: what is there is the rest.
-      follows = false;
-      s.way.drop(log);
-      log.stop_following();
-      s.way.start(log);
-    }
-    step_with_outputs(s.way, out, err, {}, follows ? left.value_or(-1) : -1);
-  }
+  while (!log.finished() || out.waiting() + err.waiting() > 0)
+    step_with_outputs(s.way, out, err, {}, -1);
   return log.end() ? 0 : failed(log.end().why());
 }
 

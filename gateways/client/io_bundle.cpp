@@ -25,6 +25,18 @@ void io_bundle::message(std::string_view bytes) {
   v1::AttachReply reply;
   if (!reply.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
     return;
+  take_note(reply);
+  if (on_.reply)
+    on_.reply(std::move(reply));
+}
+
+void io_bundle::done(result<void> how) {
+  end_ = std::move(how);
+  if (on_.end)
+    on_.end(*end_);
+}
+
+void io_bundle::take_note(v1::AttachReply& reply) {
   switch (reply.what_case()) {
   case v1::AttachReply::kOpened:
     return begin(reply.opened());

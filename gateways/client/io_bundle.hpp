@@ -18,6 +18,11 @@ struct io_events {
   std::function<void(uint32_t stream, std::string bytes)> output;
   /// Output that will not come: left out, or rotated away.
   std::function<void(const v1::AttachGap& gap)> gap;
+  /// Every reply, for who wants them whole: behind what it means for the bundle, and instead of
+  /// `output` and `gap`.
+  std::function<void(v1::AttachReply reply)> reply;
+  /// The end of the call.
+  std::function<void(const result<void>& how)> end;
 };
 
 /// The three streams of one process: stdin, stdout and stderr; with a terminal, stdout is all
@@ -58,9 +63,10 @@ public:
   [[nodiscard]] std::string request() const override;
   [[nodiscard]] bool talks() const noexcept override { return true; }
   void message(std::string_view bytes) override;
-  void done(result<void> how) override { end_ = std::move(how); }
+  void done(result<void> how) override;
 
 private:
+  void take_note(v1::AttachReply& reply);
   void begin(const v1::AttachOpened& opened);
   void taken_to(uint64_t offset);
   void put(v1::AttachOutput& output);

@@ -3,6 +3,7 @@
 #include <future>
 #include <memory>
 
+#include <gantry/attach.hpp>
 #include <gantry/options.hpp>
 #include <gantry/requests.hpp>
 #include <gantry/subscription.hpp>
@@ -91,6 +92,9 @@ public:
   /// @param all The ended ones that are remembered, too.
   void processes(container_ref c, bool all, callback<std::vector<process_summary>> f);
   void open_io(io_options what, callback<io_bundle> f); ///< Streams of a process that exists.
+  /// Joins the streams of a living process as they are; see `attachment`. Answered with the
+  /// streams. `not_found`: no such process, or a cursor of another run of it.
+  void attach(attach_options what, callback<attachment> f);
   void close_stdin(container_ref c, std::string process, callback<void> f);
   /// The size of a process's terminal, before or after its start; it stays across runs.
   void resize(container_ref c, std::string process, terminal_size size, callback<void> f);
@@ -178,6 +182,9 @@ public:
   }
   std::future<result<io_bundle>> open_io(io_options what) {
     return soon<io_bundle>([&](auto f) { open_io(std::move(what), std::move(f)); });
+  }
+  std::future<result<attachment>> attach(attach_options what) {
+    return soon<attachment>([&](auto f) { attach(std::move(what), std::move(f)); });
   }
   std::future<result<void>> close_stdin(container_ref c, std::string process = {}) {
     return soon<void>(

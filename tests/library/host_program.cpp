@@ -67,6 +67,27 @@ std::string whole_log(supervisor& s, const std::string& id) {
   return "log " + text;
 }
 
+/// Joins the streams of a container, from the first byte on.
+attachment joined;
+
+std::string join(supervisor& s, const std::string& id) {
+  auto x = s.attach({.ref = id, .in = true, .err = false, .replay = true}).get();
+  if (!x)
+    return "error " + x.why().text();
+  joined = std::move(*x);
+  return "joined " + std::to_string(joined.stdin_offset());
+}
+
+std::string type_in(const std::string& line) {
+  const auto text = line + "\n";
+  if (::write(joined.in(), text.data(), text.size()) != ssize_t(text.size()))
+    return "error the input was not taken";
+  std::string heard;
+  for (char c = 0; heard.find('\n') == std::string::npos && ::read(joined.out(), &c, 1) == 1;)
+    heard += c;
+  return "heard " + heard.substr(0, heard.find('\n'));
+}
+
 std::string obey(supervisor& s, const std::string& rootfs, std::istringstream& words) {
   std::string verb, id;
   words >> verb >> id;
@@ -76,6 +97,7 @@ std::string obey(supervisor& s, const std::string& rootfs, std::istringstream& w
     r.spec.rootfs = rootfs;
     std::string script;
     std::getline(words >> std::ws, script);
+    r.spec.with_stdin = true;
     r.spec.args = {"/bin/sh", "-c", script};
     auto made = s.create(std::move(r)).get();
     return made ? "pid " + std::to_string(made->pid) : "error " + made.why().text();
@@ -101,6 +123,10 @@ std::string obey(supervisor& s, const std::string& rootfs, std::istringstream& w
     return outcome(s.remove({.ref = id, .force = true}).get());
   if (verb == "log")
     return whole_log(s, id);
+  if (verb == "join")
+    return join(s, id);
+  if (verb == "type")
+    return type_in(id);
   if (verb == "child")
     return own_child();
   if (verb == "info") {

@@ -174,6 +174,7 @@ def with_keeper(build, keeper):
             check_equal(host.ask("info", "info"), f"alive {generation}", "the keeper")
             check_equal(host.ps(), {"lives": ("running", lives), "dies": ("running", dies)},
                         "adopted")
+        check_attached(host)
         # One ends while there is no host program.
         parent = int(status(host.pid, "PPid")["PPid"])
         os.kill(parent, signal.SIGSTOP)
@@ -201,6 +202,20 @@ def with_keeper(build, keeper):
         check_equal(host.child.wait(PATIENCE), 0, "its exit code is the program's")
     finally:
         host.close()
+
+
+def check_attached(host):
+    """What is attached to is found again by the next life, with all its output and input."""
+    host.ask("run talks while read x; do echo got $x; done", "pid")
+    check_equal(host.ask("join talks", "joined"), "0", "input that it has had")
+    check_equal(host.ask("type one", "heard"), "got one", "the first life")
+    host.kill()
+    host.serve()
+    check_equal(host.ask("join talks", "joined"), "4", "input that the earlier life gave it")
+    check_equal(host.ask("type two", "heard"), "got one", "its output from the beginning")
+    host.tell("type three")
+    check_equal(host.expect("heard"), "got two", "and as it comes")
+    host.ask("rm talks", "ok")
 
 
 def test_killed_under_a_keeper_it_finds_all_again(build):

@@ -110,10 +110,35 @@ def check_watchers(installed, out):
         rig.close()
 
 
+def check_attach(installed, out):
+    """The example that attaches, while gantryd is killed under it four times."""
+    lines = 400
+    rig = Rig(os.path.join(installed.prefix, "bin"))
+    try:
+        rig.start()
+        rig.run("a", "sh", "-c", "while read x; do echo got $x; done; exit 7", options=("-i",))
+        words = [os.path.join(out, "attach"), rig.socket, "a"]
+        guest = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, text=True)
+        for n in range(lines):
+            guest.stdin.write(f"{n}\n")
+            guest.stdin.flush()
+            if n % 100 == 50:
+                rig.kill_daemon()
+        heard, said = guest.communicate(timeout=120)
+        check_equal(heard, "".join(f"got {n}\n" for n in range(lines)),
+                    "every line once, in and out")
+        check_equal(guest.returncode, 0, "its end")
+        check(f"exit 7, input {sum(len(str(n)) + 1 for n in range(lines))}, " in said, said)
+    finally:
+        rig.close()
+
+
 def test_by_cmake(installed):
     out = installed.by_cmake()
     check_embed(installed, out)
     check_watchers(installed, out)
+    check_attach(installed, out)
 
 
 def test_by_pkg_config(installed):
