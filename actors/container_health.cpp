@@ -19,6 +19,17 @@ constexpr size_t read_bytes = 128u << 10;
 
 using label = runtime::probe_result::label;
 
+/// Probes that are due at nearly the same time begin in one turn. 1,000 containers asked once a
+/// second: 59 µs of CPU for each question by http, 82 without (33 and 43 by tcp).
+constexpr int64_t meeting_share = 200;
+constexpr int64_t longest_meeting_ns = 10'000'000;
+
+/// The next time at which probes of such an interval begin. Never before they are due.
+int64_t meeting_time(int64_t due_ns, int64_t interval_ns) {
+  const auto step = std::clamp<int64_t>(interval_ns / meeting_share, 1, longest_meeting_ns);
+  return due_ns < INT64_MAX - step ? (due_ns + step - 1) / step * step : due_ns;
+}
+
 v1::ExecRequest request_of(const runtime::probe& p) {
   v1::ExecRequest out;
   out.set_process(runtime::probe_process(p.role));
@@ -141,12 +152,16 @@ void container_state::arm_probes() {
     return;
   // By the clock on the wall; one that was set back makes no pause longer than the longest.
   int64_t longest = 0;
-  for (const auto& p : health_->policy.probes)
+  int64_t shortest = INT64_MAX;
+  for (const auto& p : health_->policy.probes) {
     longest = std::max({longest, p.interval_ns, p.initial_delay_ns});
-  const auto left = *next - host->loop.sys().realtime().count();
+    shortest = std::min(shortest, p.start_interval_ns > 0 ? p.start_interval_ns : p.interval_ns);
+  }
+  const auto begin = meeting_time(*next, shortest);
+  const auto left = begin - host->loop.sys().realtime().count();
   health_->timer = std::make_unique<io::timer>(host->loop);
   health_->timer->start(io::nanoseconds{std::clamp<int64_t>(left, 0, longest)},
-                        while_here([this, due = *next] {
+                        while_here([this, due = begin] {
                           health_->due_ns = due;
                           caf::anon_send(container_actor{self}, atom::probe::value);
                         }));
