@@ -111,7 +111,6 @@ result<void> supervisor_host::recover(supervisor_options options, runtime::engin
     return std::move(file).why();
   first_start_ = (*file)->last_seq() == 0;
   ledger_ = std::make_unique<runtime::ledger>(loop_, std::move(*file), std::move(world));
-  ledger_->file().on_snapshot([l = ledger_.get()] { return l->now().save(); });
   blocks_ = make_blocks(sys, keeper_.memory(), shelf_);
   reaper_ = std::make_unique<io::reaper>(loop_, keeper_);
   engine_ = runtime::make_oci_engine(

@@ -126,10 +126,11 @@ void impl::take_snapshot() {
   s.set_seq(last_seq);
   s.set_epoch(epoch);
   s.set_boot_id(boot_id);
-  auto payload = s.SerializeAsString();
-  auto head = encode(snapshot_header{journal_format, last_seq}, payload);
-  auto content = std::make_shared<std::string>(head.data(), head.size());
-  content->append(payload);
+  auto content = std::make_shared<std::string>(snapshot_header_bytes, '\0');
+  s.AppendToString(content.get());
+  const auto head = encode(snapshot_header{journal_format, last_seq},
+                           std::string_view(*content).substr(snapshot_header_bytes));
+  std::copy(head.begin(), head.end(), content->begin());
   // Never ahead of the records that it sums up: they are on disk before it is.
   durable([this, seq = last_seq, content](const result<void>& how) {
     if (!how)

@@ -29,7 +29,7 @@ ledger::watch::~watch() {
 ledger::ledger(io::loop& l, std::unique_ptr<journal_file> j, std::unique_ptr<class world> w)
   : loop_(l), journal_(std::move(j)), world_(std::move(w)), recent_floor_(journal_->last_seq()),
     alive_(std::make_shared<bool>(true)) {
-  journal_->on_snapshot([this] { return world_->save(); });
+  journal_->on_snapshot([this] { return world_->pack(); });
 }
 
 ledger::~ledger() {

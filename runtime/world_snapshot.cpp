@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <google/protobuf/message.h>
+#include <google/protobuf/unknown_field_set.h>
 
 #include "runtime/world_impl.hpp"
 
@@ -17,16 +19,23 @@ phase phase_named(std::string_view name) {
   return phase::exited; // A later version's: nothing that we could still act upon.
 }
 
+/// A message that lies here as bytes goes into the snapshot as bytes: on the wire both are the
+/// same, and a snapshot of many containers is made within one turn of the loop.
+void pack(google::protobuf::Message& out, int field, const std::string& bytes) {
+  out.GetReflection()->MutableUnknownFields(&out)->AddLengthDelimited(field, bytes);
+}
+
 void save_process(const process_view& p, journal::ProcessState& out) {
+  using S = journal::ProcessState;
   out.set_id(p.id);
   out.set_serial(p.serial);
   out.set_pid(p.pid);
   out.set_start_ticks(p.start_ticks);
   out.set_phase(std::string(phase_names[size_t(p.phase)]));
   if (!p.spec.empty())
-    (void)out.mutable_spec()->ParseFromString(p.spec);
+    pack(out, S::kSpecFieldNumber, p.spec);
   if (p.phase == phase::died)
-    (void)out.mutable_died()->ParseFromString(p.died);
+    pack(out, S::kDiedFieldNumber, p.died);
   if (p.exit)
     *out.mutable_exit() = *p.exit;
   out.set_with_stdin(p.with_stdin);
@@ -84,12 +93,13 @@ process_view load_process(const journal::ProcessState& s) {
 }
 
 void save_container(const container_view& c, journal::ContainerState& out) {
+  using S = journal::ContainerState;
   out.set_namespace_(c.name.ns);
   out.set_id(c.name.id);
   out.set_instance(c.instance);
   out.set_run(c.run);
   out.set_state(c.state);
-  (void)out.mutable_spec()->ParseFromString(c.spec);
+  pack(out, S::kSpecFieldNumber, c.spec);
   out.set_runtime(c.runtime);
   for (const auto& word : c.command)
     out.add_command(word);
@@ -111,26 +121,26 @@ void save_container(const container_view& c, journal::ContainerState& out) {
   out.set_oom_kills(c.oom_kills);
   out.set_paused(c.paused);
   for (const auto& x : c.checkpoints)
-    (void)out.add_checkpoints()->ParseFromString(x);
+    pack(out, S::kCheckpointsFieldNumber, x);
   if (!c.checkpointing.empty())
-    (void)out.mutable_checkpointing()->ParseFromString(c.checkpointing);
+    pack(out, S::kCheckpointingFieldNumber, c.checkpointing);
   if (!c.restore.empty())
-    (void)out.mutable_restore()->ParseFromString(c.restore);
+    pack(out, S::kRestoreFieldNumber, c.restore);
   out.set_oom_limit_hits(c.oom_limit_hits);
   out.set_oom_level(c.oom_level);
   out.set_oom_claimed(c.oom_claimed);
   if (c.undoing)
     *out.mutable_undoing() = *c.undoing;
   if (!c.restart_state.empty())
-    (void)out.mutable_restart()->ParseFromString(c.restart_state);
+    pack(out, S::kRestartFieldNumber, c.restart_state);
   if (!c.health.empty())
-    (void)out.mutable_health()->ParseFromString(c.health);
+    pack(out, S::kHealthFieldNumber, c.health);
   if (c.earlier_log_files)
     out.set_earlier_log_files(*c.earlier_log_files);
   for (const auto& x : c.pressure)
-    (void)out.add_pressure()->ParseFromString(x);
+    pack(out, S::kPressureFieldNumber, x);
   for (const auto& x : c.evidence)
-    (void)out.add_evidence()->ParseFromString(x);
+    pack(out, S::kEvidenceFieldNumber, x);
 }
 
 std::unique_ptr<container_view> load_container(const journal::ContainerState& s) {
@@ -192,6 +202,12 @@ std::unique_ptr<container_view> load_container(const journal::ContainerState& s)
 } // namespace
 
 journal::Snapshot world::save() const {
+  journal::Snapshot out;
+  GANTRY_CHECK(out.ParseFromString(pack().SerializeAsString()));
+  return out;
+}
+
+journal::Snapshot world::pack() const {
   const auto& w = *impl_;
   journal::Snapshot out;
   out.set_next_serial(w.next_serial);
