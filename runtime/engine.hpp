@@ -11,6 +11,7 @@
 #include "io/reaper.hpp"
 #include "messages/result.hpp"
 #include "runtime/cgroup.hpp"
+#include "runtime/runtime_copy.hpp"
 
 namespace gantry::runtime {
 
@@ -29,6 +30,7 @@ struct engine_policy {
   io::nanoseconds checkpoint_deadline = std::chrono::seconds(120); ///< A restore's, too.
   /// So long the cgroup directories of a namespace stay after its last container.
   io::nanoseconds parent_linger = std::chrono::seconds(5);
+  copy_policy copy;
 
   /// One deadline for every command.
   void set_deadlines(io::nanoseconds d) noexcept {

@@ -78,11 +78,12 @@ public:
     owner_ = nullptr;
     overdue_.cancel();
     patience_.cancel();
-    poll_.cancel();
+    if (poll_.in_flight()) // Else it waits for its program.
+      poll_.cancel();
   }
 
   [[nodiscard]] bool has_place() const noexcept { return has_place_; }
-  [[nodiscard]] const oci_call& call() const noexcept { return call_; }
+  [[nodiscard]] oci_call& call() noexcept { return call_; }
   [[nodiscard]] io::nanoseconds began() const noexcept { return began_; }
   done take_callback() { return std::move(done_); }
 
@@ -218,14 +219,54 @@ int oci_commands::prepare_stdio(oci_call& call, io::fd& ours, io::fd& theirs) {
 }
 
 void oci_commands::launch(waiting w) {
+  const auto one = std::make_shared<running>(*this, std::move(w));
+  running_.insert(one);
+  ++busy_;
+  stats_.in_flight = running_.size();
+  const auto& call = one->call();
+  if (call.by_path || !policy_.copy.wanted || !copies_itself(call.runtime))
+    return start(one, call.runtime);
+  copy_of(call.runtime).ask([this, one](const std::string& path) { start(one, path); });
+}
+
+runtime_copy& oci_commands::copy_of(const std::string& program) {
+  auto& out = copies_[program];
+  if (!out) {
+    const auto dir = runtime_root_ + "-programs/" + std::to_string(copies_.size() - 1);
+    (void)loop_.sys().mkdir(runtime_root_ + "-programs", 0700); // Without it no copy works.
+    (void)loop_.sys().mkdir(dir, 0700);
+    out = std::make_unique<runtime_copy>(loop_, program, dir, policy_.copy,
+                                         [this, program](auto& path, auto works) {
+                                           try_out(program, path, std::move(works));
+                                         });
+  }
+  return *out;
+}
+
+void oci_commands::try_out(const std::string& program, const std::string& path,
+                           std::function<void(bool)> works) {
+  oci_call x;
+  x.step = "version";
+  x.runtime = path;
+  x.argv = {program, "--version"};
+  x.keep_output = true;
+  x.by_path = true;
+  x.deadline = policy_.start_deadline;
+  const bool queued = run(std::move(x), [this, works](const oci_end& end) {
+    settled(end);
+    works(end.fine());
+  });
+  if (!queued)
+    works(false);
+}
+
+void oci_commands::start(const std::shared_ptr<running>& one, const std::string& path) {
   io::fd ours;
   io::fd theirs;
-  int err = prepare_stdio(w.call, ours, theirs);
-  auto f = w.f; // for the failure: `w` moves on
-  auto one = std::make_shared<running>(*this, std::move(w));
+  int err = prepare_stdio(one->call(), ours, theirs);
   const auto& call = one->call();
   io::spawn_request what;
-  what.path = call.runtime;
+  what.path = path;
   what.argv = call.argv;
   // Nothing of our own environment: NOTIFY_SOCKET, LISTEN_FDS and _LIBCONTAINER_* would
   // change what runc does. GOGC=off: a runc command ends before its heap is worth a
@@ -235,20 +276,20 @@ void oci_commands::launch(waiting w) {
   what.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
               "GANTRY_OP=" + std::to_string(call.op), "GANTRY_ROOT=" + runtime_root_, "GOGC=off"};
   what.fds = {{call.stdio[0], 0}, {call.stdio[1], 1}, {call.stdio[2], 2}};
-  uint64_t ticket = reaper_.command_begins();
+  const uint64_t ticket = reaper_.command_begins();
   one->set_ticket(ticket);
   if (err == 0)
     err = one->begin(std::move(ours), what);
-  if (err != 0) {
-    oci_end end;
-    end.spawn_error = err;
-    end.ticket = ticket;
-    loop_.post([f = std::move(f), end] { f(end); });
+  if (err == 0) {
+    ++stats_.commands;
     return;
   }
-  ++stats_.commands;
-  ++busy_;
-  running_.insert(std::move(one));
+  oci_end end;
+  end.spawn_error = err;
+  end.ticket = ticket;
+  loop_.post([f = one->take_callback(), end] { f(end); });
+  --busy_;
+  running_.erase(one);
   stats_.in_flight = running_.size();
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -13,6 +14,7 @@
 #include "io/poll.hpp"
 #include "io/reaper.hpp"
 #include "runtime/engine.hpp"
+#include "runtime/runtime_copy.hpp"
 
 namespace gantry::runtime {
 
@@ -28,6 +30,7 @@ struct oci_call {
   std::string log;               ///< Its --log file; empty if it has none.
   std::array<int, 3> stdio{-1, -1, -1}; ///< The container's; -1: /dev/null and a pipe of ours.
   bool keep_output = false; ///< The pipe takes stdout (version), else stderr.
+  bool by_path = false;     ///< `runtime` is what is started, and no copy of it.
   uint64_t op = 0;
   io::nanoseconds deadline{};
   /// Called when the deadline has come, before the runtime is killed: empties what it made.
@@ -76,6 +79,10 @@ private:
 
   void launch_some();
   void launch(waiting w);
+  runtime_copy& copy_of(const std::string& program);
+  void try_out(const std::string& program, const std::string& path,
+               std::function<void(bool)> works);
+  void start(const std::shared_ptr<running>& one, const std::string& path);
   int prepare_stdio(oci_call& call, io::fd& ours, io::fd& theirs);
   void ended(running* who, oci_end end);
 
@@ -88,6 +95,7 @@ private:
   size_t busy_ = 0; ///< Places taken: running calls that have not become slow.
   std::deque<waiting> queue_;
   std::set<std::shared_ptr<running>> running_;
+  std::map<std::string, std::unique_ptr<runtime_copy>> copies_; ///< By the program's path.
 };
 
 } // namespace gantry::runtime

@@ -161,7 +161,11 @@ std::string read_config(daemon_options& o, const std::set<std::string>& given) {
       wrong = values.share(key, o.supervisor.probe_jitter, node);
     else if (key == "runtime-deadline")
       wrong = values.seconds(key, o.runtime_deadline, node);
-    else if (key == "cgroup-linger")
+    else if (key == "runtime-copy") {
+      wrong = values.text(key, o.runtime_copy, node);
+      if (wrong.empty() && o.runtime_copy != "auto" && o.runtime_copy != "never")
+        wrong = o.config + ": runtime-copy is \"" + o.runtime_copy + "\": use auto or never";
+    } else if (key == "cgroup-linger")
       wrong = values.seconds(key, o.cgroup_linger, node);
     else
       wrong = o.config + ": unknown key \"" + key + "\"";
@@ -216,6 +220,10 @@ void declare_limits(CLI::App& app, daemon_options& o) {
   app.add_option("--runtime-deadline", o.runtime_deadline,
                  "Seconds until a runtime command is killed [60 for create and exec, else 30]")
     ->check(CLI::Range(least_seconds, most_seconds));
+  app.add_option("--runtime-copy", o.runtime_copy,
+                 "Start a runtime that is called often from a sealed copy in memory, which saves\n"
+                 "it one of its own at each call: auto or never [auto]")
+    ->check(CLI::IsMember({"auto", "never"}));
   app.add_option("--max-exec-probes", o.supervisor.exec_probes,
                  "Health checks by a command that run at a time, in all containers; more wait in\n"
                  "order [0: no limit]")
@@ -283,6 +291,7 @@ void complete(daemon_options& o) {
     o.engine.set_deadlines(deadline);
     o.supervisor.orphan_patience = deadline;
   }
+  o.engine.copy.wanted = o.runtime_copy != "never";
   if (o.cgroup_linger > 0)
     o.engine.parent_linger = std::chrono::duration_cast<io::nanoseconds>(seconds(o.cgroup_linger));
 }
