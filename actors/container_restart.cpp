@@ -116,8 +116,23 @@ void container_state::try_restart() {
     waiting_.push_back([this] { happen(event::restart_due, [this] { try_restart(); }); });
     return;
   }
+  const auto cause = runtime::restart_state_of(*view()).seq();
+  if (const auto future = may_start(false); !future) {
+    // It is not even made; the policy says when that is looked at again, and how often.
+    auto r = record();
+    r.set_cause(cause);
+    r.mutable_start_failed()->set_code(std::string{name_of(future.why().code)});
+    r.mutable_start_failed()->set_message(future.why().message);
+    r.mutable_start_failed()->set_cure(future.why().cure);
+    r.mutable_start_failed()->set_cut_off(true);
+    const auto seq = host->ledger.record(r);
+    enter(phase::stopped);
+    if (at_ == phase::stopped)
+      consider_restart(seq);
+    return;
+  }
   auto work = std::make_shared<making>();
-  work->cause = runtime::restart_state_of(*view()).seq();
+  work->cause = cause;
   begin_fresh_run(work);
 }
 

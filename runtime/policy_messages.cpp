@@ -81,7 +81,7 @@ std::optional<run_end> last_end_of(const container_view& c) {
   out.unhealthy = state.unhealthy();
   out.overtime = state.overtime();
   out.pressure = state.pressure();
-  if (p == nullptr || !p->exit) {
+  if (p == nullptr || !p->exit || state.cut_off()) {
     out.start_failed = true;
     return state.by_policy() || state.cut_off() ? std::optional{out} : std::nullopt;
   }

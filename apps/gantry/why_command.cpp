@@ -224,8 +224,12 @@ std::vector<const v1::Event*> chain_of(const std::vector<v1::Event>& all, bool& 
 }
 
 } // namespace
+  size_t unmade = 0;  // Attempts that came to no run.
 
 int why_command(session& s) {
+    more = at->type() == "start-failed" && unmade++ == most_runs;
+    if (more)
+      break;
   const auto& id = s.opt.ids.front();
   v1::FollowRequest r;
   r.mutable_since();

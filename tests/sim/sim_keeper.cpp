@@ -12,7 +12,7 @@ namespace gantry::sim {
 using namespace std::chrono_literals;
 
 keeper::keeper(machine& m, const io::arena_shape& shape)
-  : host_(m), news_(std::make_shared<event_counter>()) {
+  : host_(m), shape_(shape), news_(std::make_shared<event_counter>()) {
   // A memfd, as the real one: giving memory back must work the same way.
   const size_t size = io::arena::size_for(shape);
   const int fd = ::memfd_create("sim-arena", MFD_CLOEXEC);
@@ -21,7 +21,18 @@ keeper::keeper(machine& m, const io::arena_shape& shape)
   GANTRY_CHECK(at != MAP_FAILED);
   ::close(fd);
   bytes_ = {static_cast<std::byte*>(at), size};
-  arena_ = io::arena::make(bytes_, shape, m.boot_id.c_str());
+  begin();
+}
+
+void keeper::boot() {
+  shelf.clear();
+  waiting_.clear();
+  std::memset(bytes_.data(), 0, bytes_.size());
+  begin();
+}
+
+void keeper::begin() {
+  arena_ = io::arena::make(bytes_, shape_, host_.boot_id.c_str());
   GANTRY_CHECK(bool(arena_));
   arena_.header().last_status = -1;
 }

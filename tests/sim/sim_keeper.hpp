@@ -42,16 +42,21 @@ public:
   [[nodiscard]] bool farewell_said() const noexcept { return farewell_; }
   void farewell() noexcept { farewell_ = true; }
 
+  /// The host was switched off and on: nothing of before is known any more.
+  void boot();
+
   /// The arena as it is now; `restore` undoes everything that was written since. For the
   /// instant of a kill: the objects that are torn down afterwards may still write to it.
   void keep_copy();
   void restore();
 
 private:
+  void begin();
   bool record(process& p);
   void collect();
 
   machine& host_;
+  io::arena_shape shape_;
   std::span<std::byte> bytes_;
   io::arena arena_;
   std::vector<std::byte> copy_;
