@@ -169,11 +169,10 @@ void container_state::sweep_evidence() {
   std::vector<std::string> names;
   host->loop.sys().list(dir, names);
   std::erase_if(names, [](const auto& n) { return !n.starts_with("evidence."); });
-  for (const auto& text : view()->evidence)
-    if (v1::EvidenceKept one; one.ParseFromString(text))
-      std::erase_if(names, [known = "evidence." + hex16(one.number())](const auto& n) {
-        return n == known;
-      });
+  for (const auto& one : known_evidence(*view(), host->loop.sys().realtime().count()))
+    std::erase_if(names, [known = "evidence." + hex16(one.number())](const auto& n) {
+      return n == known;
+    });
   for (const auto& name : names) {
     auto op = std::make_shared<io::path_op>(host->loop);
     op->unlink(dir + "/" + name, [op](int32_t) {});

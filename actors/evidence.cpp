@@ -1,5 +1,6 @@
 #include "actors/evidence.hpp"
 
+#include <algorithm>
 #include <memory>
 
 #include "actors/stdio.hpp"
@@ -168,6 +169,35 @@ private:
 };
 
 } // namespace
+
+std::vector<v1::EvidenceKept> known_evidence(const runtime::container_view& c, int64_t now_ns) {
+  std::vector<v1::EvidenceKept> out;
+  for (const auto& text : c.evidence)
+    if (v1::EvidenceKept one;
+        one.ParseFromString(text) && now_ns - one.taken_ns() < runtime::evidence_age_ns)
+      out.push_back(std::move(one));
+  return out;
+}
+
+std::optional<int64_t> remove_old_evidence(services& host) {
+  const auto now = host.loop.sys().realtime().count();
+  std::optional<int64_t> next;
+  for (const auto& [name, c] : host.ledger.now().all())
+    for (const auto& text : c->evidence) {
+      v1::EvidenceKept one;
+      if (!one.ParseFromString(text) || c->init() == nullptr)
+        continue;
+      const auto old_ns = one.taken_ns() + runtime::evidence_age_ns;
+      if (old_ns > now) {
+        next = std::min(next.value_or(old_ns), old_ns);
+        continue;
+      }
+      auto op = std::make_shared<io::path_op>(host.loop); // Once more each time, until it is
+      op->unlink(evidence_file(host.log_dir(c->init()->serial), one.number()), // forgotten.
+                 [op](int32_t) {});
+    }
+  return next;
+}
 
 std::string evidence_file(const std::string& log_dir, uint64_t number) {
   return log_dir + "/evidence." + hex16(number);

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "actors/services.hpp"
 #include "io/log_format.hpp"
@@ -13,6 +15,13 @@ namespace gantry::actors {
 
 /// No file of one is larger.
 inline constexpr size_t most_evidence_bytes = 64u << 10;
+
+/// Of the evidence that the records know of a container: what is not too old, the oldest first.
+std::vector<v1::EvidenceKept> known_evidence(const runtime::container_view& c, int64_t now_ns);
+
+/// Removes the files of what has become too old, in all containers.
+/// @returns when the next of them will be, by the clock on the wall.
+std::optional<int64_t> remove_old_evidence(services& host);
 
 std::string evidence_file(const std::string& log_dir, uint64_t number);
 

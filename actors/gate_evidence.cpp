@@ -10,9 +10,8 @@ void gate::call(const v1::By&, v1::ReadEvidenceRequest req, answer<v1::Evidence>
     return later<v1::Evidence>(std::move(f), found.why());
   const auto& c = **found;
   v1::EvidenceKept kept;
-  for (const auto& text : c.evidence)
-    if (v1::EvidenceKept one; one.ParseFromString(text)
-        && (req.number() == 0 || one.number() == req.number()))
+  for (auto& one : known_evidence(c, host_.loop.sys().realtime().count()))
+    if (req.number() == 0 || one.number() == req.number())
       kept = std::move(one); // The newest that fits.
   if (kept.number() == 0)
     return later<v1::Evidence>(
@@ -21,8 +20,8 @@ void gate::call(const v1::By&, v1::ReadEvidenceRequest req, answer<v1::Evidence>
             "container \"" + c.name.id + "\" has no "
               + (req.number() == 0 ? std::string{"evidence"}
                                    : "evidence " + std::to_string(req.number())),
-            "it is taken before an automatic restart, kill or stop, and goes with the log; gantry "
-            "health "
+            "it is taken before an automatic restart, kill or stop, and goes with the log or after "
+            "a week; gantry health "
               + c.name.id + " lists it"});
   const auto path = evidence_file(host_.log_dir(c.init()->serial), kept.number());
   io::read_file(host_.loop, path, most_evidence_bytes, path,

@@ -3,6 +3,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "actors/evidence.hpp"
 #include "actors/gate.hpp"
 #include "runtime/bundle.hpp"
 #include "runtime/health_messages.hpp"
@@ -111,8 +112,8 @@ void fill_health(services& host, const runtime::container_view& c, v1::Container
     runtime::spread_health(*policy, state, c.instance + c.run, jitter);
     *out.mutable_health() = runtime::health_message(*policy, state);
   }
-  for (const auto& text : c.evidence)
-    (void)out.mutable_health()->add_evidence()->ParseFromString(text);
+  for (auto& one : known_evidence(c, host.loop.sys().realtime().count()))
+    *out.mutable_health()->add_evidence() = std::move(one);
   if (out.spec().has_notify())
     *out.mutable_health()->mutable_notify() = notices_of(host, c);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "actors/evidence.hpp"
 #include "actors/stdio.hpp"
 #include "io/scheduler.hpp"
 
@@ -30,7 +31,9 @@ void recorder_state::sweep(const recorder_actor& self) {
     if (serial != 0)
       remove_logs(*host, serial, [] {});
   }
-  const auto next = host->ledger.now().next_expiry();
+  auto next = host->ledger.now().next_expiry();
+  if (const auto old = remove_old_evidence(*host); old)
+    next = std::min(next.value_or(*old), *old);
   if (!next) {
     expiry->cancel();
     return;
@@ -45,10 +48,11 @@ recorder_actor::behavior_type recorder(recorder_actor::stateful_pointer<recorder
   io::abort_on_surprise(*self);
   self->state.host = host;
   self->state.expiry = std::make_unique<io::timer>(host->loop);
-  // Only an end can push something over a bound, or the age of what has ended: no wake-up while
-  // nothing is remembered.
+  // Only an end can push something over a bound, or the age of what has ended or was taken: no
+  // wake-up while nothing is remembered.
   self->state.watch = host->ledger.on_record([self](const journal::Record& r) {
-    if ((!r.has_exited() && !r.has_output_closed()) || self->state.sweep_due)
+    const bool ages = r.has_exited() || r.has_output_closed() || r.has_evidence_taken();
+    if (!ages || self->state.sweep_due)
       return;
     self->state.sweep_due = true;
     caf::anon_send(recorder_actor{self}, atom::sweep::value);

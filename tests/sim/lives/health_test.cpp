@@ -2,6 +2,7 @@
 
 #include <csignal>
 
+#include "actors/evidence.hpp"
 #include "tests/sim/lives/scenario.hpp"
 
 using namespace gantry;
@@ -228,6 +229,36 @@ TEST_CASE("the ladder: a signal, then restarts, then it stays stopped", "[sim]")
     read.set_number(newest.kept().number() + 1);
     CHECK_FALSE(w.must<v1::Evidence>(read));
   }, 15);
+}
+
+TEST_CASE("evidence goes when it is a week old, also of one that nothing happens to", "[sim]") {
+  for (const bool new_life : {false, true}) {
+    world w({});
+    REQUIRE(w.begin_life());
+    auto r = create("a", {"work", "term=0"}, true);
+    r.mutable_spec()->set_max_run_ns(ns_of(3s));
+    done<v1::CreateReply>(w, r);
+    w.pass(10s);
+    const auto read = on<v1::ReadEvidenceRequest>("a");
+    const auto number = done<v1::Evidence>(w, read).kept().number();
+    const auto file = actors::evidence_file(
+      w.shared().log_dir(process_of(w, "a", "init").serial), number);
+    w.pass(24h * 7 - 1min);
+    CHECK(done<v1::Evidence>(w, read).kept().number() == number);
+    CHECK(w.host.files.exists(file));
+    if (new_life) {
+      w.kill();
+      w.end_life();
+      w.host.time.advance(1h);
+      REQUIRE(w.begin_life());
+    }
+    w.pass(1min);
+    const auto gone = w.must<v1::Evidence>(read);
+    REQUIRE_FALSE(gone);
+    CHECK(gone.why().code == ec::not_found);
+    CHECK_FALSE(w.host.files.exists(file));
+    at_the_end(w);
+  }
 }
 
 TEST_CASE("a stop is not delayed by evidence, and a frozen one can be looked at", "[sim]") {
