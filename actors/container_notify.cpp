@@ -27,6 +27,18 @@ constexpr int64_t most_turns = 20;
 /// A deadline that has passed waits so long for what lies in front of a WATCHDOG=1.
 constexpr int64_t flood_patience_ns = 1'000'000'000;
 
+/// If it has said that it stops: it has as long as for a stop that somebody asks for.
+void follow_own_stop(services& host, const runtime::container_view& c, notifying& n) {
+  if (!n.state.stopping || n.state.in_grace || n.state.due_ns != 0)
+    return;
+  v1::ContainerSpec spec;
+  spec.ParseFromString(c.spec);
+  const auto timeout = spec.stop_timeout_ns() > 0 ? io::nanoseconds{spec.stop_timeout_ns()}
+                                                  : host.options.stop_timeout;
+  n.state.due_ns = (host.loop.now() + timeout).count();
+  n.state.limit_ns = n.state.due_ns + n.policy.extend_max_ns;
+}
+
 } // namespace
 
 /// For the run that is being made.
@@ -57,6 +69,7 @@ void container_state::follow_notify() {
       if (!notify_)
         return open_notify();
       runtime::thaw_notify(notify_->policy, notify_->state, host->loop.now().count());
+      follow_own_stop(*host, *view(), *notify_);
       if (runtime::must_be_kept(notify_->state, notify_->kept_due_ns))
         record_notified({});
       return arm_notify(host->loop.now().count(), notify_->poll.waiting());
@@ -131,6 +144,8 @@ void container_state::open_notify() {
   if (kept.has_notify()) {
     notify_->state = runtime::notify_state_of(notify_->policy, kept.notify(), now);
     runtime::make_up_for(notify_->state);
+    if (at_ == phase::running)
+      follow_own_stop(*host, *view(), *notify_);
     notify_->kept_due_ns = kept.notify().due_ns();
   } else {
     notify_->state = runtime::begin_notify(notify_->policy, now);
@@ -230,6 +245,7 @@ bool container_state::is_heard(int32_t pid) const {
 /// What follows from what was said, recorded first. @param before The state before that.
 void container_state::settle_notices(const runtime::notify_state& before,
                                      const runtime::notify_step& step) {
+  follow_own_stop(*host, *view(), *notify_);
   const auto now = notify_->state;
   const bool became_ready = now.ready && !before.ready;
   const bool stops = now.stopping && !before.stopping;
@@ -292,6 +308,17 @@ void container_state::judge_deadline(int64_t now_ns, bool drained) {
     return;
   if (!drained && now_ns - state.due_ns < flood_patience_ns)
     return;
+  if (state.stopping) {
+    state.due_ns = 0;
+    v1::StopRequest req;
+    req.set_signal("KILL");
+    req.set_timeout_ns(0);
+    happen(event::stop, [this, req, seq = record_notified("overdue")] {
+      if (at_ == phase::running)
+        begin_stop({}, req, {.reason = "overdue", .final = false, .cause = seq});
+    });
+    return;
+  }
   auto text = runtime::miss_deadline(notify_->policy, state, now_ns);
   const auto seq = record_notified({});
   judge_notices(false, std::move(text), seq);

@@ -75,7 +75,8 @@ notify_step hear(const notify_policy& policy, notify_state& state, const notify_
   const bool watched = state.ready && !state.stopping && !state.in_grace;
   out.alive = watched && (m.watchdog || !was_ready);
   out.triggered = watched && m.trigger;
-  if (!state.in_grace && (out.alive || state.stopping || (watched && m.watchdog_ns)))
+  const bool stops = out.what == "stopping";
+  if (!state.in_grace && (out.alive || stops || (watched && m.watchdog_ns)))
     set_deadline(policy, state, span_of(policy, state), now_ns);
   if (m.extend_ns && state.due_ns != 0) {
     const auto later = std::min(sum(now_ns, *m.extend_ns), state.limit_ns);

@@ -139,6 +139,10 @@ std::string words_of(const v1::Event& e) {
   else if (type == "waiting")
     out = "its start waits for " + e.message();
   else if (type == "dead")
+  else if (type == "notify")
+    out = detail(e, "what") == "overdue"
+            ? std::string{"had said STOPPING=1, and did not end within the time of a stop"}
+            : "said at its notify socket: " + detail(e, "what");
     out = "was given up: " + detail(e, "reason");
   else if (type == "start")
     out = "was started, run " + std::to_string(e.run());

@@ -112,6 +112,12 @@ TEST_CASE("notify: a reload, a stop, a word too many") {
   CHECK(hear(p, s, parse_notify("STOPPING=1"), 5 * sec).what == "stopping");
   CHECK(s.due_ns == 0); // No watchdog any more …
   CHECK_FALSE(hear(p, s, parse_notify("WATCHDOG=1\nWATCHDOG=trigger"), 6 * sec).triggered);
+  s.due_ns = 7 * sec; // What somebody gives it to stop …
+  s.limit_ns = 9 * sec;
+  hear(p, s, parse_notify("STATUS=going\nSTOPPING=1"), 6 * sec);
+  CHECK(s.due_ns == 7 * sec); // … begins once, …
+  CHECK(hear(p, s, parse_notify("EXTEND_TIMEOUT_USEC=8000000"), 6 * sec).put_off);
+  CHECK(s.due_ns == 9 * sec); // … and can be put off.
   begin_grace(p, s, 10 * sec, 10 * sec); // … but the time that a stop has.
   CHECK(s.due_ns == 20 * sec);
   CHECK_FALSE(hear(p, s, parse_notify("WATCHDOG=1\nREADY=1"), 11 * sec).alive);

@@ -1,6 +1,8 @@
 // What containers say at their notify sockets, under virtual time, with the supervisor killed at
 // any moment.
 
+#include <csignal>
+
 #include "runtime/bundle.hpp"
 #include "tests/sim/lives/scenario.hpp"
 
@@ -180,6 +182,38 @@ TEST_CASE("a stop waits as long as it is asked to, within the bound", "[sim]") {
     CHECK(kills.back().details().at("signal") == "SIGKILL");
     CHECK(events_of(w, "notify")[0].details().at("what") == "stopping");
     CHECK(w.host.send(socket_of(w), "READY=1", 1) != 0); // It has gone with the run.
+  }, 10);
+}
+
+TEST_CASE("who says that it stops has the time of a stop, and asks for more", "[sim]") {
+  in_many_worlds([](world& w, dice& d) {
+    auto r = with_socket();
+    r.mutable_spec()->set_stop_timeout_ns(ns_of(4s));
+    r.mutable_spec()->mutable_notify()->set_extend_max_ns(ns_of(10s));
+    done<v1::CreateReply>(w, r);
+    say(w, "READY=1");
+    w.pass(1s);
+    say(w, "STOPPING=1");
+    w.pass(2s);
+    const bool more = d.chance(0.5);
+    if (more)
+      say(w, "EXTEND_TIMEOUT_USEC=6000000");
+    w.pass(d.between(0ms, 1s));
+    if (d.chance(0.5))
+      live_again(w);
+    w.pass(d.between(0ms, 500ms));
+    CHECK(inspected(w).summary().state() == v1::RUNNING);
+    w.pass(more ? 3s : 1s);
+    if (more)
+      CHECK(inspected(w).summary().state() == v1::RUNNING);
+    w.pass(6s);
+    CHECK(inspected(w).summary().state() == v1::STOPPED);
+    CHECK(inspected(w).summary().exit().signal() == SIGKILL);
+    const auto told = events_of(w, "notify");
+    REQUIRE_FALSE(told.empty());
+    CHECK(told.back().details().at("what") == "overdue");
+    CHECK(events_of(w, "kill").front().details().at("reason") == "overdue");
+    CHECK(count_events(w, "health") == 1); // That it is not well is not said of it.
   }, 10);
 }
 
