@@ -33,7 +33,7 @@ void container_state::adopt() {
   at_ = phase_of(v.state);
   if (v.init() != nullptr)
     notify_socket_ = adopt_notify_socket(*host, v.init()->serial);
-  count_ooms({v.oom_kills, v.oom_claimed, v.oom_limit_hits, v.oom_level});
+  count_ooms({v.oom_kills, v.oom_claimed, v.oom_limit_hits, v.oom_level, v.oom_victim});
   for (const auto& p : v.processes) {
     if (p.phase == phase_t::exited && !p.io_open() && p.id != init)
       continue;
@@ -193,7 +193,7 @@ void container_state::adopt_phase(const runtime::container_view& v) {
   const v1::By by = v.intent_by.value_or(v1::By{});
   if (at_ != phase::creating && !over()) {
     watch_cgroup();
-    oom_->check(run_); // What happened while nobody watched.
+    oom_->look(run_); // What happened while nobody watched.
   }
   switch (at_) {
     case phase::creating:

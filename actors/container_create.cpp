@@ -233,7 +233,7 @@ bool container_state::take_init_terminal() {
 void container_state::watch_cgroup() {
   cgroup_watch_ = std::make_unique<runtime::cgroup_watch>(host->loop, host->cgroups);
   auto started = cgroup_watch_->watch_oom(
-    host->cgroup_path(who), [oom = oom_, run = run_] { oom->check(run); });
+    host->cgroup_path(who), [oom = oom_, run = run_] { oom->look(run); });
   if (!started) // Counters are read again at each exit: only the early word is missing.
     io::log_debug("container={}: no OOM events: {}", who.id, started.why().text());
   watch_pressure();

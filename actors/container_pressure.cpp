@@ -20,8 +20,11 @@ void container_state::watch_pressure() {
     auto crossing = record();
     crossing.mutable_pressure()->set_index(i);
     crossing.mutable_pressure()->set_threshold(runtime::text_of((*wanted)[i]));
+    v1::PressureState known; // What was crossed while nobody watched is told now.
+    if (i < view()->pressure.size())
+      known.ParseFromString(view()->pressure[i]);
     const auto started = cgroup_watch_->watch_pressure(
-      host->cgroup_path(who), (*wanted)[i],
+      host->cgroup_path(who), (*wanted)[i], known.count(),
       [at = host, crossing, policy](const runtime::pressure_sample& now) mutable {
         auto r = crossing;
         r.mutable_pressure()->set_total_us(now.total_us);

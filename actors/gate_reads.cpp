@@ -128,6 +128,15 @@ void fill_pressure(const runtime::container_view& c, v1::ContainerDetail& out) {
   }
 }
 
+void fill_oom(const runtime::container_view& c, v1::ContainerDetail& out) {
+  if (c.oom_kills == 0)
+    return;
+  out.mutable_oom()->set_kills(c.oom_kills);
+  out.mutable_oom()->set_level(c.oom_level);
+  out.mutable_oom()->set_victim(c.oom_victim);
+  out.mutable_oom()->set_at_ns(c.oom_at_ns);
+}
+
 void fill_process(services& host, const runtime::container_view& c,
                   const runtime::process_view& p, v1::Process& x) {
   using ph = runtime::process_view::phase_t;
@@ -303,6 +312,7 @@ void gate::call(const v1::By&, v1::InspectRequest req, answer<v1::ContainerDetai
       fill_process(host_, c, p, *out.add_processes());
   fill_health(host_, c, out);
   fill_pressure(c, out);
+  fill_oom(c, out);
   out.set_bundle(host_.bundle_dir(c.instance));
   out.set_cgroup(host_.cgroup_path(c.name));
   if (const auto* init = c.init())

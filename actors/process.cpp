@@ -155,6 +155,22 @@ std::string process_state::ended_by_checkpoint() const {
   return intent.ParseFromString(c->checkpointing) ? intent.what().name() : std::string();
 }
 
+/// What the counters say now is recorded before the exit.
+void process_state::put_oom(v1::Exit& x) {
+  if (setup.is_init || death_->signal == SIGKILL)
+    setup.oom->settle(setup.who.run);
+  if (setup.is_init)
+    x.set_oom_victim(setup.oom->victim());
+  if (death_->signal != SIGKILL)
+    return;
+  const bool by_policy = x.ended_by() == "oom"; // The rest of it, too.
+  auto level = setup.oom->claim(setup.who.process, key_.pid, death_->at_ns, by_policy);
+  if (level.empty())
+    return;
+  x.set_oom(true);
+  x.set_oom_level(std::move(level));
+}
+
 v1::Exit process_state::make_exit(bool io_open) {
   v1::Exit x;
   x.set_signal(death_->signal);
@@ -167,17 +183,11 @@ v1::Exit process_state::make_exit(bool io_open) {
     x.set_exit_code(death_->code);
   if (setup.is_init && death_->signal == SIGKILL)
     x.set_checkpoint(ended_by_checkpoint());
-  if (death_->signal == SIGKILL) {
-    setup.oom->check(setup.who.run);
-    if (auto level = setup.oom->claim(setup.who.process); !level.empty()) {
-      x.set_oom(true);
-      x.set_oom_level(std::move(level));
-    }
-  }
   const auto* c = setup.host->ledger.now().find(setup.who.container);
   const auto* p = c != nullptr ? c->process(setup.who.process) : nullptr;
   if (p != nullptr && (p->ended_signal == SIGTERM || p->ended_signal == death_->signal))
     x.set_ended_by(p->ended_by);
+  put_oom(x);
   if (!setup.is_init) {
     const auto used = setup.host->exec_group(setup.who.container, setup.who.serial).used();
     x.set_cpu_ns(used.all_ns);
@@ -204,7 +214,7 @@ void process_state::settle(bool io_open) {
   *r.mutable_exited()->mutable_exit() = x;
   if (const auto* c = setup.host->ledger.now().find(setup.who.container))
     if (const auto* p = c->process(setup.who.process))
-      r.set_cause(p->cause);
+      r.set_cause(p->cause == 0 && x.oom() ? c->oom_seq : p->cause);
   x.set_seq(setup.host->ledger.record(r));
   setup.host->logs.notify(setup.who.serial);
   tell_parent(atom::settled::value, setup.who.process, x);

@@ -93,6 +93,7 @@ private:
   template <class... Ts>
   void tell_parent(Ts... xs);
   [[nodiscard]] v1::Exit make_exit(bool io_open);
+  void put_oom(v1::Exit& x);
   [[nodiscard]] std::string ended_by_checkpoint() const;
   void end_stdin();
   void forget_pump();

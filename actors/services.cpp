@@ -1,5 +1,6 @@
 #include "actors/services.hpp"
 
+#include <csignal>
 #include <cstdio>
 
 #include "runtime/bundle.hpp"
@@ -8,6 +9,8 @@ namespace gantry::actors {
 
 namespace {
 constexpr auto claim_time = std::chrono::seconds(10);
+/// Much longer than the kernel takes from counting a kill to its signal.
+constexpr auto victim_time = std::chrono::milliseconds(50);
 }
 
 void log_hub::remove(uint64_t serial, std::function<void()>* f) {
@@ -143,7 +146,8 @@ uint32_t open_fds(io::kernel& k) {
 
 oom_account::oom_account(services& host, runtime::container_name name, uint64_t instance,
                          past known)
-  : host_(host), name_(std::move(name)), instance_(instance), level_(std::move(known.level)) {
+  : host_(host), name_(std::move(name)), instance_(instance), level_(std::move(known.level)),
+    victim_(std::move(known.victim)), late_(host.loop) {
   seen_.kills = known.kills;
   seen_.limit_hits = known.limit_hits;
   if (host_.cgroups.mode == runtime::cgroup_mode::v2)
@@ -154,46 +158,95 @@ oom_account::oom_account(services& host, runtime::container_name name, uint64_t 
   unclaimed_ = known.kills - known.claimed; // We died between the kill and its exit.
 }
 
-void oom_account::check(uint32_t run) {
-  const auto group = host_.cgroup_of(name_);
-  auto now = group.oom(seen_.kills);
-  if (now.kills > seen_.kills) {
-    level_ = runtime::oom_level(host_.cgroups.mode, seen_, now);
-    unclaimed_ += now.kills - seen_.kills;
-    grown_ = host_.loop.now();
-    journal::Record r;
-    r.set_namespace_(name_.ns);
-    r.set_container(name_.id);
-    r.set_instance(instance_);
-    r.set_run(run);
-    r.mutable_oom()->set_level(level_);
-    r.mutable_oom()->set_kills(now.kills);
-    r.mutable_oom()->set_limit_hits(now.limit_hits);
-    if (level_ == "container")
-      r.mutable_oom()->set_cgroup(host_.cgroup_path(name_));
-    else if (now.ancestor_kills > seen_.ancestor_kills) // Since we have been looking.
-      r.mutable_oom()->set_cgroup(now.ancestor);
-    if (const auto stats = group.stats(false)) {
-      r.mutable_oom()->set_limit_bytes(stats->memory_limit_bytes());
-      r.mutable_oom()->set_peak_bytes(stats->memory_peak_bytes());
-    }
-    const auto seq = host_.ledger.record(r);
-    if (grew_)
-      grew_(seq);
-    // Only here: v2 tells of the limit that was hit before it tells of the kill, and a look in
-    // between must not take the hit away from its kill.
-    seen_ = now;
+/// Who was killed since the counters were seen; empty: that is not clear yet.
+///
+/// The kernel counts a kill, then sends the signal, then writes its log, all within microseconds.
+/// So init was not killed where it shows no sign of an end a while later, or has ended otherwise.
+/// Where it has ended by SIGKILL only the log tells: anybody may have sent that.
+std::string oom_account::judge(bool at_once) const {
+  using answer = runtime::kill_log::answer;
+  const auto* c = host_.ledger.now().find(name_);
+  const auto* p = c != nullptr && c->instance == instance_ ? c->init() : nullptr;
+  if (p == nullptr || p->pid == 0)
+    return at_once ? "unknown" : "";
+  auto& sys = host_.loop.sys();
+  const bool ended = p->phase >= runtime::process_view::phase_t::died;
+  int64_t at_ns = sys.realtime().count();
+  if (journal::Died d; ended && !p->died.empty() && d.ParseFromString(p->died)) {
+    at_ns = d.at_ns();
+    if (d.known() && d.signal() != SIGKILL)
+      return "other";
   }
+  const auto told = host_.killed.ask(p->pid, at_ns);
+  if (told == answer::killed)
+    return "init";
+  if (!ended && !at_once)
+    return {};
+  const bool lives = !ended && !runtime::is_ending(sys, p->pid, p->start_ticks);
+  return lives || told == answer::not_killed ? "other" : "unknown";
 }
 
-std::string oom_account::claim(const std::string& process) {
-  if (spared_.erase(process) > 0 || spared_.contains({}))
-    return {};
+void oom_account::look(uint32_t run) {
+  check(run, false);
+}
+
+void oom_account::check(uint32_t run, bool at_once) {
+  const auto now = host_.cgroup_of(name_).oom(seen_.kills);
+  if (now.kills <= seen_.kills)
+    return;
+  auto victim = judge(at_once);
+  if (victim.empty()) {
+    if (!late_.armed())
+      late_.start(victim_time, [this, run] { check(run, true); });
+    return;
+  }
+  late_.cancel();
+  victim_ = std::move(victim);
+  tell(run, now);
+}
+
+void oom_account::tell(uint32_t run, const runtime::oom_counters& now) {
+  level_ = runtime::oom_level(host_.cgroups.mode, seen_, now);
+  unclaimed_ += now.kills - seen_.kills;
+  grown_ = host_.loop.now();
+  journal::Record r;
+  r.set_namespace_(name_.ns);
+  r.set_container(name_.id);
+  r.set_instance(instance_);
+  r.set_run(run);
+  auto* x = r.mutable_oom();
+  x->set_level(level_);
+  x->set_kills(now.kills);
+  x->set_limit_hits(now.limit_hits);
+  x->set_victim(victim_);
+  if (level_ == "container")
+    x->set_cgroup(host_.cgroup_path(name_));
+  else if (now.ancestor_kills > seen_.ancestor_kills) // Since we have been looking.
+    x->set_cgroup(now.ancestor);
+  if (const auto stats = host_.cgroup_of(name_).stats(false)) {
+    x->set_limit_bytes(stats->memory_limit_bytes());
+    x->set_peak_bytes(stats->memory_peak_bytes());
+  }
+  const auto seq = host_.ledger.record(r);
+  // Only here: v2 tells of the limit that was hit before it tells of the kill, and a look in
+  // between must not take the hit away from its kill.
+  seen_ = now;
+  if (grew_)
+    grew_(seq);
+}
+
+std::string oom_account::claim(const std::string& process, int32_t pid, int64_t died_ns,
+                               bool by_policy) {
+  using answer = runtime::kill_log::answer;
   // A victim that is no process of ours has no exit to claim it: its kill must not be told of
   // whoever is killed later.
   if (host_.loop.now() - grown_ > claim_time)
     unclaimed_ = 0;
+  const bool spared = spared_.erase(process) > 0 || spared_.contains({});
   if (unclaimed_ == 0)
+    return {};
+  const auto told = by_policy ? answer::killed : host_.killed.ask(pid, died_ns);
+  if (told == answer::not_killed || (told == answer::unknown && spared))
     return {};
   --unclaimed_;
   return level_;

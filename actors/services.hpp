@@ -19,6 +19,7 @@
 #include "runtime/cgroup.hpp"
 #include "runtime/engine.hpp"
 #include "runtime/exec_cgroup.hpp"
+#include "runtime/kill_log.hpp"
 #include "runtime/ledger.hpp"
 #include "runtime/notify_policy.hpp"
 #include "runtime/probe_call.hpp"
@@ -91,6 +92,7 @@ struct services {
   std::shared_ptr<runtime::permits> path_probes
     = std::make_shared<runtime::permits>(runtime::max_path_probes);
   runtime::permits exec_probes{0}; ///< As the options say.
+  runtime::kill_log killed{loop.sys()}; ///< Whom the kernel has killed for want of memory.
   hold_table holds;
   std::map<uint64_t, io::pump*> pumps; ///< Of living process actors, by process serial.
   std::map<uint64_t, std::function<void()>> forwards; ///< Ends a `log_forward`; by process serial.
@@ -176,26 +178,41 @@ public:
     uint64_t claimed = 0;    ///< So many of them an exit has claimed.
     uint64_t limit_hits = 0; ///< With the last of them.
     std::string level = {};  ///< Of the last of them.
+    std::string victim = {}; ///< Of the last of them.
   };
   oom_account(services& host, runtime::container_name name, uint64_t instance, past known);
 
-  /// Reads the counters again; records an `oom` event if they grew, and tells of it.
-  void check(uint32_t run);
+  /// Reads the counters again. If they grew, an `oom` event is recorded and told as soon as it is
+  /// clear who was killed, within 50 ms.
+  void look(uint32_t run);
+  /// The same at once: an end is being settled.
+  void settle(uint32_t run) { check(run, true); }
   void on_growth(std::function<void(uint64_t seq)> f) { grew_ = std::move(f); }
 
   /// A SIGKILL of ours explains the end of this process (empty: of all there are): it
   /// claims no OOM kill.
   void spare(const std::string& process) { spared_.insert(process); }
 
-  /// Takes one kill that no exit has claimed yet; its level, or empty if there is none.
-  std::string claim(const std::string& process);
+  /// Takes one kill that no exit has claimed yet; its level, or empty if there is none, or the
+  /// kernel's log knows that it was not this process.
+  /// @param died_ns When it ended, by SIGKILL. @param by_policy We sent that, because of a kill.
+  std::string claim(const std::string& process, int32_t pid, int64_t died_ns, bool by_policy);
+
+  /// Who was killed the last time: init, other or unknown; empty: nobody was.
+  [[nodiscard]] const std::string& victim() const noexcept { return victim_; }
 
 private:
+  void check(uint32_t run, bool at_once);
+  [[nodiscard]] std::string judge(bool at_once) const;
+  void tell(uint32_t run, const runtime::oom_counters& now);
+
   services& host_;
   runtime::container_name name_;
   uint64_t instance_;
   runtime::oom_counters seen_;
   std::string level_;
+  std::string victim_;
+  io::timer late_; ///< While it is not clear who was killed.
   std::set<std::string> spared_;
   std::function<void(uint64_t)> grew_;
   uint64_t unclaimed_ = 0;

@@ -48,6 +48,7 @@ exit_report from_bus(const v1::Exit& x) {
   out.cpu_system_ns = x.cpu_system_ns();
   out.max_rss_bytes = x.max_rss_bytes();
   out.ended_by = x.ended_by();
+  out.oom_victim = x.oom_victim();
   return out;
 }
 
@@ -130,6 +131,11 @@ container_detail from_bus(const v1::ContainerDetail& x) {
     out.health = from_bus(x.health());
   for (const auto& p : x.pressure())
     out.pressure.push_back(from_bus(p));
+  if (x.has_oom())
+    out.oom = oom_report{.kills = x.oom().kills(),
+                         .level = x.oom().level(),
+                         .victim = x.oom().victim(),
+                         .last = at(x.oom().at_ns())};
   return out;
 }
 

@@ -148,7 +148,8 @@ pressure_state from_bus(const v1::PressureState& x) {
   return {.threshold = x.threshold(),
           .unsupported = x.unsupported(),
           .crossed = x.crossed(),
-          .last = at(x.crossed_ns())};
+          .last = at(x.crossed_ns()),
+          .count = x.count()};
 }
 
 ran_probe from_bus(const v1::RunProbeReply& x) {

@@ -287,6 +287,7 @@ void put_restart(v1::Event& e, const Record& r) {
 
 void put_oom(v1::Event& e, const journal::Oom& x) {
   put(e, "level", x.level());
+  put(e, "victim", x.victim());
   put_number(e, "kills", x.kills());
   put(e, "cgroup", x.cgroup());
   put_number(e, "limit_bytes", x.limit_bytes());

@@ -52,8 +52,9 @@ public:
   ~pressure_watch(); ///< Only at rest: see `stop`.
 
   /// @param path Of the cgroup. @param f Called on the loop at each crossing; may not destroy us.
+  /// @param told Of memory.high: the count that is known. It is called soon where there are more.
   /// @returns an error that says why this cannot be watched here, with the cure.
-  result<void> start(const std::string& path, const pressure_trigger& what,
+  result<void> start(const std::string& path, const pressure_trigger& what, uint64_t told,
                      std::function<void(const pressure_sample&)> f);
   /// Ends the watch; `f` is called when nothing is in flight.
   void stop(std::function<void()> f);
@@ -70,7 +71,7 @@ public:
 
   result<void> watch_oom(const std::string& path, std::function<void()> f);
   result<void> watch_pressure(const std::string& path, const pressure_trigger& what,
-                              std::function<void(const pressure_sample&)> f);
+                              uint64_t told, std::function<void(const pressure_sample&)> f);
   /// Ends every watch; `f` is called when nothing is in flight, and may destroy us.
   void stop(std::function<void()> f);
 

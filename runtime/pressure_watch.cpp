@@ -73,8 +73,6 @@ struct pressure_watch::impl {
     if (rc < 0)
       return from_errno(-rc, "open", file);
     watched = io::fd(loop.sys(), rc);
-    if (const auto now = look())
-      told = now->count;
     return {};
   }
 
@@ -88,6 +86,17 @@ struct pressure_watch::impl {
     if (what.what != resource::memory_high)
       return sample_of(text, what.full);
     return pressure_sample{.count = value_of(text, "high")};
+  }
+
+  /// What came before we looked is told at once.
+  void begin() {
+    if (what.what == resource::memory_high)
+      pause.start({}, [this] {
+        if (const auto now = look())
+          tell_high(*now);
+      });
+    else
+      arm();
   }
 
   void arm() {
@@ -144,16 +153,18 @@ pressure_watch::pressure_watch(io::loop& l, const cgroup_host& host)
 pressure_watch::~pressure_watch() = default;
 
 result<void> pressure_watch::start(const std::string& path, const pressure_trigger& what,
+                                   uint64_t told,
                                    std::function<void(const pressure_sample&)> f) {
   GANTRY_CHECK(!impl_->poll.in_flight());
   impl_->what = what;
+  impl_->told = told;
   impl_->crossed = std::move(f);
   auto done = what.what == resource::memory_high ? impl_->open_high(path) : impl_->open_psi(path);
   if (!done) {
     impl_->watched.reset();
     return done;
   }
-  impl_->arm();
+  impl_->begin();
   return {};
 }
 
@@ -178,9 +189,10 @@ result<void> cgroup_watch::watch_oom(const std::string& path, std::function<void
 }
 
 result<void> cgroup_watch::watch_pressure(const std::string& path, const pressure_trigger& what,
+                                          uint64_t told,
                                           std::function<void(const pressure_sample&)> f) {
   auto fresh = std::make_unique<pressure_watch>(loop_, host_);
-  auto started = fresh->start(path, what, std::move(f));
+  auto started = fresh->start(path, what, told, std::move(f));
   if (started)
     pressure_.push_back(std::move(fresh));
   return started;

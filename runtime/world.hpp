@@ -92,6 +92,9 @@ struct container_view {
   uint64_t oom_kills = 0;
   uint64_t oom_limit_hits = 0; ///< With the last OOM kill.
   std::string oom_level;       ///< Of the last OOM kill.
+  std::string oom_victim;      ///< The same: init, other or unknown.
+  int64_t oom_at_ns = 0;       ///< The same: when it was noticed.
+  uint64_t oom_seq = 0;        ///< Of its record.
   uint64_t oom_claimed = 0;    ///< OOM kills of this run that an exit has claimed.
   std::optional<journal::Undoing> undoing; ///< The failed create that is being undone.
   std::vector<process_view> processes; ///< init first

@@ -223,6 +223,9 @@ void world::impl::apply_to(container_view& c, const Record& r) {
     c.oom_kills = std::max(c.oom_kills, r.oom().kills());
     c.oom_limit_hits = std::max(c.oom_limit_hits, r.oom().limit_hits());
     c.oom_level = r.oom().level();
+    c.oom_victim = r.oom().victim();
+    c.oom_at_ns = r.time_ns();
+    c.oom_seq = r.seq();
     break;
   case Record::kUndoing:
     c.undoing = r.undoing();
@@ -324,6 +327,7 @@ bool world::impl::begin_fresh_run(container_view& c, const Record& r) {
     c.restore = r.starting().restore().SerializeAsString();
   c.oom_kills = c.oom_limit_hits = c.oom_claimed = 0; // Its cgroup is a new one.
   c.oom_level.clear();
+  c.oom_victim.clear();
   auto* init = find_process(c, {});
   if (init == nullptr)
     return true;

@@ -66,6 +66,7 @@ void world::impl::follow_pressure(container_view& c, const journal::Record& r) {
   x.ParseFromString(kept);
   x.set_crossed(x.crossed() + 1);
   x.set_crossed_ns(r.time_ns());
+  x.set_count(r.pressure().count());
   kept = x.SerializeAsString();
 }
 

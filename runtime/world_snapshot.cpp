@@ -129,6 +129,9 @@ void save_container(const container_view& c, journal::ContainerState& out) {
   out.set_oom_limit_hits(c.oom_limit_hits);
   out.set_oom_level(c.oom_level);
   out.set_oom_claimed(c.oom_claimed);
+  out.set_oom_victim(c.oom_victim);
+  out.set_oom_at_ns(c.oom_at_ns);
+  out.set_oom_seq(c.oom_seq);
   if (c.undoing)
     *out.mutable_undoing() = *c.undoing;
   if (!c.restart_state.empty())
@@ -178,6 +181,9 @@ std::unique_ptr<container_view> load_container(const journal::ContainerState& s)
   c->oom_limit_hits = s.oom_limit_hits();
   c->oom_level = s.oom_level();
   c->oom_claimed = s.oom_claimed();
+  c->oom_victim = s.oom_victim();
+  c->oom_at_ns = s.oom_at_ns();
+  c->oom_seq = s.oom_seq();
   if (s.has_undoing())
     c->undoing = s.undoing();
   set_policies(*c, s.spec());

@@ -39,6 +39,10 @@ void add_exit(json_object& o, const v1::Exit& x) {
     o.null("ended_by");
   else
     o.text("ended_by", x.ended_by());
+  if (x.oom_victim().empty())
+    o.null("oom_victim");
+  else
+    o.text("oom_victim", x.oom_victim());
 }
 
 std::string waiting_json(const v1::Waiting& w) {
@@ -128,12 +132,21 @@ std::string process_json(const v1::Process& p) {
 std::string pressure_json(const v1::PressureState& x) {
   json_object o;
   o.text("threshold", x.threshold()).text("unsupported", x.unsupported());
-  o.number("crossed", x.crossed());
+  o.number("crossed", x.crossed()).number("count", x.count());
   if (x.crossed_ns() == 0)
     o.null("crossed_at");
   else
     o.text("crossed_at", time_text(x.crossed_ns()));
   return o.done();
+}
+
+std::string oom_json(const v1::OomState& x) {
+  return json_object()
+    .number("kills", x.kills())
+    .text("level", x.level())
+    .text("victim", x.victim())
+    .text("at", time_text(x.at_ns()))
+    .done();
 }
 
 } // namespace
@@ -193,6 +206,7 @@ std::string to_json(const v1::ContainerDetail& d) {
   o.raw("spec", to_json(d.spec()))
     .array("processes", d.processes(), process_json)
     .array("pressure", d.pressure(), pressure_json)
+    .raw("oom_state", d.has_oom() ? oom_json(d.oom()) : "null")
     .raw("health_detail", d.has_health() ? to_json(d.health()) : "null")
     .text("bundle", d.bundle())
     .text("cgroup", d.cgroup())

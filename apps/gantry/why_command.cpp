@@ -100,11 +100,24 @@ std::string evidence_words(const v1::Event& e) {
          + e.container() + " " + detail(e, "number");
 }
 
+std::string victim_words(const std::string& victim) {
+  return victim == "init"    ? "its init was killed"
+         : victim == "other" ? "another process than init was killed"
+                             : "who was killed is not known";
+}
+
+std::string exit_words(const v1::Exit& x) {
+  const auto out = "ended: " + end_text(x);
+  return x.oom_victim().empty()
+           ? out : out + "; it had been out of memory: " + victim_words(x.oom_victim());
+}
+
 std::string oom_words(const v1::Event& e) {
   const auto bytes = [&e](const char* key) {
     return size_text(std::strtoull(detail(e, key).c_str(), nullptr, 10));
   };
-  std::string out = "was out of memory: level " + detail(e, "level");
+  std::string out =
+    "was out of memory, " + victim_words(detail(e, "victim")) + ": level " + detail(e, "level");
   if (!detail(e, "cgroup").empty())
     out += ", the limit of " + detail(e, "cgroup");
   if (!detail(e, "limit_bytes").empty())
@@ -117,7 +130,7 @@ std::string words_of(const v1::Event& e) {
   const auto& type = e.type();
   std::string out = type;
   if (type == "exit")
-    out = "ended: " + end_text(e.exit());
+    out = exit_words(e.exit());
   else if (type == "kill")
     out = "was sent " + detail(e, "signal")
           + (detail(e, "reason").empty() ? "" : ", reason " + detail(e, "reason"));
@@ -126,6 +139,10 @@ std::string words_of(const v1::Event& e) {
   else if (type == "ready")
     out = "said that it is ready"
           + (detail(e, "status").empty() ? "" : ": \"" + detail(e, "status") + "\"");
+  else if (type == "notify")
+    out = detail(e, "what") == "overdue"
+            ? std::string{"had said STOPPING=1, and did not end within the time of a stop"}
+            : "said at its notify socket: " + detail(e, "what");
   else if (type == "health-action")
     out = action_words(e);
   else if (type == "evidence")
@@ -139,10 +156,6 @@ std::string words_of(const v1::Event& e) {
   else if (type == "waiting")
     out = "its start waits for " + e.message();
   else if (type == "dead")
-  else if (type == "notify")
-    out = detail(e, "what") == "overdue"
-            ? std::string{"had said STOPPING=1, and did not end within the time of a stop"}
-            : "said at its notify socket: " + detail(e, "what");
     out = "was given up: " + detail(e, "reason");
   else if (type == "start")
     out = "was started, run " + std::to_string(e.run());
@@ -211,8 +224,12 @@ std::vector<const v1::Event*> chain_of(const std::vector<v1::Event>& all, bool& 
   if (health != nullptr)
     out.push_back(health);
   bool first = false; // The attempt that began the row.
+  size_t unmade = 0;  // Attempts that came to no run.
   for (size_t runs = 1; at != nullptr;) {
     out.push_back(at);
+    more = at->type() == "start-failed" && unmade++ == most_runs;
+    if (more)
+      break;
     first = first || (at->type() == "restart-scheduled" && detail(*at, "attempt") == "1");
     const auto* next = known.cause_of(*at);
     if (next == nullptr && !first) {
@@ -228,12 +245,8 @@ std::vector<const v1::Event*> chain_of(const std::vector<v1::Event>& all, bool& 
 }
 
 } // namespace
-  size_t unmade = 0;  // Attempts that came to no run.
 
 int why_command(session& s) {
-    more = at->type() == "start-failed" && unmade++ == most_runs;
-    if (more)
-      break;
   const auto& id = s.opt.ids.front();
   v1::FollowRequest r;
   r.mutable_since();

@@ -112,6 +112,15 @@ struct pressure_state {
   std::string unsupported{}; ///< Why it is not watched; empty: it is.
   uint64_t crossed = 0;      ///< So often.
   moment last{};             ///< When it was the last time.
+  uint64_t count = 0; ///< Of memory.high: reclaims over it in this run, as far as they were told.
+};
+
+/// What of a run was killed for want of memory.
+struct oom_report {
+  uint64_t kills = 0;   ///< By the counter of its cgroup.
+  std::string level{};  ///< Of the last one: whose limit it was: container, host or inferred.
+  std::string victim{}; ///< Of the last one: init, other (another process) or unknown.
+  moment last{};        ///< When that was noticed.
 };
 
 } // namespace gantry

@@ -225,6 +225,7 @@ struct exit_report {
   uint64_t cpu_ns = 0, cpu_user_ns = 0, cpu_system_ns = 0;
   uint64_t max_rss_bytes = 0; ///< Of the largest single process.
   std::string ended_by{};     ///< timeout or disconnect, where gantry ended it for that.
+  std::string oom_victim{};   ///< Of init: as `oom_report::victim`; empty: nobody was killed.
 
   /// As a shell has it: the code, 128 + signal, or 255 where nobody knows.
   [[nodiscard]] int shell_code() const noexcept {
@@ -301,6 +302,7 @@ struct container_detail {
   std::string message{};
   std::optional<health_report> health{};  ///< None: it has no check, or does not run.
   std::vector<pressure_state> pressure{}; ///< As the spec's thresholds, once it has run.
+  std::optional<oom_report> oom{}; ///< None: nothing of this run was killed for want of memory.
 };
 
 /// The containers at one place in the stream of events.

@@ -4,9 +4,37 @@ import os
 import signal
 import time
 
-from rig import check, check_equal, read_text, stamp, until
+from marks import once, own_rig
+from rig import check, check_equal, process_state, read_text, stamp, until
 
 V2 = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
+
+
+def log_of_the_kernel():
+    """Whether gantryd can know whom the kernel has killed."""
+    try:
+        os.close(os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK))
+        return "(kthreadd)" in read_text("/proc/2/stat")
+    except OSError:
+        return False
+
+
+LOG = log_of_the_kernel()
+
+
+def told_of(rig, name, victim):
+    """Who was killed, as the event, inspect and why tell it; init's own end is known by the log."""
+    if victim == "init" and not LOG:
+        victim = "unknown"
+    e = until(lambda: rig.events("oom", container=name), "an oom event")[-1]
+    check_equal(e["details"]["victim"], victim, "who was killed")
+    state = rig.show(name)["oom_state"]
+    check_equal((state["victim"], state["level"], state["kills"]),
+                (victim, e["details"]["level"], int(e["details"]["kills"])), "inspect")
+    words = {"init": "its init was killed", "other": "another process than init was killed",
+             "unknown": "who was killed is not known"}[victim]
+    check(words in rig.ok("why", name).out, f"{words!r} in {rig.ok('why', name).out}")
+    return victim
 
 
 def test_oom_of_init(rig):
@@ -19,6 +47,8 @@ def test_oom_of_init(rig):
     check_equal(e["oom_level"], "container" if V2 else "inferred", "oom level")
     until(lambda: rig.events("oom", container=a), "an oom event")
     check_equal(len(rig.events("oom", container=a)), 1, "oom events")
+    check_equal(told_of(rig, a, "init"), e["oom_victim"], "the exit says the same")
+    check_equal(e["cause"], rig.events("oom", container=a)[0]["seq"], "why it ended")
 
 
 def test_oom_of_a_child(rig):
@@ -29,7 +59,46 @@ def test_oom_of_a_child(rig):
     until(lambda: "child 137" in rig.ok("logs", a).out, "the child is killed")
     until(lambda: rig.events("oom", container=a), "an oom event while init lives")
     check_equal(rig.state_of(a), "running", "init lives")
+    check_equal(told_of(rig, a, "other"), "other", "a child was killed, and init not")
     rig.ok("stop", "-t", "0", a)
+    e = rig.wait_event("exit", a)
+    check_equal((e["oom"], e["oom_victim"]), (False, "other"), "what the exit says of the run")
+
+
+def test_a_kill_beside_an_oom_is_none(rig):
+    """A child is killed for want of memory, and then somebody else kills init."""
+    a = rig.id("a")
+    rig.run(a, "sh", "-c", "sleep 0.2; tail /dev/zero; echo child $?; sleep 1000",
+            options=("-m", "16m"))
+    rig.crash_point()
+    until(lambda: rig.events("oom", container=a), "an oom event while init lives")
+    os.kill(rig.init_pid(a), signal.SIGKILL)
+    check_equal(rig.ok("wait", a).out, "137\n", "wait")
+    e = rig.wait_event("exit", a)
+    check_equal((e["oom"], e["oom_victim"]), (not LOG, "other"), "the kernel's log knows better")
+
+
+@once
+@own_rig()
+def test_an_oom_while_nobody_watches(rig):
+    a, b = rig.id("a"), rig.id("b")
+    gate = "until test -e /tmp/go-{}; do sleep 0.05; done; "
+    rig.run(a, "sh", "-c", gate.format(a) + "exec tail /dev/zero", options=("-m", "16m"))
+    rig.run(b, "sh", "-c", gate.format(b) + "tail /dev/zero; echo child $?; sleep 1000",
+            options=("-m", "16m"))
+    pids = [rig.init_pid(a), rig.init_pid(b)]
+    killed = rig.cgroup_file(b, "memory", "memory.events" if V2 else "memory.oom_control")
+    rig.stop_daemon()
+    for name in (a, b):
+        open(os.path.join(rig.rootfs, "tmp", "go-" + name), "w").close()
+    until(lambda: process_state(pids[0]) in (None, "Z"), "init was killed")
+    until(lambda: "oom_kill 1\n" in read_text(killed), "the child was killed")
+    rig.start_again()
+    told_of(rig, a, "init")
+    told_of(rig, b, "other")
+    check_equal(rig.wait_event("exit", a)["oom_victim"], "init" if LOG else "unknown", "the exit")
+    rig.kill_daemon()
+    check_equal([len(rig.events("oom", container=x)) for x in (a, b)], [1, 1], "told once")
 
 
 def test_oom_of_an_exec(rig):

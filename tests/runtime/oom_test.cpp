@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "host_rig.hpp"
+#include "runtime/kill_log.hpp"
 
 using namespace gantry;
 using namespace gantry::runtime;
@@ -57,6 +58,18 @@ TEST_CASE("an OOM kill is told by the watch and stands in the counters", "[root]
   auto level = oom_level(rig.cgroups.mode, before, now);
   CHECK(level == (rig.cgroups.mode == cgroup_mode::v2 ? "container" : "inferred"));
   CHECK(group.stats(false)->oom_kills() == now.kills);
+  // The kernel's log names it, where it can be read.
+  kill_log log(*rig.kernel);
+  const auto at = rig.kernel->realtime().count();
+  const auto named = log.ask(made->key.pid, at);
+  CHECK(named != kill_log::answer::not_killed);
+  std::string second;
+  REQUIRE(rig.kernel->read_small("/proc/2/comm", second, 64) >= 0);
+  if (::access("/dev/kmsg", R_OK) == 0 && second == "kthreadd\n") {
+    CHECK(named == kill_log::answer::killed);
+    CHECK(log.ask(::getpid(), at) != kill_log::answer::killed);
+    CHECK(log.ask(made->key.pid, at + 3'600'000'000'000) == kill_log::answer::unknown);
+  }
   bool stopped = false;
   watch.stop([&stopped] { stopped = true; });
   REQUIRE(rig.until([&stopped] { return stopped; }));

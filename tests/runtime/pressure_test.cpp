@@ -55,13 +55,13 @@ TEST_CASE("pressure: the kernel tells when a container waits for its CPU", "[roo
   cgroup_watch watch(*rig.loop, rig.cgroups);
   std::vector<pressure_sample> told;
   REQUIRE(watch
-            .watch_pressure(rig.group("a").path(), *parse_pressure("cpu:some:100ms/2s"),
+            .watch_pressure(rig.group("a").path(), *parse_pressure("cpu:some:100ms/2s"), 0,
                             [&told](const pressure_sample& x) { told.push_back(x); })
             .ok());
   CHECK(rig.until([&told] { return told.size() > 1; }));
   CHECK(told.back().total_us > told.front().total_us);
-  const auto high = watch.watch_pressure(rig.group("a").path(), *parse_pressure("memory.high"),
-                                         [](const pressure_sample&) {});
+  const auto high = watch.watch_pressure(rig.group("a").path(), *parse_pressure("memory.high"), 0,
+                                          [](const pressure_sample&) {});
   CHECK(high.ok() == (rig.cgroups.mode == cgroup_mode::v2));
   if (!high)
     CHECK(high.why().code == ec::unsupported);
@@ -69,13 +69,13 @@ TEST_CASE("pressure: the kernel tells when a container waits for its CPU", "[roo
   std::string status;
   REQUIRE(rig.loop->sys().read_small("/proc/self/status", status) >= 0);
   const auto caps = std::stoull(status.substr(status.find("CapEff:") + 7), nullptr, 16);
-  const auto quick = watch.watch_pressure(rig.group("a").path(), *parse_pressure("cpu:100ms/1s"),
+  const auto quick = watch.watch_pressure(rig.group("a").path(), *parse_pressure("cpu:100ms/1s"), 0,
                                           [](const pressure_sample&) {});
   CHECK(quick.ok() == ((caps >> 24 & 1) == 1));
   if (!quick)
     CHECK(quick.why().text().find("CAP_SYS_RESOURCE") != std::string::npos);
-  const auto gone = watch.watch_pressure("/no/such/group", *parse_pressure("io:100ms/1s"),
-                                         [](const pressure_sample&) {});
+  const auto gone = watch.watch_pressure("/no/such/group", *parse_pressure("io:100ms/1s"), 0,
+                                          [](const pressure_sample&) {});
   CHECK(gone.why().code == ec::unsupported);
   bool stopped = false;
   watch.stop([&stopped] { stopped = true; });

@@ -81,6 +81,7 @@ TEST_CASE("world: OOM kills keep their limit's count, their level and who claime
   oom.mutable_oom()->set_kills(1);
   oom.mutable_oom()->set_limit_hits(3);
   oom.mutable_oom()->set_level("container");
+  oom.mutable_oom()->set_victim("other");
   x.w.apply(oom);
   auto end = x.s.exited("e", 0);
   end.mutable_exited()->mutable_exit()->set_oom(true);
@@ -94,4 +95,7 @@ TEST_CASE("world: OOM kills keep their limit's count, their level and who claime
   CHECK(c.oom_limit_hits == 3);
   CHECK(c.oom_level == "container");
   CHECK(c.oom_claimed == 1);
+  CHECK(c.oom_victim == "other");
+  CHECK(c.oom_at_ns != 0);
+  CHECK(c.oom_seq != 0);
 }

@@ -23,6 +23,7 @@ struct group : source {
   bool settled = true;    ///< The freeze asked for is complete (FROZEN, `frozen 1`).
   uint64_t oom = 0;       ///< The own limit was hit and could not be met.
   uint64_t oom_kill = 0;  ///< Killed here or below.
+  uint64_t high = 0;      ///< Reclaims over memory.high (v2).
   int64_t memory_limit = -1;
   int64_t memory_used = 1 << 20;
   int64_t pids_limit = -1;

@@ -68,8 +68,9 @@ int cgroup_tree::read_v2(const place& p, const group& g, std::string& out) const
   if (hybrid_)
     return -ENOENT;
   if (f == "memory.events" || f == "memory.events.local")
-    return out = "low 0\nhigh 0\nmax " + std::to_string(g.oom) + "\noom " + std::to_string(g.oom) +
-                 "\noom_kill " + std::to_string(g.oom_kill) + "\noom_group_kill 0\n",
+    return out = "low 0\nhigh " + std::to_string(g.high) + "\nmax " + std::to_string(g.oom) +
+                 "\noom " + std::to_string(g.oom) + "\noom_kill " + std::to_string(g.oom_kill) +
+                 "\noom_group_kill 0\n",
            0;
   if (f == "memory.current" || f == "memory.peak")
     return out = number(g.memory_used), 0;

@@ -132,7 +132,7 @@ An event has seq, epoch, time, type, namespace, container, instance, run, proces
 (the seq of what led to it; 0: nothing), by (uid, gid, pid of the client, or null), details,
 labels and, where there is one, message. An exit also has exit_code (null when a signal ended
 the process), signal, core_dumped, oom, oom_level, stdout_bytes, stderr_bytes, io_open,
-status_unknown and exited_at.
+status_unknown, exited_at, ended_by and oom_victim.
 
 A template of --format is Go's as far as it goes: {{.id}}, {{json .labels}}, {{upper .state}},
 {{len .processes}}, {{index .labels "key"}}, {{if .exit}}...{{else}}...{{end}} and

@@ -224,6 +224,94 @@ TEST_CASE("the limit that was hit before a restart is not blamed for a later kil
   at_the_end(w);
 }
 
+TEST_CASE("what came over memory.high while nobody watched is told on return, once", "[sim]") {
+  world w({});
+  REQUIRE(w.begin_life());
+  auto r = create("a", {"work"}, true);
+  r.mutable_spec()->add_pressure("memory.high");
+  done<v1::CreateReply>(w, r);
+  const auto over = [&w](uint64_t times) {
+    w.host.groups.at("/gantry/default/a")->high += times;
+    w.host.groups.at("/gantry/default/a")->moved();
+  };
+  over(2);
+  w.pass(100ms);
+  CHECK(count_events(w, "pressure") == 1);
+  for (int i = 0; i < 2; ++i)
+    live_again(w);
+  w.pass(2s);
+  CHECK(count_events(w, "pressure") == 1);
+  w.kill();
+  w.end_life();
+  over(5);
+  REQUIRE(w.begin_life());
+  w.pass(100ms);
+  CHECK(count_events(w, "pressure") == 2);
+  CHECK(inspected(w).pressure(0).count() == 7);
+  live_again(w);
+  w.pass(2s);
+  CHECK(count_events(w, "pressure") == 2);
+  CHECK(inspected(w).pressure(0).crossed() == 2);
+  at_the_end(w);
+}
+
+namespace {
+
+/// Somebody in container "a" is killed for want of memory; the victim is not among our processes.
+void kill_a_child(world& w) {
+  for (const char* path : {"/gantry/default/a", "/gantry/default", "/gantry"}) {
+    ++w.host.groups.at(path)->oom_kill;
+    w.host.groups.at(path)->moved();
+  }
+  for (const auto& listener : w.host.groups.at("/gantry/default/a")->oom_listeners)
+    if (const auto told = listener.lock())
+      told->add(1);
+}
+
+v1::Event last_oom(world& w) {
+  v1::Event out;
+  for (const auto& e : w.events())
+    if (e.type() == "oom")
+      out = e;
+  return out;
+}
+
+} // namespace
+
+TEST_CASE("who was killed for want of memory is told where it is known", "[sim]") {
+  in_many_worlds([](world& w, dice& d) {
+    auto r = create("a", {"work", "oom", "after=20s"}, true);
+    r.mutable_spec()->mutable_resources()->set_memory_bytes(64 << 20);
+    const auto pid = done<v1::CreateReply>(w, r).pid();
+    const bool away = d.chance(0.5);
+    if (away) {
+      w.kill();
+      w.end_life();
+    }
+    kill_a_child(w);
+    if (away)
+      REQUIRE(w.begin_life());
+    w.pass(1s);
+    if (d.chance(0.3))
+      live_again(w);
+    CHECK(count_events(w, "oom") == 1); // Once, also where nobody watched.
+    CHECK(last_oom(w).details().at("victim") == "other"); // Init lives on.
+    CHECK(inspected(w).oom().victim() == "other");
+    CHECK(inspected(w).oom().kills() == 1);
+    // It dies itself; this host has no log of the kernel that could tell by whom.
+    const auto end = done<v1::WaitReply>(w, wait_for("a")).exit();
+    CHECK(end.signal() == SIGKILL);
+    CHECK(end.oom());
+    CHECK(end.oom_victim() == "unknown");
+    CHECK(last_oom(w).details().at("victim") == "unknown");
+    CHECK(count_events(w, "oom") == 2);
+    for (const auto& e : w.events())
+      if (e.type() == "exit")
+        CHECK(e.cause() == last_oom(w).seq());
+    CHECK(pid > 0);
+  }, 10);
+}
+
 TEST_CASE("the directories of a namespace go some seconds after its last container", "[sim]") {
   for (bool hybrid : {false, true}) {
     machine_options o;
