@@ -209,7 +209,9 @@ private:
   void take_step(uint64_t cause, uint64_t evidence);
   void do_act(const runtime::unhealthy_act& act, uint64_t cause, uint64_t evidence);
   void freeze_ill(uint64_t cause);
-  void call_hook(const std::string& program, uint64_t evidence);
+  void call_hook(const std::string& program, uint64_t number, uint64_t evidence);
+  void adopt_hooks();
+  void record_hook(uint64_t number, journal::Record r);
   void resume_ladder();
   void capture(const std::string& reason, uint64_t cause,
                std::function<void(uint64_t, uint64_t)> then);

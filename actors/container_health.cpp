@@ -121,6 +121,7 @@ void container_state::take_care() {
 void container_state::adopt_health() {
   if (!view()->has_health)
     return;
+  adopt_hooks();
   if (at_ == phase::running || at_ == phase::pausing || at_ == phase::paused
       || at_ == phase::checkpointing)
     take_care();

@@ -58,7 +58,7 @@ void container_state::do_act(const runtime::unhealthy_act& act, uint64_t cause,
         io::log_warn("container={}: {}", who.id, sent.why().text());
       return;
     case kind::freeze: return freeze_ill(cause);
-    case kind::hook: return call_hook(act.program, evidence);
+    case kind::hook: return call_hook(act.program, cause, evidence);
     case kind::restart:
     case kind::kill:
     case kind::stop: break;
@@ -105,7 +105,8 @@ void container_state::resume_ladder() {
     do_act(*act, kept.action_due(), 0);
 }
 
-void container_state::call_hook(const std::string& program, uint64_t evidence) {
+/// @param number The seq of its step's record.
+void container_state::call_hook(const std::string& program, uint64_t number, uint64_t evidence) {
   const auto& entry = processes_[init];
   std::vector<std::string> env{
     "GANTRY_CONTAINER=" + who.id,
@@ -119,7 +120,28 @@ void container_state::call_hook(const std::string& program, uint64_t evidence) {
     env.push_back("GANTRY_SOCKET=" + host->bus_socket);
   if (evidence != 0)
     env.push_back("GANTRY_EVIDENCE=" + std::to_string(evidence));
-  run_hook(host->loop, program, std::move(env), "container=" + who.id + ": hook " + program);
+  run_hook(*host, {who, number, program}, std::move(env),
+           while_here([this, number](journal::Record r) { record_hook(number, std::move(r)); }));
+}
+
+/// Those of an earlier life that have not ended, as far as the records know.
+void container_state::adopt_hooks() {
+  journal::HealthState kept;
+  kept.ParseFromString(view()->health);
+  for (const auto& h : kept.hooks()) {
+    auto tell = while_here([this, number = h.number()](journal::Record r) {
+      record_hook(number, std::move(r));
+    });
+    adopt_hook(*host, {who, h.number(), h.program()}, {h.pid(), h.start_ticks()}, tell);
+  }
+}
+
+void container_state::record_hook(uint64_t number, journal::Record r) {
+  if (view() == nullptr)
+    return;
+  r.MergeFrom(record());
+  r.set_cause(number);
+  host->ledger.record(r);
 }
 
 /// Keeps what it looks like; then `then`, within a second, unless somebody has ended it meanwhile.

@@ -5,6 +5,7 @@
 #include <set>
 #include <sys/wait.h>
 
+#include "actors/hook_run.hpp"
 #include "actors/recorder.hpp"
 #include "actors/stdio.hpp"
 #include "actors/supervisor.hpp"
@@ -270,6 +271,7 @@ void supervisor_host::shutdown(bool stop_containers, std::string cause, std::fun
   auto done = [this, f = std::move(f)] {
     gate_->close();
     services_->lingering.clear();
+    leave_hooks(*services_);
     services_->supervisor = nullptr;
     supervisor_ = nullptr;
     recorder_ = nullptr;

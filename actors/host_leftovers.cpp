@@ -1,5 +1,6 @@
 #include <set>
 
+#include "actors/hook_run.hpp"
 #include "actors/host.hpp"
 #include "actors/notify_socket.hpp"
 #include "actors/stdio.hpp"
@@ -106,7 +107,9 @@ void supervisor_host::look_for_strangers() {
       if (!known.contains(ns))
         strangers.emplace(ns, ""); // Perhaps empty since its last container went.
       for (const auto& id : groups_in(mount + "/" + parent + "/" + ns))
-        if (ledger_->now().find({ns, id}) == nullptr)
+        if (is_hook_group(id))
+          guard_hook(*services_, ns, id);
+        else if (ledger_->now().find({ns, id}) == nullptr)
           strangers.emplace(ns, id);
     }
   // From the back: what is in a namespace comes before the namespace itself.

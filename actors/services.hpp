@@ -26,6 +26,8 @@
 
 namespace gantry::actors {
 
+struct running_hook; // hook_run.cpp
+
 /// Where a supervisor keeps its things, and its limits: policy, plain data.
 struct supervisor_options {
   std::string state_dir = "/run/gantry";    ///< Sockets, bundles, the runtime's root; lost at boot.
@@ -39,6 +41,7 @@ struct supervisor_options {
   /// How long a runtime command of an earlier life may go on.
   io::nanoseconds orphan_patience = std::chrono::seconds(60);
   uint32_t fd_limit = 1024; ///< RLIMIT_NOFILE: create is refused at 90 % of it.
+  uint32_t hook_ms = 30'000; ///< So long a hook may run, with all that it starts.
   size_t exec_probes = 0;  ///< Exec probes that run at a time, in all containers; 0: no limit.
   /// A probe's first run is put off by up to this share of its interval.
   double probe_jitter = 0;
@@ -144,6 +147,8 @@ struct services {
   std::map<uint64_t, io::shelf_entry>* place_of(uint64_t kind);
 
   std::shared_ptr<int> life = std::make_shared<int>(0); ///< For those who may outlive us.
+
+  std::map<uint64_t, std::shared_ptr<running_hook>> hooks{}; ///< By the seq of their step.
 
   /// `/PARENT/NS/ID`, where PARENT is the container's own or the supervisor's.
   [[nodiscard]] std::string cgroup_path(const runtime::container_name& name) const;

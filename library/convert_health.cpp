@@ -31,6 +31,7 @@ void put_question(const probe& x, v1::Probe& to) {
   to.set_status_first(x.status_first);
   to.set_status_last(x.status_last);
   to.set_service(x.service);
+  to.set_tls_ca(x.tls_ca);
   put_given(to, x.younger, &p::set_younger_ns);
   put_given(to, x.interval, &p::set_interval_ns);
   put_given(to, x.timeout, &p::set_timeout_ns);

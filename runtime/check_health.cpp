@@ -4,6 +4,7 @@
 #include "runtime/check_words.hpp"
 #include "runtime/foreign_text.hpp"
 #include "runtime/health_policy.hpp"
+#include "runtime/probe_tls.hpp"
 
 // What of a health policy makes no sense: said when it is made, not when it is first needed.
 
@@ -57,8 +58,6 @@ result<void> check_headers(const probe_question& q) {
 result<void> check_http(const probe_question& q) {
   if (!q.path.starts_with('/') || !is_visible(q.path, false) || q.path.size() > max_target)
     return bad("probe path", shown(q.path), "begin it with /, and escape spaces as %20");
-  if (!is_visible(q.host, false) || q.host.size() > max_header)
-    return bad("probe host", shown(q.host), "use a host name, without spaces");
   if (q.status_first < 100 || q.status_last > 599 || q.status_last < q.status_first)
     return bad("probe status",
                std::to_string(q.status_first) + "-" + std::to_string(q.status_last),
@@ -72,7 +71,12 @@ result<void> check_network(const probe_question& q) {
   if (!is_address(q.address))
     return bad("probe address", shown(q.address),
                "use an IP address, 127.0.0.1 or ::1; names are not looked up");
-  if (q.kind == kind::http || q.kind == kind::https)
+  if (!is_visible(q.host, false) || q.host.size() > max_header)
+    return bad("probe host", shown(q.host), "use a host name, without spaces");
+  if (over_tls(q.kind))
+    if (auto fine = check_tls(q); !fine)
+      return fine;
+  if (is_web(q.kind))
     return check_http(q);
   if (!is_visible(q.service, false) || q.service.size() > max_header)
     return bad("probe service", shown(q.service), "use the name of a gRPC service, or none");
@@ -97,7 +101,8 @@ result<void> check_question(const probe_question& q) {
     case kind::http:
     case kind::https:
     case kind::tcp:
-    case kind::grpc: return check_network(q);
+    case kind::grpc:
+    case kind::grpcs: return check_network(q);
     case kind::notify: return {}; // Ours.
     case kind::unix_socket: return check_path("probe socket", q.path);
     case kind::file:

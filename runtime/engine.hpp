@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -144,6 +145,18 @@ struct orphan_command {
 /// All living processes whose environment names an op of this supervisor
 /// (GANTRY_ROOT equals `runtime_root`) and that are still the runtime itself. For the start.
 std::vector<orphan_command> find_orphans(io::kernel& k, const std::string& runtime_root);
+
+/// Whose parent a child of ours may have after our death, and a grandchild before it: the keeper,
+/// or pid 1. Their children without ourselves.
+std::set<int32_t> fallen_to_keeper(io::kernel& k);
+
+/// Whether a process has this variable in its environment.
+bool has_variable(io::kernel& k, int32_t pid, std::string_view name, std::string_view value);
+
+/// All living processes with this variable in their environment, the oldest first. For a recovery:
+/// it reads that of every process.
+std::vector<io::process_key> find_marked(io::kernel& k, std::string_view name,
+                                         std::string_view value);
 
 /// The process that a create or exec left behind, from its pid file, if it lives or its
 /// death stands in the table; for recovery. `pid_file` as the engine names it.

@@ -28,12 +28,11 @@ std::string_view type_of_restart(const Record& r) {
     return "evidence";
   case Record::kHealthAction:
     return "health-action";
-  case Record::kWaiting:
-    return "waiting";
+  case Record::kHookEnded: return "hook";
+  case Record::kWaiting: return "waiting";
   case Record::kPressure:
     return "pressure";
-  default: // Intents, answers, Died, StateRestored, StdinClosed, Resized,
-           // ProcessForgotten.
+  default: // Intents, answers, and facts that nobody asks for.
     return {};
   }
 }
@@ -235,6 +234,15 @@ void put_action(v1::Event& e, const journal::HealthAction& x) {
   put_number(e, "evidence", x.evidence());
 }
 
+void put_hook(v1::Event& e, const journal::HookEnded& x) {
+  e.set_message(x.message());
+  put(e, "hook", x.program());
+  put(e, "result", x.result());
+  if (x.result() == "exited" && x.signal() == 0)
+    put(e, "exit_code", std::to_string(x.exit_code()));
+  put_number(e, "signal", x.signal());
+}
+
 void put_waiting(v1::Event& e, const journal::Waiting& x) {
   std::string conditions;
   std::string words;
@@ -266,6 +274,8 @@ void put_restart(v1::Event& e, const Record& r) {
     put_pressure(e, r.pressure());
   if (r.has_health_action())
     put_action(e, r.health_action());
+  if (r.has_hook_ended())
+    put_hook(e, r.hook_ended());
   if (r.has_probe_ended())
     put_health(e, r.probe_ended());
   if (r.has_given_up()) {

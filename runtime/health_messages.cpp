@@ -5,7 +5,6 @@
 #include "messages/check.hpp"
 #include "runtime/check_words.hpp"
 #include "runtime/foreign_text.hpp"
-#include "runtime/probe_tls.hpp"
 
 namespace gantry::runtime {
 
@@ -16,8 +15,8 @@ constexpr char probe_mark = '@';
 /// What a question of this kind cannot have: said, so that nobody believes it was asked.
 std::string_view foreign_field(const v1::Probe& said, probe_kind kind) {
   using enum probe_kind;
-  const bool web = kind == http || kind == https;
-  const bool net = web || kind == tcp || kind == grpc;
+  const bool web = is_web(kind);
+  const bool net = web || kind == tcp || is_rpc(kind);
   const bool path = web || kind == unix_socket || kind == file;
   if (kind != exec && (said.args_size() > 0 || said.shell()))
     return "args";
@@ -25,12 +24,16 @@ std::string_view foreign_field(const v1::Probe& said, probe_kind kind) {
     return said.port() != 0 ? "port" : "address";
   if (!path && !said.path().empty())
     return "path";
-  if (!web && (!said.host().empty() || said.headers_size() > 0))
-    return said.host().empty() ? "headers" : "host";
+  if (!web && said.headers_size() > 0)
+    return "headers";
+  if (!web && !is_rpc(kind) && !said.host().empty())
+    return "host";
   if (!web && (said.status_first() != 0 || said.status_last() != 0))
     return "status";
-  if (kind != grpc && !said.service().empty())
+  if (!is_rpc(kind) && !said.service().empty())
     return "service";
+  if (!over_tls(kind) && !said.tls_ca().empty())
+    return "tls_ca";
   return kind != file && said.younger_ns() != 0 ? "younger_ns" : "";
 }
 
@@ -45,8 +48,7 @@ result<probe_question> question_of(const v1::Probe& said, probe_kind kind) {
   if (!said.address().empty())
     q.address = said.address();
   q.port = said.port();
-  const bool web = kind == probe_kind::http || kind == probe_kind::https;
-  q.path = web && said.path().empty() ? "/" : said.path();
+  q.path = is_web(kind) && said.path().empty() ? "/" : said.path();
   q.host = said.host();
   for (const auto& line : said.headers()) {
     const auto colon = line.find(':');
@@ -63,6 +65,7 @@ result<probe_question> question_of(const v1::Probe& said, probe_kind kind) {
   }
   q.service = said.service();
   q.younger_ns = said.younger_ns();
+  q.tls_ca = said.tls_ca();
   return q;
 }
 
@@ -178,10 +181,6 @@ result<health_policy> health_policy_of(const v1::ContainerSpec& spec) {
   }
   if (auto fine = check_health(out); !fine)
     return fine.why();
-  for (const auto& p : out.probes)
-    if (p.question.kind == probe_kind::https)
-      if (auto fine = check_tls(); !fine)
-        return fine.why();
   return out;
 }
 
@@ -251,8 +250,9 @@ v1::Health health_message(const health_policy& policy, const health_state& state
     auto* p = out.add_probes();
     p->set_role(std::string{name_of(policy.probes[i].role)});
     p->set_what(text_of(policy.probes[i].question));
-    if (policy.probes[i].question.kind == probe_kind::https)
-      p->mutable_what()->append(" (its certificate is not verified)");
+    if (const auto& q = policy.probes[i].question; over_tls(q.kind))
+      p->mutable_what()->append(q.tls_ca.empty() ? " (its certificate is not verified)"
+                                                 : " (its certificate is verified)");
     p->set_failures(s.failures);
     p->set_successes(s.successes);
     p->set_runs(s.runs);

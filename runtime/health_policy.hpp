@@ -19,7 +19,12 @@
 namespace gantry::runtime {
 
 /// What a probe does. Of `notify` it is the container that speaks, unasked: see notify_policy.hpp.
-enum class probe_kind : uint8_t { exec, http, https, tcp, grpc, unix_socket, file, notify };
+enum class probe_kind : uint8_t { exec, http, https, tcp, grpc, grpcs, unix_socket, file, notify };
+
+constexpr bool is_web(probe_kind x) { return x == probe_kind::http || x == probe_kind::https; }
+constexpr bool is_rpc(probe_kind x) { return x == probe_kind::grpc || x == probe_kind::grpcs; }
+constexpr bool over_tls(probe_kind x) { return x == probe_kind::https || x == probe_kind::grpcs; }
+
 
 /// What a probe is for. `check` is Docker's only one, the next three are those of Kubernetes;
 /// `notify` is the container's own word, beside any of them: the spec's notify socket makes it.
@@ -33,14 +38,15 @@ struct probe_question {
   probe_kind kind = probe_kind::exec;
   std::vector<std::string> args; ///< exec: program and arguments; of the shell form, its shell's.
   bool shell = false;            ///< exec: `args` is one line for the container's shell.
-  std::string address = "127.0.0.1"; ///< http, https, tcp, grpc: an IP address, in its network.
+  std::string address = "127.0.0.1"; ///< Of a connection: an IP address, in its network.
   uint32_t port = 0;                 ///< The same.
   std::string path; ///< http, https: the target; unix_socket and file: absolute, in its root.
-  std::string host; ///< http, https: the Host header; empty: address and port.
+  std::string host; ///< http, https: the Host header; grpc, grpcs: authority; empty: the address.
   std::vector<std::pair<std::string, std::string>> headers; ///< http, https: further ones.
   int status_first = 200; ///< http, https: the answers that pass …
   int status_last = 399;
-  std::string service;      ///< grpc: empty asks for the whole server.
+  std::string service;      ///< grpc, grpcs: empty asks for the whole server.
+  std::string tls_ca;       ///< https, grpcs: certificates in PEM to verify by; empty: any is good.
   int64_t younger_ns = 0;   ///< file: changed within this time; 0: it must only exist.
   bool operator==(const probe_question&) const = default;
 };
@@ -191,8 +197,8 @@ result<probe_role> parse_role(std::string_view text);
 result<probe_kind> parse_kind(std::string_view text);
 
 /// A question as one word: `http://:8080/health`, `https://[::1]:8443/`, `tcp://:6379`,
-/// `grpc://:9000/SERVICE`, `unix:/run/app.sock`, `file:/run/alive`. Without an address it is
-/// 127.0.0.1; without a port http has 80 and https 443.
+/// `grpc://:9000/SERVICE`, `grpcs://:9443/SERVICE`, `unix:/run/app.sock`, `file:/run/alive`.
+/// Without an address it is 127.0.0.1; without a port http has 80 and https 443.
 result<probe_question> parse_question(std::string_view text);
 /// What `parse_question` reads again, with its address and port; of exec, its command.
 std::string text_of(const probe_question& q);

@@ -14,8 +14,8 @@ namespace gantry::runtime {
 namespace {
 
 // The last one of both is nothing that a client can ask for.
-constexpr std::array<std::string_view, 8> kinds{"exec", "http", "https", "tcp",
-                                                "grpc", "unix", "file",  "notify"};
+constexpr std::array<std::string_view, 9> kinds{"exec",  "http", "https", "tcp",   "grpc",
+                                                "grpcs", "unix", "file",  "notify"};
 constexpr std::array<std::string_view, 5> roles{"check", "startup", "readiness", "liveness",
                                                 "notify"};
 constexpr std::array<std::string_view, 3> profiles{"docker-2016", "docker-current", "kubernetes"};
@@ -70,7 +70,7 @@ result<probe_question> network_question(probe_kind kind, std::string_view rest,
   if (!take_authority(rest.substr(0, slash), q))
     return bad("probe", shown(whole), forms);
   const auto tail = slash == std::string_view::npos ? std::string_view{} : rest.substr(slash);
-  if (kind == probe_kind::grpc)
+  if (is_rpc(kind))
     q.service = tail.substr(std::min<size_t>(1, tail.size()));
   else if (kind == probe_kind::tcp && tail.size() > 1)
     return bad("probe", shown(whole), "tcp has no path: tcp://:6379");
@@ -100,7 +100,8 @@ result<probe_kind> parse_kind(std::string_view text) {
 }
 
 result<probe_question> parse_question(std::string_view text) {
-  for (const auto kind : {probe_kind::http, probe_kind::https, probe_kind::tcp, probe_kind::grpc}) {
+  for (const auto kind : {probe_kind::http, probe_kind::https, probe_kind::tcp, probe_kind::grpc,
+                          probe_kind::grpcs}) {
     auto scheme = std::string{name_of(kind)} + "://";
     if (text.starts_with(scheme))
       return network_question(kind, text.substr(scheme.size()), text);
@@ -128,7 +129,7 @@ std::string text_of(const probe_question& q) {
     const bool six = q.address.find(':') != std::string::npos;
     auto out = kind + "://" + (six ? "[" + q.address + "]" : q.address) + ":"
                + std::to_string(q.port);
-    return q.kind != grpc ? out + q.path : q.service.empty() ? out : out + "/" + q.service;
+    return !is_rpc(q.kind) ? out + q.path : q.service.empty() ? out : out + "/" + q.service;
   }
   std::string out;
   for (const auto& word : q.args)

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
@@ -60,7 +61,8 @@ bool is_in_container(io::kernel& k, const std::string& proc) {
   return inside;
 }
 
-/// Whose parent a command of ours may have after our death: the keeper, or pid 1.
+} // namespace
+
 std::set<int32_t> fallen_to_keeper(io::kernel& k) {
   std::string text;
   int32_t self = 0;
@@ -79,6 +81,8 @@ std::set<int32_t> fallen_to_keeper(io::kernel& k) {
         out.insert(child);
   return out;
 }
+
+namespace {
 
 /// In the middle of its exec a process has memory and no environment yet (fs/exec.c sets the
 /// one, fs/binfmt_elf.c the other).
@@ -123,6 +127,30 @@ std::vector<orphan_command> find_orphans(io::kernel& k, const std::string& runti
   const auto end = k.monotonic() + exec_patience;
   while (!unsure.empty() && k.monotonic() < end)
     std::erase_if(unsure, [&](int32_t pid) { return !look_at(pid); });
+  return out;
+}
+
+bool has_variable(io::kernel& k, int32_t pid, std::string_view name, std::string_view value) {
+  std::string environ;
+  const auto path = "/proc/" + std::to_string(pid) + "/environ";
+  return k.read_small(path, environ, environ_limit) >= 0 && variable(environ, name) == value;
+}
+
+std::vector<io::process_key> find_marked(io::kernel& k, std::string_view name,
+                                         std::string_view value) {
+  std::vector<io::process_key> out;
+  std::vector<std::string> names;
+  k.list("/proc", names);
+  for (const auto& n : names) {
+    const auto pid = whole_number<int32_t>(n);
+    if (pid == 0 || !has_variable(k, pid, name, value))
+      continue;
+    if (const auto ticks = k.start_ticks(pid); ticks >= 0)
+      out.push_back({pid, uint64_t(ticks)});
+  }
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.start_ticks, a.pid) < std::pair(b.start_ticks, b.pid);
+  });
   return out;
 }
 

@@ -203,8 +203,7 @@ struct probe_call::body : std::enable_shared_from_this<body> {
     if (now != verdict::more) {
       settle(now == verdict::passed ? label::passed : label::failed, talk->text());
       mute = true;
-      const bool web = question.kind == probe_kind::http || question.kind == probe_kind::https;
-      return res > 0 && web ? receive() : leave();
+      return res > 0 && is_web(question.kind) ? receive() : leave();
     }
     send_more();
     receive();

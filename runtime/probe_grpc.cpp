@@ -56,7 +56,7 @@ public:
     request_ = grpc_framed(request.SerializeAsString());
     const auto authority = q.host.empty() ? ip_address(q).text : q.host;
     const std::array fields{field(":method", "POST"),
-                            field(":scheme", "http"),
+                            field(":scheme", over_tls(q.kind) ? "https" : "http"),
                             field(":path", "/grpc.health.v1.Health/Check"),
                             field(":authority", authority),
                             field("te", "trailers"),

@@ -49,11 +49,11 @@ private:
 
 result<std::unique_ptr<probe_talk>> talk_of(const probe_question& q) {
   std::unique_ptr<probe_talk> out;
-  if (q.kind == probe_kind::http || q.kind == probe_kind::https)
+  if (is_web(q.kind))
     out = std::make_unique<http_talk>(q);
-  if (q.kind == probe_kind::grpc)
+  if (is_rpc(q.kind))
     out = grpc_talk_of(q);
-  if (q.kind == probe_kind::https)
+  if (over_tls(q.kind))
     return tls_talk_of(q, std::move(out));
   return out;
 }

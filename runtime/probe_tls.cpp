@@ -4,15 +4,19 @@
 #include <arpa/inet.h>
 #include <array>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
 
 #include "messages/check.hpp"
+#include "runtime/check_words.hpp"
 #include "runtime/foreign_text.hpp"
 
 namespace gantry::runtime {
 
 namespace {
 
+constexpr size_t most_authorities = 64u << 10; ///< Of a question's certificates: they are kept.
 constexpr size_t most_tls_bytes = 1u << 20; ///< Before a verdict, with all that TLS adds.
 constexpr size_t piece_bytes = 4096;
 constexpr size_t longest_sni = 253;
@@ -26,6 +30,9 @@ struct freed {
 };
 using context_ptr = std::unique_ptr<SSL_CTX, freed<SSL_CTX_free>>;
 using ssl_ptr = std::unique_ptr<SSL, freed<SSL_free>>;
+using store_ptr = std::unique_ptr<X509_STORE, freed<X509_STORE_free>>;
+using certificate_ptr = std::unique_ptr<X509, freed<X509_free>>;
+using bio_ptr = std::unique_ptr<BIO, freed<BIO_free>>;
 
 /// What OpenSSL says of its last failure; its queue is empty then.
 std::string tls_words() {
@@ -52,6 +59,36 @@ SSL_CTX* shared_context() {
     return c;
   }();
   return made.get();
+}
+
+error no_certificates(std::string_view why) {
+  return bad("probe tls_ca", why, "give certificates in PEM: --health-tls-ca /path/ca.crt");
+}
+
+/// What a server's certificate must lead to: one of these, of whatever rank.
+result<store_ptr> store_of(const std::string& pem) {
+  if (pem.size() > most_authorities)
+    return no_certificates(std::to_string(pem.size()) + " bytes, more than 65536");
+  if (pem.find("PRIVATE KEY-----") != std::string::npos)
+    return no_certificates("a file with a private key"); // It would be kept, and shown.
+  store_ptr out{X509_STORE_new()};
+  const bio_ptr in{BIO_new_mem_buf(pem.data(), int(pem.size()))};
+  GANTRY_CHECK(out && in);
+  X509_STORE_set_flags(out.get(), X509_V_FLAG_PARTIAL_CHAIN);
+  size_t found = 0;
+  ERR_clear_error();
+  while (const certificate_ptr one{PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr)}) {
+    if (X509_STORE_add_cert(out.get(), one.get()) != 1)
+      return no_certificates(tls_words());
+    ++found;
+  }
+  const bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+  const auto words = tls_words();
+  if (!at_end)
+    return no_certificates("one that is damaged (" + words + ")");
+  if (found == 0)
+    return no_certificates("a text without a certificate");
+  return out;
 }
 
 bool same_letters(std::string_view a, std::string_view b) {
@@ -94,9 +131,9 @@ bool begins_tls(std::string_view bytes) {
 
 class tls_talk final : public probe_talk {
 public:
-  tls_talk(ssl_ptr s, std::unique_ptr<probe_talk> what)
+  tls_talk(ssl_ptr s, std::unique_ptr<probe_talk> what, std::string whom)
     : ssl_(std::move(s)), in_(BIO_new(BIO_s_mem())), out_(BIO_new(BIO_s_mem())),
-      inner_(std::move(what)) {
+      inner_(std::move(what)), name_(std::move(whom)) {
     GANTRY_CHECK(in_ != nullptr && out_ != nullptr);
     SSL_set_bio(ssl_.get(), in_, out_); // They are its own now.
     SSL_set_connect_state(ssl_.get());
@@ -106,7 +143,7 @@ public:
     char* bytes = nullptr;
     const auto size = BIO_get_mem_data(out_, &bytes);
     std::string all(bytes, size_t(std::max(size, 0L)));
-    BIO_reset(out_);
+    (void)BIO_reset(out_);
     return all;
   }
 
@@ -145,7 +182,7 @@ public:
       if (n != 1 && SSL_get_error(ssl_.get(), n) == SSL_ERROR_WANT_READ)
         return state::more;
       if (n != 1)
-        return refuse("the TLS handshake failed: " + tls_words());
+        return unfinished();
     }
     std::array<char, piece_bytes> piece{};
     while (say()) {
@@ -163,6 +200,17 @@ private:
     ERR_clear_error();
     text_ = std::move(why);
     return state::failed;
+  }
+
+  state unfinished() {
+    const auto verdict = SSL_get_verify_result(ssl_.get());
+    if (SSL_get_verify_mode(ssl_.get()) == SSL_VERIFY_NONE || verdict == X509_V_OK)
+      return refuse("the TLS handshake failed: " + tls_words());
+    auto why = std::string{"its certificate is not good: "}
+               + X509_verify_cert_error_string(verdict);
+    if (verdict == X509_V_ERR_HOSTNAME_MISMATCH || verdict == X509_V_ERR_IP_ADDRESS_MISMATCH)
+      why += " (it must be one of " + shown(name_) + ")";
+    return refuse(std::move(why));
   }
 
   /// Nothing could be read.
@@ -188,9 +236,22 @@ private:
   BIO* in_;  ///< What has come.
   BIO* out_; ///< What is to go.
   std::unique_ptr<probe_talk> inner_;
+  std::string name_;
   size_t taken_ = 0;
   std::string text_; ///< Why TLS had no verdict of `inner_`; empty: it has.
 };
+
+/// @returns False where OpenSSL does not take it.
+bool ask_for(SSL* s, const std::string& name, bool verified) {
+  const bool ip = is_ip(name);
+  if (!ip && is_host_name(name) && SSL_set_tlsext_host_name(s, name.c_str()) != 1)
+    return false;
+  if (!verified)
+    return true;
+  SSL_set_verify(s, SSL_VERIFY_PEER, nullptr);
+  return ip ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(s), name.c_str()) == 1
+            : SSL_set1_host(s, name.c_str()) == 1;
+}
 
 } // namespace
 
@@ -199,24 +260,39 @@ void prepare_tls() {
   ERR_clear_error(); // Whoever wants to speak TLS is told.
 }
 
-result<void> check_tls() {
+result<void> check_tls(const probe_question& q) {
   if (shared_context() == nullptr)
     return no_tls();
+  if (q.tls_ca.empty())
+    return {};
+  if (const auto store = store_of(q.tls_ca); !store)
+    return store.why();
+  if (const auto name = peer_name(q); !is_ip(name) && !is_host_name(name))
+    return bad("probe host", shown(name), "use a name that can stand in a certificate");
   return {};
 }
 
 result<std::unique_ptr<probe_talk>> tls_talk_of(const probe_question& q,
                                                 std::unique_ptr<probe_talk> inner) {
-  constexpr std::array<unsigned char, 9> http{8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
   ERR_clear_error();
   ssl_ptr s{shared_context() == nullptr ? nullptr : SSL_new(shared_context())};
-  if (!s || SSL_set_alpn_protos(s.get(), http.data(), http.size()) != 0)
-    return no_tls();
   const auto name = peer_name(q);
-  if (!is_ip(name) && is_host_name(name)
-      && SSL_set_tlsext_host_name(s.get(), name.c_str()) != 1)
+  const bool verified = !q.tls_ca.empty();
+  if (!s || !ask_for(s.get(), name, verified))
     return no_tls();
-  auto out = std::make_unique<tls_talk>(std::move(s), std::move(inner));
+  if (verified) { // Nothing of it stays behind the probe.
+    auto store = store_of(q.tls_ca);
+    if (!store)
+      return store.why();
+    SSL_set1_verify_cert_store(s.get(), store->get());
+  }
+  constexpr std::string_view http = "\x08http/1.1";
+  constexpr std::string_view grpc = "\x02h2";
+  const auto words = q.kind == probe_kind::grpcs ? grpc : http;
+  if (SSL_set_alpn_protos(s.get(), reinterpret_cast<const unsigned char*>(words.data()),
+                          unsigned(words.size())) != 0)
+    return no_tls();
+  auto out = std::make_unique<tls_talk>(std::move(s), std::move(inner), name);
   if (out->advance() != probe_talk::state::more) // Its first word.
     return error{ec::unsupported, out->text(), "look at /etc/ssl/openssl.cnf"};
   return std::unique_ptr<probe_talk>{std::move(out)};

@@ -30,6 +30,31 @@ void take_result(journal::HealthState& s, const journal::ProbeEnded& x) {
     kept.mutable_results()->DeleteSubrange(0, over);
 }
 
+/// A hook runs from its step until its end, whatever becomes of the container's run.
+bool follow_hook(journal::HealthState& s, const journal::Record& r) {
+  const auto act = r.has_health_action() ? parse_unhealthy(r.health_action().what())
+                                         : result<unhealthy_act>{unhealthy_act{}};
+  auto& all = *s.mutable_hooks();
+  if (r.has_health_action() && act && act->what == unhealthy_act::kind::hook) {
+    auto* h = all.Add();
+    h->set_number(r.seq());
+    h->set_program(act->program);
+    return false; // It is a step, too.
+  }
+  for (int i = 0; i < all.size(); ++i) {
+    if (all[i].number() != r.cause())
+      continue;
+    if (r.has_hook_began()) {
+      all[i].set_pid(r.pid());
+      all[i].set_start_ticks(r.hook_began().start_ticks());
+    } else if (r.has_hook_ended()) {
+      all.DeleteSubrange(i, 1);
+    }
+    break;
+  }
+  return r.has_hook_began() || r.has_hook_ended();
+}
+
 /// The newest few are kept, and none that is old: whoever records removes the files of the others.
 void keep_evidence(container_view& c, const journal::Record& r) {
   const auto& what = r.evidence_taken().what();
@@ -80,11 +105,16 @@ void world::impl::follow_health(container_view& c, const journal::Record& r) {
   }
   journal::HealthState state;
   state.ParseFromString(c.health);
+  if (follow_hook(state, r)) {
+    c.health = state.SerializeAsString();
+    return;
+  }
   if (r.has_started()) { // Each run has its own; the ladder goes on over restarts by the policy.
     journal::HealthState next;
     next.set_status("starting");
     next.set_started_ns(r.time_ns());
     next.set_restored(!r.started().checkpoint().empty());
+    *next.mutable_hooks() = state.hooks();
     if (restart_state_of(c).by_policy())
       next.set_actions(state.actions());
     state = std::move(next);

@@ -11,12 +11,14 @@ namespace gantry::cli {
 
 namespace {
 
-constexpr std::array questions{"--health-cmd",  "--health-http", "--health-https", "--health-tcp",
-                               "--health-grpc", "--health-unix", "--health-file"};
+constexpr std::array questions{"--health-cmd", "--health-http", "--health-https",
+                               "--health-tcp", "--health-grpc", "--health-grpcs",
+                               "--health-unix", "--health-file"};
 constexpr std::array roles{"--health-startup", "--health-readiness", "--health-liveness"};
 constexpr std::array of_one{"--health-interval",     "--health-timeout",        "--health-retries",
                             "--health-start-period", "--health-start-interval", "--health-header",
-                            "--health-status",       "--health-younger"};
+                            "--health-status",       "--health-younger",        "--health-host",
+                            "--health-tls-ca"};
 constexpr std::array of_all{"--health-on-failure", "--health-reset-after", "--health-profile",
                             "--health-ignore-throttled"};
 
@@ -99,6 +101,8 @@ void take_details(reader& in, v1::Probe& p) {
     p.set_status_last(range.second);
   });
   in.take("--health-younger", parse_pause, [&p](int64_t ns) { p.set_younger_ns(ns); });
+  p.set_host(in.line.text("--health-host"));
+  in.take("--health-tls-ca", read_small_file, [&p](std::string pem) { p.set_tls_ca(pem); });
 }
 
 } // namespace
@@ -125,7 +129,9 @@ void take_health(reader& in, v1::ContainerSpec& to, bool change) {
   if (health.profile().empty())
     health.set_profile("kubernetes"); // Nobody else has these.
   for (const auto* role : roles)
-    in.take(role, parse_probe, [&health, role](v1::Probe p) {
+    in.take(role, parse_probe, [&in, &health, role](v1::Probe p) {
+      if (const auto file = p.tls_ca(); !file.empty())
+        in.take(role, file, read_small_file, [&p](std::string pem) { p.set_tls_ca(pem); });
       p.set_role(std::string_view{role}.substr(sizeof("--health-") - 1).data());
       *health.add_probes() = std::move(p);
     });

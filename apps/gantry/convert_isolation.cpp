@@ -13,20 +13,6 @@ namespace {
 
 constexpr size_t most_file = 1u << 20;
 
-/// A small file on this side: an environment, a seccomp profile.
-result<std::string> read_whole(const std::string& path) {
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  std::string text(most_file + 1, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (!file.is_open() || file.bad())
-    return from_errno(errno == 0 ? EISDIR : errno, "read", path);
-  text.resize(static_cast<size_t>(file.gcount()));
-  if (text.size() > most_file)
-    return error{ec::invalid_argument, path + " is larger than 1 MiB", "name another file"};
-  return text;
-}
-
 const char* own_variable(const std::string& name) {
   return std::getenv(name.c_str()); // NOLINT(concurrency-mt-unsafe): one thread
 }
@@ -77,6 +63,19 @@ void take_mounts(reader& in, v1::ContainerSpec& to) {
 
 } // namespace
 
+result<std::string> read_small_file(const std::string& path) {
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  std::string text(most_file + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (!file.is_open() || file.bad())
+    return from_errno(errno == 0 ? EISDIR : errno, "read", path);
+  text.resize(static_cast<size_t>(file.gcount()));
+  if (text.size() > most_file)
+    return error{ec::invalid_argument, path + " is larger than 1 MiB", "name another file"};
+  return text;
+}
+
 std::string absolute(const std::string& path) {
   std::error_code ignored; // Without a working directory the path stays as it is.
   const auto whole = std::filesystem::absolute(path, ignored).lexically_normal().string();
@@ -86,7 +85,7 @@ std::string absolute(const std::string& path) {
 void take_env(reader& in, google::protobuf::RepeatedPtrField<std::string>& to) {
   for (const auto& file : in.line.list("--env-file")) {
     const auto read = [&file](const std::string&) -> result<std::vector<std::string>> {
-      auto text = read_whole(file);
+      auto text = read_small_file(file);
       if (!text)
         return std::move(text).why();
       return parse_env_file(*text, file, own_variable);
@@ -148,7 +147,7 @@ void take_isolation(reader& in, v1::ContainerSpec& to) {
   in.take_each("--device", parse_device, [&to](v1::Device d) { *to.add_devices() = std::move(d); });
   in.pairs("--sysctl", in.line.list("--sysctl"), *to.mutable_sysctls());
   const auto secure = [&to](const std::string& text) -> result<bool> {
-    auto done = add_security(text, read_whole, *to.mutable_security());
+    auto done = add_security(text, read_small_file, *to.mutable_security());
     return done ? result<bool>(true) : result<bool>(std::move(done).why());
   };
   in.take_each("--security-opt", secure, [](bool) {});

@@ -104,14 +104,20 @@ constexpr std::array rows{
              "Or an HTTP server in its network: an answer of 200 to 399 is healthy; ADDRESS:PORT "
              "where it is not 127.0.0.1"},
   option_row{"--health-https", "PORT[/PATH]", changed, health,
-             "The same over TLS; its certificate may be any"},
+             "The same over TLS; its certificate may be any, unless --health-tls-ca is given"},
   option_row{"--health-tcp", "PORT", changed, health,
              "Or a port in its network that takes connections"},
   option_row{"--health-grpc", "PORT[/SERVICE]", changed, health,
              "Or a gRPC server in its network, by its service grpc.health.v1"},
+  option_row{"--health-grpcs", "PORT[/SERVICE]", changed, health, "The same over TLS"},
   option_row{"--health-unix", "PATH", changed, health,
              "Or a unix socket in it that takes connections"},
   option_row{"--health-file", "PATH", changed, health, "Or a file in it that must exist"},
+  option_row{"--health-tls-ca", "FILE", changed, health,
+             "With --health-https or --health-grpcs: its certificate must be valid and lead to one "
+             "in this file (PEM, kept with the container)"},
+  option_row{"--health-host", "NAME", changed, health,
+             "With what speaks HTTP or gRPC: the Host header, and the name in its certificate"},
   option_row{"--health-header", "NAME: VALUE", changed, health,
              "With --health-http or --health-https: a further header"},
   option_row{"--health-status", "N[-N]", changed, health,
@@ -122,7 +128,8 @@ constexpr std::array rows{
   option_row{"--health-startup", "PROBE", changed, health,
              "A probe of Kubernetes: http://:8080/path, https://:8443/path, tcp://:6379, "
              "grpc://:9000/service, unix:/path, file:/path or exec:CMD; behind it "
-             ",period=10s,timeout=1s,initial-delay=0s,failures=3"},
+             ",period=10s,timeout=1s,initial-delay=0s,failures=3,status=200-399,host=NAME,"
+             "header=NAME: VALUE,tls-ca=FILE"},
   option_row{"--health-readiness", "PROBE", changed, health, "The same; also ,successes=1"},
   option_row{"--health-liveness", "PROBE", changed, health, "The same, as --health-startup"},
   option_row{"--health-interval", "TIME", changed, health,

@@ -1,5 +1,6 @@
 #include "apps/gantry/probe_words.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "apps/gantry/units.hpp"
@@ -15,23 +16,33 @@ error no_probe(std::string_view text, std::string cure) {
 }
 
 constexpr const char* forms = "use http://:8080/path, https://:8443/path, tcp://:6379, "
-                              "grpc://:9000/service, unix:/path, file:/path or exec:CMD";
+                              "grpc://:9000/service, grpcs://:9443, unix:/path, file:/path or "
+                              "exec:CMD";
 
-/// One of the details behind a probe; false where it is none.
-result<bool> take_detail(std::string_view text, v1::Probe& to) {
-  const auto equals = text.find('=');
-  const auto name = text.substr(0, equals);
-  const auto value = equals == std::string_view::npos ? std::string_view{}
-                                                      : text.substr(equals + 1);
-  if (name == "failures" || name == "successes") {
-    auto n = parse_number(value, 1, 1'000'000);
-    if (!n)
-      return n.why();
-    name == "failures" ? to.set_failures(uint32_t(*n)) : to.set_successes(uint32_t(*n));
-    return true;
-  }
-  if (name != "period" && name != "timeout" && name != "initial-delay")
-    return false;
+/// Kubernetes' own names are understood as well.
+std::string_view short_name(std::string_view name) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 5> names{{
+    {"periodSeconds", "period"},
+    {"timeoutSeconds", "timeout"},
+    {"initialDelaySeconds", "initial-delay"},
+    {"failureThreshold", "failures"},
+    {"successThreshold", "successes"},
+  }};
+  for (const auto& [theirs, ours] : names)
+    if (theirs == name)
+      return ours;
+  return name;
+}
+
+result<bool> take_number(std::string_view name, std::string_view value, v1::Probe& to) {
+  auto n = parse_number(value, 1, 1'000'000);
+  if (!n)
+    return n.why();
+  name == "failures" ? to.set_failures(uint32_t(*n)) : to.set_successes(uint32_t(*n));
+  return true;
+}
+
+result<bool> take_time(std::string_view name, std::string_view value, v1::Probe& to) {
   auto ns = name == "initial-delay" ? parse_duration(value) : parse_pause(value);
   if (!ns)
     return ns.why();
@@ -44,9 +55,38 @@ result<bool> take_detail(std::string_view text, v1::Probe& to) {
   return true;
 }
 
+/// One of the details behind a probe; false where it is none.
+result<bool> take_detail(std::string_view text, v1::Probe& to) {
+  const auto equals = text.find('=');
+  if (equals == std::string_view::npos)
+    return false;
+  const auto name = short_name(text.substr(0, equals));
+  const std::string value{text.substr(equals + 1)};
+  if (name == "failures" || name == "successes")
+    return take_number(name, value, to);
+  if (name == "period" || name == "timeout" || name == "initial-delay")
+    return take_time(name, value, to);
+  if (name == "status") {
+    auto range = parse_statuses(value);
+    if (!range)
+      return range.why();
+    to.set_status_first(range->first);
+    to.set_status_last(range->second);
+  } else if (name == "header") {
+    to.add_headers(value);
+  } else if (name == "host") {
+    to.set_host(value);
+  } else if (name == "tls-ca") {
+    to.set_tls_ca(value);
+  } else {
+    return false;
+  }
+  return true;
+}
+
 /// The question of a probe, without its details.
 result<v1::Probe> parse_question(std::string_view text) {
-  for (const std::string_view kind : {"http", "https", "tcp", "grpc"})
+  for (const std::string_view kind : {"http", "https", "tcp", "grpc", "grpcs"})
     if (text.starts_with(kind) && text.substr(kind.size()).starts_with("://"))
       return parse_peer(kind, text.substr(kind.size() + 3));
   v1::Probe out;
@@ -88,7 +128,7 @@ result<v1::Probe> parse_peer(std::string_view kind, std::string_view text) {
   if (kind == "tcp" && !tail.empty())
     return error{ec::invalid_argument, "\"" + printable(text) + "\" has a path",
                  "tcp only connects: leave it out"};
-  if (kind == "grpc")
+  if (kind.starts_with("grpc"))
     out.set_service(std::string{tail.substr(tail.empty() ? 0 : 1)});
   else
     out.set_path(std::string{tail});
@@ -107,6 +147,7 @@ result<v1::Probe> parse_probe(std::string_view text) {
       break; // A comma of the question itself.
     question = question.substr(0, comma);
   }
+  std::reverse(details.mutable_headers()->begin(), details.mutable_headers()->end());
   auto out = parse_question(question);
   if (out)
     out->MergeFrom(details);

@@ -7,13 +7,15 @@
 
 namespace gantry::cli {
 
-/// Whom a probe of the kind tcp, http, https or grpc asks: `PORT`, `ADDRESS:PORT`, `[V6]:PORT`,
-/// with `/PATH` behind it for http and https, and `/SERVICE` for grpc.
+/// Whom a probe of a connection asks: `PORT`, `ADDRESS:PORT`, `[V6]:PORT`, with `/PATH` behind it
+/// for http and https, and `/SERVICE` for grpc and grpcs.
 result<v1::Probe> parse_peer(std::string_view kind, std::string_view text);
 
 /// A probe in one word: `http://:8080/path`, `https://:8443/path`, `tcp://:6379`,
 /// `grpc://:9000/SERVICE`, `unix:/PATH`, `file:/PATH` or `exec:CMD`; behind it `,period=5s`,
-/// `,timeout=1s`, `,initial-delay=3s`, `,failures=3` and `,successes=1`.
+/// `,timeout=1s`, `,initial-delay=3s`, `,failures=3`, `,successes=1`, `,status=200-299`,
+/// `,host=NAME`, `,header=NAME: VALUE` and `,tls-ca=FILE`, whose name stands in the place of its
+/// content. Kubernetes' names of numbers (`,periodSeconds=5`) are understood as well.
 result<v1::Probe> parse_probe(std::string_view text);
 
 /// `204` or `200-299`, for the statuses that pass.

@@ -62,6 +62,9 @@ private:
 /// The path as seen from here, without `.` and `..`.
 std::string absolute(const std::string& path);
 
+/// A file on this side, of at most 1 MiB: an environment, a seccomp profile, certificates.
+result<std::string> read_small_file(const std::string& path);
+
 /// Environment of a process: --env-file in the order of the files, --env over them. `-e NAME`
 /// passes our own variable on, if there is one. Of two with one name the later one stays.
 void take_env(reader& in, google::protobuf::RepeatedPtrField<std::string>& to);

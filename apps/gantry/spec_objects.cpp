@@ -142,6 +142,7 @@ std::string probe_json(const v1::Probe& p) {
     .number("status_first", p.status_first())
     .number("status_last", p.status_last())
     .text("service", p.service())
+    .text("tls_ca", p.tls_ca())
     .number("younger_ns", p.younger_ns());
   if (p.has_interval_ns())
     o.number("interval_ns", p.interval_ns());

@@ -90,7 +90,8 @@ void forget_question(v1::Probe& p) {
                      &v1::Probe::clear_address, &v1::Probe::clear_port, &v1::Probe::clear_path,
                      &v1::Probe::clear_host, &v1::Probe::clear_headers,
                      &v1::Probe::clear_status_first, &v1::Probe::clear_status_last,
-                     &v1::Probe::clear_service, &v1::Probe::clear_younger_ns})
+                     &v1::Probe::clear_service, &v1::Probe::clear_younger_ns,
+                     &v1::Probe::clear_tls_ca})
     (p.*clear)();
 }
 

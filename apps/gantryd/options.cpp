@@ -112,6 +112,12 @@ struct config_values {
   }
 };
 
+/// @param span Seconds; 0: as it is.
+void take_hook_time(daemon_options& o, double span) {
+  if (span > 0)
+    o.supervisor.hook_ms = static_cast<uint32_t>(span * 1000);
+}
+
 /// Reads the file; an unknown key is an error that names it, not a surprise later.
 std::string read_config(daemon_options& o, const std::set<std::string>& given) {
   toml::table table;
@@ -157,7 +163,11 @@ std::string read_config(daemon_options& o, const std::set<std::string>& given) {
       wrong = values.count(key, o.engine.max_in_flight, 1, 1024, node);
     else if (key == "max-exec-probes")
       wrong = values.count(key, o.supervisor.exec_probes, 0, 10'000, node);
-    else if (key == "probe-jitter")
+    else if (key == "hook-timeout") {
+      double span = 0;
+      wrong = values.seconds(key, span, node);
+      take_hook_time(o, span);
+    } else if (key == "probe-jitter")
       wrong = values.share(key, o.supervisor.probe_jitter, node);
     else if (key == "runtime-deadline")
       wrong = values.seconds(key, o.runtime_deadline, node);
@@ -232,6 +242,10 @@ void declare_limits(CLI::App& app, daemon_options& o) {
                  "The first run of a health check is put off by up to this share of its interval,\n"
                  "so that containers which start together are not all asked together [0]")
     ->check(CLI::Range(0.0, 1.0));
+  app.add_option_function<double>("--hook-timeout", [&o](double span) { take_hook_time(o, span); },
+                 "Seconds until a hook (--health-on-failure hook=/PROGRAM) is killed with all\n"
+                 "that it started [30]")
+    ->check(CLI::Range(least_seconds, most_seconds));
   app.add_option("--cgroup-linger", o.cgroup_linger,
                  "Seconds that the cgroup of a namespace stays after its last container [5]")
     ->check(CLI::Range(least_seconds, most_seconds));

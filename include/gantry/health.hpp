@@ -14,7 +14,7 @@ namespace gantry {
 /// One question. Numbers without a value are as the profile has them.
 struct probe {
   std::string role = "check"; ///< Of kubernetes: startup, readiness, liveness.
-  /// exec: a program in the container. tcp, http, https (any certificate), grpc (health v1): a
+  /// exec: a program in the container. tcp, http, https, grpc (health v1), grpcs (over TLS): a
   /// connection in its network, without a process. unix, file: a socket or a file beneath its root.
   std::string kind = "exec";
   std::vector<std::string> args{}; ///< Of exec.
@@ -22,11 +22,13 @@ struct probe {
   std::string address{};           ///< Of a connection: an IP address; empty: 127.0.0.1.
   uint32_t port = 0;               ///< The same: 1 to 65535.
   std::string path{}; ///< http(s): empty: /. unix, file: absolute, in the container.
-  std::string host{}; ///< http(s): the Host header; empty: the address and port.
+  std::string host{}; ///< http(s): the Host header; grpc(s): authority; empty: the address.
   std::vector<std::string> headers{};  ///< http(s): NAME: VALUE
   uint32_t status_first = 0;           ///< http(s): the answers that pass; 0: 200 …
   uint32_t status_last = 0;            ///< … to, 0: 399.
-  std::string service{};               ///< grpc; empty: the whole server.
+  std::string service{};               ///< grpc(s); empty: the whole server.
+  /// https, grpcs: certificates in PEM that the server's must lead to; empty: it may be any.
+  std::string tls_ca{};
   std::optional<nanoseconds> younger{}; ///< file: it was changed within this time.
   std::optional<nanoseconds> interval{};
   std::optional<nanoseconds> timeout{};

@@ -379,7 +379,7 @@ struct event {
   moment time{};
   /// create start exec-added exec-started exit oom paused resumed restored updated kill
   /// create-failed start-failed exec-failed restart-scheduled restart-cancelled dead health
-  /// ready notify evidence health-action pressure waiting delete gap supervisor-started
+  /// ready notify evidence health-action hook pressure waiting delete gap supervisor-started
   /// supervisor-stopping keeper-lost log-blocked log-unblocked, and what later versions add.
   std::string type{};
   container_ref ref{}; ///< Without an id for what is the supervisor's own.

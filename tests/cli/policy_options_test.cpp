@@ -108,6 +108,14 @@ TEST_CASE("options: health checks that need no process") {
   CHECK(tls.kind() == "https");
   CHECK(tls.port() == 8443);
   CHECK(tls.headers(0) == "Host: b");
+  const auto rpcs = spec_of({"--health-grpcs", "9443/a.B", "--health-host", "b", "--health-tls-ca",
+                             "/proc/self/comm"}).health().probes(0);
+  CHECK(rpcs.kind() == "grpcs");
+  CHECK(rpcs.service() == "a.B");
+  CHECK(rpcs.host() == "b");
+  CHECK(rpcs.tls_ca().ends_with("\n")); // What is in the file.
+  CHECK(refused({"--health-https", "8443", "--health-tls-ca", "/no/such/file"})
+          .find("/no/such/file") != std::string::npos);
   const auto tcp = spec_of({"--health-tcp", "[::1]:6379"}).health().probes(0);
   CHECK(tcp.address() == "::1");
   CHECK(tcp.port() == 6379);
@@ -137,6 +145,18 @@ TEST_CASE("options: the probes of Kubernetes") {
   CHECK(h.probes(1).interval_ns() == 5'000'000'000);
   CHECK(h.probes(1).failures() == 2);
   CHECK_FALSE(h.probes(1).has_timeout_ns());
+  const auto web = spec_of({"--health-liveness",
+                            "https://:8443/a,header=A: b,header=C: d,status=200-204,host=x,"
+                            "tls-ca=/proc/self/comm,periodSeconds=7,timeoutSeconds=2,"
+                            "failureThreshold=4,initialDelaySeconds=0"}).health().probes(0);
+  CHECK((web.kind() == "https" && web.path() == "/a" && web.host() == "x"));
+  CHECK((web.headers_size() == 2 && web.headers(0) == "A: b" && web.headers(1) == "C: d"));
+  CHECK((web.status_first() == 200 && web.status_last() == 204));
+  CHECK((web.interval_ns() == 7'000'000'000 && web.timeout_ns() == 2'000'000'000));
+  CHECK((web.failures() == 4 && web.initial_delay_ns() == 0));
+  CHECK(web.tls_ca().ends_with("\n"));
+  CHECK(refused({"--health-liveness", "https://:1/,tls-ca=/no/such/file"}).find("/no/such/file")
+        != std::string::npos);
   CHECK(refused({"--health-liveness", "icmp://:80"}).find("no probe") != std::string::npos);
   CHECK(refused({"--health-liveness", "tcp://:80,period=0"}).find("above 0") != std::string::npos);
   CHECK(refused({"--health-liveness", "tcp://:80", "--health-tcp", "80"}).find("contradicts")

@@ -1,9 +1,11 @@
 """Health: probes over TLS, against Python's ssl. The containers have no network but loopback."""
 
 import os
+import shutil
 import subprocess
 
-from features_health_kinds import PYTHON, inside, last_result, wait_health
+from features_health_kinds import GRPC_SERVER, PYTHON, inside, last_result, wait_health
+from marks import once
 from rig import check, check_equal, until
 
 QUICK = ("--health-interval", "200ms", "--health-timeout", "5s", "--health-retries", "1")
@@ -57,14 +59,17 @@ while True:
 """
 
 
-def make_pem(path, names="DNS:web.example,IP:127.0.0.1"):
-    """A key and the certificate that it signed itself, in one file."""
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                    "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=web", "-days", "2",
-                    "-addext", f"subjectAltName={names}", "-keyout", path + ".key", "-out",
-                    path], check=True, capture_output=True)
-    with open(path + ".key") as key, open(path, "a") as whole:
-        whole.write(key.read())
+def make_pem(path, days="2", names="DNS:web.example,IP:127.0.0.1"):
+    """A key, and a certificate that it has signed itself; both in one file, and each apart."""
+    def openssl(*words):
+        subprocess.run(["openssl", *words], check=True, capture_output=True)
+    openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+            "-subj", "/CN=web", "-addext", f"subjectAltName={names}", "-keyout", path + ".key",
+            "-out", path + ".req")
+    openssl("x509", "-req", "-in", path + ".req", "-signkey", path + ".key", "-days", days,
+            "-copy_extensions", "copy", "-out", path + ".crt")
+    with open(path + ".key") as key, open(path + ".crt") as crt, open(path, "w") as whole:
+        whole.write(crt.read() + key.read())
 
 
 def serve(rig, name, word, *options):
@@ -133,3 +138,77 @@ def test_a_liveness_probe_by_https(rig):
     rig.crash_point()
     wait_health(rig, a, "healthy")
     check_equal(last_result(rig, a)["output"], "HTTP/1.1 200 OK", "answer")
+
+
+def test_a_certificate_is_verified_on_request(rig):
+    page = ("--health-https", "8443/")
+    asked = {
+        "good": (("--health-host", "web.example"), "healthy", "HTTP/1.1 200 OK"),
+        "address": ((), "healthy", "HTTP/1.1 200 OK"),
+        "name": (("--health-host", "db.example"), "unhealthy", "hostname mismatch"),
+        "expired": ((), "unhealthy", "certificate has expired"),
+        "own": ((), "unhealthy", "self-signed certificate"),
+    }
+    other = rig.path("other.pem")
+    make_pem(other)
+    for name, (options, _, _) in asked.items():
+        a = rig.id(name)
+        ours = inside(rig, a + ".pem")[1]
+        make_pem(ours, "-1" if name == "expired" else "2")
+        open(inside(rig, a + ".told.ok")[1], "w").close()
+        by = rig.path(a + ".crt")
+        shutil.copy((other if name == "own" else ours) + ".crt", by)
+        serve(rig, a, "switch", *page, *options, "--health-tls-ca", by, *QUICK)
+        os.unlink(by)  # What was in it is kept.
+    rig.crash_point()
+    for name, (_, health, words) in asked.items():
+        wait_health(rig, rig.id(name), health)
+        result = last_result(rig, rig.id(name))
+        check(words in result["output"], f"{name}: {result}")
+    a = rig.id("own")
+    check("certificate is verified" in rig.show(a)["health_detail"]["probes"][0]["what"], "shown")
+    rig.ok("update", *page, a)  # The question anew, without it.
+    wait_health(rig, a, "healthy")
+
+
+GRPCS = GRPC_SERVER.replace(
+    'server.add_insecure_port("127.0.0.1:9000")',
+    """pem = open(sys.argv[2], "rb").read()
+server.add_secure_port("127.0.0.1:9443", grpc.ssl_server_credentials([(pem, pem)]))""")
+
+
+def test_the_health_service_of_grpc_over_tls(rig):
+    a, b = rig.id("a"), rig.id("b")
+    program, ours = inside(rig, a + ".py")
+    with open(ours, "w") as f:
+        f.write(GRPCS)
+    pem, our_pem = inside(rig, a + ".pem")
+    make_pem(our_pem)
+    for name, options in ((a, ("--health-grpcs", "9443")),
+                          (b, ("--health-grpcs", "9443/down", "--health-host", "web.example",
+                               "--health-tls-ca", our_pem + ".crt"))):
+        rig.run(name, "/usr/bin/python3", program, "health", pem,
+                options=(*PYTHON, *options, *QUICK))
+    rig.crash_point()
+    wait_health(rig, a, "healthy")
+    check_equal(last_result(rig, a)["output"], "SERVING", "answer")
+    wait_health(rig, b, "unhealthy")
+    until(lambda: last_result(rig, b)["output"] == "NOT_SERVING", "answer")
+
+
+@once
+def test_bad_tls_options_are_refused(rig):
+    a = rig.id("a")
+    empty, key = rig.path("empty"), rig.path("key.pem")
+    open(empty, "w").close()
+    make_pem(key)
+    for options, words in (
+            (("--health-https", "8443", "--health-tls-ca", "/no/such/file"), "/no/such/file"),
+            (("--health-https", "8443", "--health-tls-ca", "/etc/hostname"), "certificate"),
+            (("--health-https", "8443", "--health-tls-ca", key), "private key"),
+            (("--health-http", "8080", "--health-tls-ca", key + ".crt"), "tls_ca"),
+            (("--health-tcp", "8080", "--health-host", "x"), "host"),
+            (("--health-https", "8443", "--health-host", "a b"), "host"),
+            (("--health-liveness", "https://:8443/,tls-ca=/no/such/file"), "/no/such/file")):
+        done = rig.gantry("create", "--name", a, "--rootfs", rig.rootfs, *options, "true")
+        check(done.code == 125 and words in done.err, f"{options}: {done!r}")

@@ -48,6 +48,7 @@ health_check full_check() {
                       .status_first = 201,
                       .status_last = 202,
                       .service = "s",
+                      .tls_ca = "t",
                       .younger = 1ns,
                       .interval = 2ns,
                       .timeout = 3ns,

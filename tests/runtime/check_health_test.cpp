@@ -47,7 +47,8 @@ TEST_CASE("health: questions in a word") {
   CHECK(q->service == "my.Service");
   for (const auto* text : {"http://127.0.0.1:8080/health?full=1", "https://[::1]:443/",
                            "tcp://10.0.0.1:6379", "grpc://127.0.0.1:9000/my.Service",
-                           "grpc://127.0.0.1:9000", "unix:/run/app.sock", "file:/run/alive"})
+                           "grpc://127.0.0.1:9000", "grpcs://127.0.0.1:9443/a.B",
+                           "unix:/run/app.sock", "file:/run/alive"})
     CHECK(text_of(*parse_question(text)) == text);
   q = parse_question("unix:/run/app.sock");
   REQUIRE(q);
@@ -70,7 +71,7 @@ TEST_CASE("health: words there and back") {
     CHECK(name_of(*parse_profile(text)) == text);
   for (const char* text : {"check", "startup", "readiness", "liveness"})
     CHECK(name_of(*parse_role(text)) == text);
-  for (const char* text : {"exec", "http", "https", "tcp", "grpc", "unix", "file"})
+  for (const char* text : {"exec", "http", "https", "tcp", "grpc", "grpcs", "unix", "file"})
     CHECK(name_of(*parse_kind(text)) == text);
   for (const char* text : {"none", "restart", "stop", "kill", "signal=USR1", "freeze", "capture"})
     CHECK(text_of(*parse_unhealthy(text)) == text);
@@ -81,7 +82,7 @@ TEST_CASE("health: words there and back") {
   CHECK_FALSE(parse_unhealthy("signal=NOPE"));
   const auto kind = parse_kind("icmp");
   REQUIRE_FALSE(kind);
-  CHECK(kind.why().cure == "use exec, http, https, tcp, grpc, unix or file");
+  CHECK(kind.why().cure == "use exec, http, https, tcp, grpc, grpcs, unix or file");
 }
 
 TEST_CASE("health: policies that make no sense are refused") {
@@ -126,7 +127,8 @@ TEST_CASE("health: questions that make no sense are refused") {
   CHECK(wrong("", [](auto& q) { q.args = {"a", "\xff"}; }));
   CHECK(wrong("", [](auto& q) { q.args = {"a", "b"}, q.shell = true; }));
   for (uint32_t port : {0u, 65536u, 70000u})
-    for (const char* text : {"http://:80/", "tcp://:80", "grpc://:80", "https://:80/"})
+    for (const char* text : {"http://:80/", "tcp://:80", "grpc://:80", "https://:80/",
+                             "grpcs://:80"})
       CHECK(wrong(text, [port](auto& q) { q.port = port; }));
   CHECK(wrong("tcp://:1", [](auto& q) { q.address = "example.org"; }));
   CHECK(wrong("http://:1/", [](auto& q) { q.path = "x"; }));
@@ -140,6 +142,8 @@ TEST_CASE("health: questions that make no sense are refused") {
   CHECK(wrong("http://:1/", [](auto& q) { q.headers = {{"A", "c\r\nB: d"}}; }));
   CHECK(wrong("http://:1/", [](auto& q) { q.headers.resize(65, {"A", "b"}); }));
   CHECK(wrong("grpc://:1", [](auto& q) { q.service = "a b"; }));
+  CHECK(wrong("grpcs://:1", [](auto& q) { q.host = "a b"; }));
+  CHECK(wrong("https://:1/", [](auto& q) { q.tls_ca = "/etc/ca.pem"; }));
   CHECK(wrong("unix:/a", [](auto& q) { q.path = "a"; }));
   CHECK(wrong("file:/a", [](auto& q) { q.path.clear(); }));
   CHECK(wrong("file:/a", [](auto& q) { q.younger_ns = -1; }));

@@ -242,7 +242,7 @@ TEST_CASE("events: every public record has the name that the bus promises", "[ur
     {"supervisor_started", "supervisor-started"},
     {"supervisor_stopping", "supervisor-stopping"},
     {"evidence_taken", "evidence"},  {"health_action", "health-action"},
-    {"waiting", "waiting"},
+    {"waiting", "waiting"},          {"hook_ended", "hook"},
     {"pressure", "pressure"},
     {"keeper_lost", "keeper-lost"},
     {"gap", "gap"},

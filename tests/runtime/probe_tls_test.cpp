@@ -121,6 +121,75 @@ TEST_CASE("probe tls: who speaks something else, or stops in the middle, is told
   CHECK(old->text().starts_with("the TLS handshake failed: "));
 }
 
+TEST_CASE("probe tls: a certificate is verified where there is something to do so by") {
+  const auto ours = make_certificate("");
+  const auto other = make_certificate("");
+  const auto own = make_certificate("DNS:web.example,IP:127.0.0.1");
+  const auto good = make_certificate("DNS:web.example,IP:127.0.0.1", &ours);
+  const auto expired = make_certificate("IP:127.0.0.1", &ours, -1);
+  struct row {
+    const certificate& server;
+    std::string by;
+    std::string host;
+    std::string says; ///< Of what fails.
+  };
+  const row rows[] = {
+    {good, ours.pem(), "", ""},
+    {good, ours.pem(), "web.example", ""},
+    {good, "a word before\n" + other.pem() + ours.pem(), "web.example:8443", ""},
+    {good, ours.pem(), "127.0.0.1:8443", ""},
+    {own, own.pem(), "web.example", ""}, // It is what it must be, itself.
+    {good, ours.pem(), "db.example", "hostname mismatch (it must be one of \"db.example\")"},
+    {good, ours.pem(), "10.0.0.1", "IP address mismatch (it must be one of \"10.0.0.1\")"},
+    {good, other.pem(), "", "unable to get local issuer certificate"},
+    {own, other.pem(), "", "self-signed certificate"},
+    {expired, ours.pem(), "", "certificate has expired"},
+    {expired, "", "", ""},
+    {own, "", "db.example", ""}};
+  for (const auto& x : rows)
+    for (const int version : {0, TLS1_2_VERSION}) {
+      auto q = tls_question("https://:8443/");
+      q.tls_ca = x.by;
+      q.host = x.host;
+      REQUIRE(check_tls(q));
+      tls_end server(x.server, "HTTP/1.1 200 OK\r\n\r\n", version);
+      const auto probe = talk_about(q);
+      INFO(x.says << " " << probe->text());
+      CHECK(converse(*probe, server, 4096)
+            == (x.says.empty() ? talk_state::passed : talk_state::failed));
+      if (!x.says.empty()) {
+        CHECK(probe->text() == "its certificate is not good: " + x.says);
+        CHECK(server.heard.empty());
+      }
+    }
+}
+
+TEST_CASE("probe tls: what nothing can be verified by is refused when it is made") {
+  auto q = tls_question("https://:8443/");
+  const auto refused = [&q](const std::string& by) {
+    q.tls_ca = by;
+    const auto x = check_tls(q);
+    return x ? std::string{} : x.why().text();
+  };
+  const auto good = make_certificate("DNS:a").pem();
+  CHECK(refused(good).empty());
+  CHECK(refused("/etc/ca.pem").find("without a certificate") != std::string::npos);
+  CHECK(refused(good.substr(0, 100) + "!" + good.substr(100)).find("damaged")
+        != std::string::npos);
+  CHECK(refused(good + "-----BEGIN PRIVATE KEY-----").find("private key") != std::string::npos);
+  CHECK(refused(good + std::string(65536, '\n')).find("65536") != std::string::npos);
+  q.host = "no name";
+  CHECK(refused(good).find("no name") != std::string::npos);
+}
+
+TEST_CASE("probe tls: grpc asks for HTTP/2") {
+  auto q = tls_question("grpcs://:9443/a.Service");
+  tls_end server(any_certificate(), "");
+  CHECK(converse(*talk_about(q), server, 4096) == talk_state::more);
+  CHECK(server.heard.starts_with("PRI * HTTP/2.0\r\n"));
+  CHECK(server.chosen == "h2");
+}
+
 TEST_CASE("probe tls: an end without an answer is named as that of plain HTTP") {
   for (const bool goodbye : {true, false}) {
     const auto probe = talk_about(tls_question("https://:8443/"));

@@ -86,6 +86,10 @@ public:
       heard.append(piece, size_t(n));
     if (const char* asked = SSL_get_servername(ssl_.get(), TLSEXT_NAMETYPE_host_name))
       name = asked;
+    const unsigned char* protocol = nullptr;
+    unsigned size_of_protocol = 0;
+    SSL_get0_alpn_selected(ssl_.get(), &protocol, &size_of_protocol);
+    chosen.assign(reinterpret_cast<const char*>(protocol), size_of_protocol);
     if (!done && heard.ends_with("\r\n\r\n")) {
       done = true;
       for (size_t at = 0; at < answer_.size(); at += sizeof(piece))
@@ -102,7 +106,8 @@ public:
   }
 
   std::string heard;
-  std::string name; ///< That was asked for.
+  std::string name;   ///< That was asked for.
+  std::string chosen; ///< Protocol (ALPN).
   bool done = false;
   bool says_goodbye = true;
 
