@@ -48,6 +48,8 @@ caf::result<v1::CreateReply> container_state::create(const v1::By& by,
   c->set_process_serial(entry.serial);
   c->set_runtime(runtime_);
   c->set_op(making_->op);
+  c->set_cgroup_home(host->options.cgroup_parent);
+  c->set_by_systemd(host->options.systemd_cgroups);
   if (making_->restore)
     *c->mutable_restore() = *making_->restore;
   instance_ = host->ledger.record(r);
@@ -67,8 +69,11 @@ void container_state::begin_making() {
     if (auto f = std::exchange(work->when_durable, nullptr))
       f();
   });
+  const auto place = host->cgroup_place(who);
   runtime::bundle_request req{who, making_->spec, host->bundle_dir(instance_),
-                              host->cgroup_path(who)};
+                              place.unit.empty() ? place.path : place.unit};
+  req.by_systemd = !place.unit.empty();
+  req.before_unit = host->options.own_unit;
   req.on_tmpfs = host->options.state_on_tmpfs;
   if (making_->spec.has_notify())
     req.notify_dir = notify_dir(*host, processes_[init].serial);
@@ -151,6 +156,7 @@ void container_state::make_with_runtime() {
   c.bundle = host->bundle_dir(instance_);
   c.stdio = making_->streams.numbers();
   c.console = making_->streams.console.path;
+  c.by_systemd = view()->by_systemd;
   // A terminal without a master hangs up.
   c.run = making_->run && !making_->two_steps();
   c.op = making_->op;

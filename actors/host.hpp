@@ -53,6 +53,7 @@ private:
   void clear_leftovers();
   void clear_images();
   void look_for_strangers();
+  void look_for_scopes();
   void spawn_actors();
   void expect_intents();
   void on_keeper_lost();

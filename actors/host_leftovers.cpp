@@ -8,6 +8,7 @@
 #include "io/log.hpp"
 #include "io/log_state.hpp"
 #include "runtime/bundle.hpp"
+#include "runtime/cgroup_driver.hpp"
 
 // What an earlier life left and no record names: descriptors, log slots, sockets, bundles, logs,
 // images and control groups.
@@ -86,7 +87,25 @@ void supervisor_host::clear_images() {
   }
 }
 
+/// Scopes of ours without a record. Those that are empty systemd takes away.
+void supervisor_host::look_for_scopes() {
+  const auto& home = services_->options.cgroup_parent;
+  const auto slice = runtime::slice_path(home);
+  std::vector<std::string> names;
+  if (loop_.sys().list(cgroups_.unified + slice, names) < 0)
+    return;
+  for (const auto& scope : names) {
+    const auto name = runtime::container_of_scope(home, scope);
+    const auto path = slice + "/" + scope;
+    if (!name.id.empty() && ledger_->now().find(name) == nullptr
+        && runtime::cgroup{loop_.sys(), cgroups_, path}.populated())
+      io::log_warn("the cgroup {} has processes and no record of ours: left alone", path);
+  }
+}
+
 void supervisor_host::look_for_strangers() {
+  if (services_->options.systemd_cgroups)
+    return look_for_scopes();
   auto& sys = loop_.sys();
   const auto& parent = services_->options.cgroup_parent;
   auto groups_in = [&sys](const std::string& dir) {

@@ -73,7 +73,12 @@ void process_state::made(io::process_key key, bool running) {
   process_actor me{self};
   // The record comes before the reaper gives the keeper's entry back: a death is never only
   // in our memory. The handle keeps the actor until then; `forget` lets it go.
-  const bool fresh = host->reaper.watch(key, [host, me, who = setup.who](const io::death& d) {
+  // systemd removes a scope as soon as nobody lives there, and its counters with it.
+  const auto* c = host->ledger.now().find(setup.who.container);
+  const auto oom = c != nullptr && c->by_systemd ? setup.oom : nullptr;
+  const bool fresh = host->reaper.watch(key, [host, me, oom, who = setup.who](const io::death& d) {
+    if (oom && d.status.signal == SIGKILL)
+      oom->look(who.run);
     auto r = record_for(who);
     r.set_pid(d.who.pid);
     auto* died = r.mutable_died();

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "runtime/bundle.hpp"
+#include "runtime/cgroup_driver.hpp"
 
 namespace gantry::actors {
 
@@ -49,7 +50,15 @@ std::string services::cgroup_path(const runtime::container_name& name) const {
 runtime::cgroup_place services::cgroup_place(const runtime::container_name& name) const {
   const auto* c = ledger.now().find(name);
   const bool own = c != nullptr && !c->cgroup_parent.empty();
-  std::string parent = own ? c->cgroup_parent : options.cgroup_parent;
+  const bool systemd = c != nullptr ? c->by_systemd : options.systemd_cgroups;
+  std::string home = options.cgroup_parent;
+  if (c != nullptr && !c->cgroup_home.empty())
+    home = c->cgroup_home;
+  else if (systemd != options.systemd_cgroups) // Of before there was a choice.
+    home = supervisor_options{}.cgroup_parent;
+  std::string parent = own ? c->cgroup_parent : home;
+  if (systemd)
+    return runtime::scope_place(home, parent, name, c != nullptr ? c->runtime : options.runtime);
   if (parent.front() != '/')
     parent.insert(0, 1, '/');
   return {parent + "/" + name.ns + "/" + name.id, own ? parent : std::string()};
@@ -186,16 +195,38 @@ std::string oom_account::judge(bool at_once) const {
   return lives || told == answer::not_killed ? "other" : "unknown";
 }
 
+/// systemd has taken a scope and its counters away while gantryd was away itself. Whether init was
+/// killed the kernel's log still tells, and nobody whose limit it was.
+bool oom_account::is_lost() const {
+  const auto* c = host_.ledger.now().find(name_);
+  const auto* p = c != nullptr && c->instance == instance_ ? c->init() : nullptr;
+  if (lost_ || unclaimed_ != 0 || p == nullptr || !c->by_systemd)
+    return false;
+  journal::Died d;
+  if (p->died.empty() || !d.ParseFromString(p->died) || d.signal() != SIGKILL)
+    return false;
+  return host_.loop.sys().exists(host_.cgroups.unified + host_.cgroup_path(name_)) == 0
+         && host_.killed.ask(p->pid, d.at_ns()) == runtime::kill_log::answer::killed;
+}
+
 void oom_account::look(uint32_t run) {
   check(run, false);
 }
 
 void oom_account::check(uint32_t run, bool at_once) {
-  const auto now = host_.cgroup_of(name_).oom(seen_.kills);
+  auto now = host_.cgroup_of(name_).oom(seen_.kills);
+  if (now.kills < pending_.kills) // Its cgroup has gone.
+    now = pending_;
+  if (at_once && now.kills <= seen_.kills && is_lost()) {
+    lost_ = true;
+    now = seen_;
+    ++now.kills;
+  }
   if (now.kills <= seen_.kills)
     return;
   auto victim = judge(at_once);
   if (victim.empty()) {
+    pending_ = now;
     if (!late_.armed())
       late_.start(victim_time, [this, run] { check(run, true); });
     return;
@@ -206,7 +237,7 @@ void oom_account::check(uint32_t run, bool at_once) {
 }
 
 void oom_account::tell(uint32_t run, const runtime::oom_counters& now) {
-  level_ = runtime::oom_level(host_.cgroups.mode, seen_, now);
+  level_ = lost_ ? "inferred" : runtime::oom_level(host_.cgroups.mode, seen_, now);
   unclaimed_ += now.kills - seen_.kills;
   grown_ = host_.loop.now();
   journal::Record r;

@@ -34,7 +34,9 @@ struct supervisor_options {
   std::string root_dir = "/var/lib/gantry"; ///< Journal and logs.
   bool state_on_tmpfs = false; ///< `state_dir` lies in memory: its files are written at once.
   std::string runtime;                      ///< Default runtime, absolute.
-  std::string cgroup_parent = "gantry";     ///< Containers live in /PARENT/NS/ID.
+  std::string cgroup_parent = "gantry";     ///< Containers live in /PARENT/NS/ID …
+  bool systemd_cgroups = false; ///< … or in scopes of systemd below this slice.
+  std::string own_unit = {};    ///< The service that this is: it ends before the scopes do.
   std::string version = "0.1.0";
   io::nanoseconds stop_timeout = std::chrono::seconds(10);  ///< Where the spec says nothing.
   io::nanoseconds kill_patience = std::chrono::seconds(10); ///< So long a stop waits after SIGKILL.
@@ -150,7 +152,8 @@ struct services {
 
   std::map<uint64_t, std::shared_ptr<running_hook>> hooks{}; ///< By the seq of their step.
 
-  /// `/PARENT/NS/ID`, where PARENT is the container's own or the supervisor's.
+  /// `/PARENT/NS/ID`, where PARENT is the container's own or the supervisor's; or the place of
+  /// its scope. As the container was created, whatever the options say now.
   [[nodiscard]] std::string cgroup_path(const runtime::container_name& name) const;
   [[nodiscard]] runtime::cgroup_place cgroup_place(const runtime::container_name& name) const;
   [[nodiscard]] runtime::cgroup cgroup_of(const runtime::container_name& name) const;
@@ -208,6 +211,7 @@ public:
 
 private:
   void check(uint32_t run, bool at_once);
+  [[nodiscard]] bool is_lost() const;
   [[nodiscard]] std::string judge(bool at_once) const;
   void tell(uint32_t run, const runtime::oom_counters& now);
 
@@ -215,6 +219,9 @@ private:
   runtime::container_name name_;
   uint64_t instance_;
   runtime::oom_counters seen_;
+  /// Read, and not told of yet: systemd may take the cgroup away meanwhile.
+  runtime::oom_counters pending_;
+  bool lost_ = false; ///< `is_lost` was true once: there is no more to be had.
   std::string level_;
   std::string victim_;
   io::timer late_; ///< While it is not clear who was killed.

@@ -3,6 +3,7 @@
 #include "io/scheduler.hpp"
 #include "runtime/after_messages.hpp"
 #include "runtime/bundle.hpp"
+#include "runtime/cgroup_driver.hpp"
 
 namespace gantry::actors {
 
@@ -23,6 +24,9 @@ caf::result<v1::CreateReply> supervisor_state::create(const v1::By& by, v1::Crea
         host->loop.sys().realtime().count());
       !fine)
     return to_caf(fine.why());
+  if (const auto& own = req.spec().cgroup_parent(); host->options.systemd_cgroups && !own.empty())
+    if (auto fine = runtime::check_slice("cgroup_parent", own); !fine)
+      return to_caf(fine.why());
   if (!req.checkpoint_dir().empty()) {
     if (auto checked = runtime::check_images(req.checkpoint_dir()); !checked)
       return to_caf(checked.why());

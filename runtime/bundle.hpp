@@ -20,13 +20,15 @@ struct bundle_request {
   container_name name;
   v1::ContainerSpec spec;
   std::string dir;    ///< Gantry's own bundle directory; made with its parents (0700).
-  std::string cgroup; ///< linux.cgroupsPath.
+  std::string cgroup; ///< linux.cgroupsPath: a path, or for systemd SLICE:PREFIX:NAME.
   /// Hard limit of RLIMIT_NOFILE; `prepare_bundle` lowers it to gantryd's own, which a runtime
   /// without CAP_SYS_RESOURCE cannot raise.
   uint64_t max_open_files = 65536;
   host_things host{}; ///< What the spec names on the host; `prepare_bundle` looks it up.
   /// Directory of its notify socket, which is mounted where `notify_target` says; empty: none.
   std::string notify_dir{};
+  bool by_systemd = false; ///< systemd makes the cgroup, a scope.
+  std::string before_unit{}; ///< … and ends it after this unit; empty: no matter.
   bool on_tmpfs = false; ///< `dir` lies in memory: it is written at once, not through the ring.
 };
 

@@ -76,6 +76,8 @@ struct cgroup_place {
   /// Directories from the root down to this one are not gantry's, and are never removed.
   /// Empty: all of them are.
   std::string keep;
+  /// linux.cgroupsPath where systemd makes it, SLICE:PREFIX:NAME; empty: the runtime makes `path`.
+  std::string unit;
 
   cgroup_place(std::string p, std::string k = {}) : path(std::move(p)), keep(std::move(k)) {}
   cgroup_place() = default;

@@ -41,6 +41,10 @@ nlohmann::json rlimits_over(nlohmann::json base,
 /// @returns An error where the config (a client's) has another shape than the OCI's.
 result<void> lay_options(const bundle_request& req, nlohmann::json& config);
 
+/// What systemd is to know of the container's scope, where it makes one: as annotations, which
+/// both runtimes read.
+void lay_scope(const bundle_request& req, nlohmann::json& config);
+
 /// `make_config` without linux.seccomp, which is the same for all and large.
 nlohmann::json config_without_seccomp(const bundle_request& req);
 

@@ -19,9 +19,10 @@ constexpr size_t config_limit = 16u << 20;
 /// One call: a chain of ops that keeps itself alive until its answer.
 class telling : public std::enable_shared_from_this<telling> {
 public:
-  telling(io::loop& l, const std::string& bundle, std::function<void(result<void>)> f)
+  telling(io::loop& l, const std::string& bundle, std::string cgroup,
+          std::function<void(result<void>)> f)
     : loop_(l), config_path_(bundle + "/config.json"), path_(bundle + "/criu.conf"),
-      answer_(std::move(f)) {}
+      answer_(std::move(f)), cgroup_(std::move(cgroup)) {}
 
   void begin() {
     read(config_path_, config_limit, config_path_, [](telling& t, result<std::string> text) {
@@ -59,7 +60,8 @@ private:
     if (!config_.is_object() || !config_.contains(place) || !config_.at(place).is_string())
       return answer_(error{ec::invalid_argument, config_path_ + ": has no linux.cgroupsPath",
                            "nobody but gantry writes there"});
-    cgroup_ = config_.at(place).get<std::string>();
+    if (cgroup_.empty())
+      cgroup_ = config_.at(place).get<std::string>();
     auto& notes = config_["annotations"];
     if (!notes.is_object())
       notes = json::object();
@@ -92,8 +94,9 @@ private:
 
 } // namespace
 
-void tell_criu_cgroup(io::loop& l, const std::string& bundle, std::function<void(result<void>)> f) {
-  std::make_shared<telling>(l, bundle, std::move(f))->begin();
+void tell_criu_cgroup(io::loop& l, const std::string& bundle, std::string cgroup,
+                      std::function<void(result<void>)> f) {
+  std::make_shared<telling>(l, bundle, std::move(cgroup), std::move(f))->begin();
 }
 
 } // namespace gantry::runtime

@@ -15,7 +15,9 @@ namespace gantry::runtime {
 /// Writes BUNDLE/criu.conf and names it in BUNDLE/config.json (`org.criu.config`). What had been
 /// named there, or where nothing was /etc/criu/runc.conf, which may be missing, comes first in it.
 /// @param bundle Gantry's own, with its config.json.
+/// @param cgroup Its path; empty: as linux.cgroupsPath says.
 /// @param f      On the loop. Fails where a file cannot be read or written, or is none of ours.
-void tell_criu_cgroup(io::loop& l, const std::string& bundle, std::function<void(result<void>)> f);
+void tell_criu_cgroup(io::loop& l, const std::string& bundle, std::string cgroup,
+                      std::function<void(result<void>)> f);
 
 } // namespace gantry::runtime

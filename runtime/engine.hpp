@@ -60,6 +60,7 @@ struct create_command {
   /// stdin, stdout, stderr of the container: borrowed until the callback.
   std::array<int, 3> stdio{};
   std::string console;         ///< Instead: the socket that is sent the terminal's master.
+  bool by_systemd = false;     ///< The bundle's cgroup is one that systemd makes.
   bool run = false;            ///< `run -d`: create and start in one call.
   uint64_t op = 0;             ///< GANTRY_OP.
   std::string images;          ///< `restore`: from these images, running at once.

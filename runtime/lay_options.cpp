@@ -300,6 +300,7 @@ result<void> lay_options(const bundle_request& req, json& config) {
   lay_capabilities(req, config);
   lay_devices(req, linux);
   lay_disks(req, linux);
+  lay_scope(req, config);
   if (!spec.sysctls().empty())
     linux["sysctl"].update(string_map(spec.sysctls()));
   if (!spec.rlimits().empty())

@@ -71,7 +71,7 @@ void oci_driver::create(create_command c, made_answer answer) {
   if (host == nullptr || host->mode != cgroup_mode::v2) // runc tells CRIU itself on v1.
     return make(std::move(c), std::move(answer));
   const auto bundle = c.bundle;
-  tell_criu_cgroup(loop_, bundle,
+  tell_criu_cgroup(loop_, bundle, c.by_systemd && cgroup_of_ ? cgroup_of_(c.id).path : "",
                    [weak = weak_from_this(), c = std::move(c),
                     f = std::move(answer)](const result<void>& x) mutable {
                      if (auto self = weak.lock(); self && x)
@@ -94,6 +94,8 @@ void oci_driver::make(create_command c, made_answer answer) {
                 c.bundle + "/create.log",
                 restore ? policy_.checkpoint_deadline : policy_.create_deadline, c.op);
   x.step = restore ? "restore" : "create";
+  if (c.by_systemd) // A word of the runtime itself: it stands before the step.
+    x.argv.insert(x.argv.begin() + 1, "--systemd-cgroup");
   if (c.run || restore)
     x.argv.emplace_back("--detach");
   set_streams(x, c.stdio, c.console);

@@ -76,6 +76,8 @@ struct container_view {
   bool has_after = false;    ///< Its start waits for others.
   int64_t max_run_ns = 0;    ///< A run may take so long; 0: no limit.
   std::string cgroup_parent; ///< Of the spec; empty: the supervisor's own.
+  std::string cgroup_home;   ///< The supervisor's own when it was created; empty: nobody knows.
+  bool by_systemd = false;   ///< Its cgroup is a scope that systemd makes.
   bool start_wanted = false;
   std::string runtime;
   std::vector<std::string> command;

@@ -114,6 +114,8 @@ void world::impl::create(const Record& r) {
   c->remove_on_exit = body.spec().remove_on_exit();
   set_policies(*c, body.spec());
   c->cgroup_parent = body.spec().cgroup_parent();
+  c->cgroup_home = body.cgroup_home();
+  c->by_systemd = body.by_systemd();
   c->start_wanted = body.start();
   if (body.has_restore())
     c->restore = body.restore().SerializeAsString();

@@ -101,6 +101,8 @@ void save_container(const container_view& c, journal::ContainerState& out) {
   out.set_state(c.state);
   pack(out, S::kSpecFieldNumber, c.spec);
   out.set_runtime(c.runtime);
+  out.set_cgroup_home(c.cgroup_home);
+  out.set_by_systemd(c.by_systemd);
   for (const auto& word : c.command)
     out.add_command(word);
   out.set_created_at_ns(c.created_at_ns);
@@ -157,6 +159,8 @@ std::unique_ptr<container_view> load_container(const journal::ContainerState& s)
   c->spec = s.spec().SerializeAsString();
   c->remove_on_exit = s.spec().remove_on_exit();
   c->cgroup_parent = s.spec().cgroup_parent();
+  c->cgroup_home = s.cgroup_home();
+  c->by_systemd = s.by_systemd();
   c->start_wanted = s.start_wanted();
   c->runtime = s.runtime();
   c->command.assign(s.command().begin(), s.command().end());

@@ -16,6 +16,7 @@
 #include "io/log.hpp"
 #include "io/state_lock.hpp"
 #include "notify.hpp"
+#include "runtime/cgroup_driver.hpp"
 #include "sockets.hpp"
 #include "start_memory.hpp"
 
@@ -174,6 +175,11 @@ result<void> daemon::start(const io::launched& how) {
   if (!cgroups)
     return std::move(cgroups).why();
   cgroups_ = std::move(*cgroups);
+  if (options_.supervisor.systemd_cgroups) {
+    if (auto there = runtime::check_systemd(*kernel_, cgroups_); !there)
+      return there;
+    options_.supervisor.own_unit = runtime::own_unit(*kernel_);
+  }
   options_.supervisor.fd_limit = raise_fd_limit(*kernel_);
   auto runtime = runtime::find_runtime(*kernel_, options_.supervisor.runtime,
                                        cgroups_.mode == runtime::cgroup_mode::v2);

@@ -9,6 +9,7 @@
 
 #include "gateways/bus/fd_server.hpp"
 #include "io/listener.hpp"
+#include "runtime/cgroup_driver.hpp"
 
 namespace gantry::daemon {
 
@@ -142,6 +143,8 @@ std::string read_config(daemon_options& o, const std::set<std::string>& given) {
       wrong = values.text(key, o.supervisor.runtime, node);
     else if (key == "cgroup-parent")
       wrong = values.text(key, o.supervisor.cgroup_parent, node);
+    else if (key == "cgroup-driver")
+      wrong = values.text(key, o.cgroup_driver, node);
     else if (key == "log-level")
       wrong = values.text(key, o.log_level, node);
     else if (key == "read-gid" || key == "operate-gid") {
@@ -185,6 +188,11 @@ std::string read_config(daemon_options& o, const std::set<std::string>& given) {
   return {};
 }
 
+std::string wrong_slice(const daemon_options& o) {
+  const auto fine = runtime::check_home_slice("--cgroup-parent", o.supervisor.cgroup_parent);
+  return fine ? std::string() : fine.why().text();
+}
+
 std::string wrong_paths(const daemon_options& o) {
   for (const auto& [name, path] : {std::pair{"--state", o.supervisor.state_dir},
                                    std::pair{"--root", o.supervisor.root_dir},
@@ -199,6 +207,8 @@ std::string wrong_paths(const daemon_options& o) {
   if (o.fds_socket.size() > 107)
     return "\"" + o.fds_socket + "\", beside the socket, is longer than 107 bytes, the limit of a "
            "unix socket";
+  if (o.supervisor.systemd_cgroups)
+    return wrong_slice(o);
   if (o.supervisor.cgroup_parent.empty()
       || o.supervisor.cgroup_parent.find("..") != std::string::npos
       || o.supervisor.cgroup_parent.front() == '/')
@@ -262,7 +272,11 @@ void declare(CLI::App& app, daemon_options& o, raw_words& raw) {
   app.add_option("--runtime", o.supervisor.runtime,
                  "OCI runtime: a path, or runc or crun [crun on pure cgroup v2, else runc]");
   app.add_option("--cgroup-parent", o.supervisor.cgroup_parent,
-                 "Containers live in the cgroup /PARENT/NAMESPACE/ID [gantry]");
+                 "Containers live in the cgroup /PARENT/NAMESPACE/ID; with the systemd driver in\n"
+                 "scopes below this slice [gantry, or gantry.slice]");
+  app.add_option("--cgroup-driver", o.cgroup_driver,
+                 "Who makes the cgroups of containers: the runtime, or systemd [cgroupfs]")
+    ->check(CLI::IsMember({"cgroupfs", "systemd"}));
   declare_limits(app, o);
   declare_metrics(app, o);
   app.add_option("--on-stop", raw.on_stop, "SIGTERM: leave the containers running, or stop them")
@@ -296,6 +310,9 @@ std::set<std::string> given_in(const CLI::App& app) {
 void complete(daemon_options& o) {
   if (o.socket.empty())
     o.socket = o.supervisor.state_dir + "/gantry.sock";
+  o.supervisor.systemd_cgroups = o.cgroup_driver == "systemd";
+  if (o.supervisor.systemd_cgroups && o.supervisor.cgroup_parent == "gantry") // The default.
+    o.supervisor.cgroup_parent = "gantry.slice";
   o.metrics.socket = o.supervisor.state_dir + "/metrics.sock";
   o.fds_socket = bus::fds_socket_beside(o.socket);
   o.supervisor.version = GANTRY_VERSION;
@@ -338,6 +355,8 @@ parsed_options parse(int argc, char** argv) {
     wrong = take_groups(raw.operators, o.roles.operate_groups);
   if (wrong.empty() && !o.config.empty())
     wrong = read_config(o, given);
+  if (wrong.empty() && o.cgroup_driver != "cgroupfs" && o.cgroup_driver != "systemd")
+    wrong = o.config + ": cgroup-driver is \"" + o.cgroup_driver + "\": use cgroupfs or systemd";
   if (given.contains("on-stop"))
     o.stop_containers = raw.on_stop == "stop";
   complete(o);

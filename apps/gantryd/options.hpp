@@ -25,6 +25,7 @@ struct daemon_options {
   std::string config;
   std::string log_level = "info";
   std::string runtime_copy = "auto"; ///< Or never.
+  std::string cgroup_driver = "cgroupfs"; ///< Or systemd.
   double runtime_deadline = 0; ///< Seconds for every runtime command; 0: the engine's own.
   double cgroup_linger = 0;    ///< Seconds; 0: the engine's own.
   bool stop_containers = false; ///< On SIGTERM: stop them, or leave them running.

@@ -23,7 +23,7 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
-from rig import Broken, Rig  # noqa: E402
+from rig import Broken, Rig, by_systemd, has_apparmor  # noqa: E402
 
 LOCK = threading.Lock()
 
@@ -96,6 +96,8 @@ def collect(only):
         theme = os.path.basename(path)[9:-3]
         module = importlib.import_module("features_" + theme)
         tests = [f for name, f in vars(module).items() if name.startswith("test_")]
+        tests = [f for f in tests if by_systemd() or not getattr(f, "with_systemd", False)]
+        tests = [f for f in tests if has_apparmor() or not getattr(f, "with_apparmor", False)]
         if only:
             tests = [f for f in tests
                      if any(word == theme or word in f.__name__ for word in only)]

@@ -5,7 +5,7 @@ import signal
 import time
 
 from marks import once, own_rig
-from rig import check, check_equal, process_state, read_text, stamp, until
+from rig import by_systemd, check, check_equal, process_state, read_text, stamp, until
 
 V2 = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
 
@@ -44,7 +44,10 @@ def test_oom_of_init(rig):
     check_equal(rig.ok("wait", a).out, "137\n", "wait")
     e = rig.wait_event("exit", a)
     check_equal((e["exit_code"], e["signal"], e["oom"]), (None, 9, True), "exit event")
-    check_equal(e["oom_level"], "container" if V2 else "inferred", "oom level")
+    # A scope of systemd is gone with its counters when nobody was there to read them.
+    level = e["oom_level"] if by_systemd() and rig.crash else None
+    check(level == "inferred" or e["oom_level"] == ("container" if V2 else "inferred"),
+          f"oom level: {e}")
     until(lambda: rig.events("oom", container=a), "an oom event")
     check_equal(len(rig.events("oom", container=a)), 1, "oom events")
     check_equal(told_of(rig, a, "init"), e["oom_victim"], "the exit says the same")

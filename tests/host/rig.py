@@ -48,6 +48,20 @@ def default_options():
     return ["--runtime", runtime] if runtime else []
 
 
+def by_systemd():
+    """Whether the lane has systemd make the cgroups: GANTRY_TEST_CGROUP_DRIVER."""
+    return os.environ.get("GANTRY_TEST_CGROUP_DRIVER") == "systemd"
+
+
+def has_apparmor():
+    """Whether profiles can be loaded here."""
+    with contextlib.suppress(OSError):
+        return (read_text("/sys/module/apparmor/parameters/enabled").startswith("Y")
+                and os.path.exists("/sys/kernel/security/apparmor/profiles")
+                and shutil.which("apparmor_parser") is not None)
+    return False
+
+
 class Answer:
     """What one call of the command line gave back."""
 
@@ -83,6 +97,7 @@ class Rig:
         self.root = root or os.path.join(self.dir, "root")
         self.socket = os.path.join(self.state, "gantry.sock")
         self.cgroup = "gantry-e2e-" + os.path.basename(self.dir)[-8:]
+        self.driver = ["--cgroup-driver", "systemd"] if by_systemd() else []
         self.rootfs = make_rootfs(os.path.join(self.dir, "rootfs"))
         self.log = open(os.path.join(self.dir, "gantryd.log"), "ab")
         self.extra, self.wrapper = [*default_options(), *extra], list(wrapper)
@@ -112,7 +127,8 @@ class Rig:
 
     def command(self):
         return [*self.wrapper, os.path.join(self.bin_dir, "gantryd"), "--state", self.state,
-                "--root", self.root, "--cgroup-parent", self.cgroup,
+                "--root", self.root, "--cgroup-parent",
+                self.cgroup + (".slice" if self.driver else ""), *self.driver,
                 *self.linger, *self.extra]
 
     def keeper_command(self):
@@ -271,8 +287,15 @@ class Rig:
 
     def cgroup_dirs(self):
         """Every cgroup directory of this rig, in whatever hierarchy."""
+        if by_systemd():
+            return glob.glob(f"/sys/fs/cgroup/*/*/{self.cgroup}.slice/**/", recursive=True)
         found = glob.glob(f"/sys/fs/cgroup/{self.cgroup}/**/", recursive=True)
         return found + glob.glob(f"/sys/fs/cgroup/*/{self.cgroup}/**/", recursive=True)
+
+    def stop_slice(self):
+        """The slice that systemd made on the way goes, if nobody lives there."""
+        if not glob.glob(f"/sys/fs/cgroup/*/*/{self.cgroup}.slice/*/"):
+            subprocess.run(["systemctl", "stop", self.cgroup + ".slice"], check=False)
 
     # -- the end ---------------------------------------------------------------------------
 
@@ -314,6 +337,8 @@ class Rig:
 
     def check_end(self):
         """At the end of a rig: the promises, over all that has happened in it."""
+        if by_systemd():
+            self.stop_slice()
         until(lambda: not self.cgroup_dirs(), "the cgroup directories of namespaces are gone", 30)
         log = self.daemon_log()
         for line in log.splitlines():
@@ -370,3 +395,5 @@ class Rig:
                             f.write("THAWED")
                     os.rmdir(directory)
             time.sleep(0.02)
+        if by_systemd():
+            self.stop_slice()

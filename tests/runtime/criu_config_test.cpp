@@ -16,7 +16,7 @@ public:
   result<void> tell(const std::string& config) {
     spill(config_path, config);
     std::optional<result<void>> got;
-    tell_criu_cgroup(*loop, dir, [&got](result<void> x) { got.emplace(std::move(x)); });
+    tell_criu_cgroup(*loop, dir, {}, [&got](result<void> x) { got.emplace(std::move(x)); });
     REQUIRE(until([&got] { return got.has_value(); }));
     return *got;
   }

@@ -221,11 +221,35 @@ def the_package_goes_and_comes_back(stage):
     run("gantry", "rm", "count")
 
 
+# What the host lane runs with scopes of systemd: what stands on a cgroup.
+DRIVER_RUNS = (
+    ("crun", ["--only", "cgroup_driver", "--only", "limits_oom"]),
+    ("crun", ["--plain", "--only", "exec_end", "--only", "pause"]),
+    ("runc", ["--only", "cgroup_driver"]),
+)
+
+
+def host_lane(stage, runtime, words):
+    """Tests of tests/host with the systemd driver, plain and with kill -9 of gantryd."""
+    done = subprocess.run(
+        [sys.executable, "-u", f"{stage}/tests/host/e2e.py", f"{stage}/bin", "--jobs", "2",
+         *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, errors="replace", timeout=scaled(120),
+        env=dict(os.environ, GANTRY_TEST_RUNTIME=runtime, GANTRY_TEST_CGROUP_DRIVER="systemd"))
+    print(f"{runtime}: the host lane with the systemd driver\n{done.stdout}", flush=True)
+    check(done.returncode == 0, f"the host lane under {runtime} with the systemd driver failed")
+
+
+def its_scopes(stage):
+    for runtime, words in DRIVER_RUNS:
+        host_lane(stage, runtime, words)
+
+
 STEPS = (the_package_installs_and_the_service_starts, its_cgroup_is_a_leaf,
          a_restart_of_the_service, a_stop_and_a_start, daemon_reload_takes_no_controller_away,
          an_upgrade, the_main_process_is_killed, gantryd_is_killed, test_its_socket_starts_it,
          a_gantryd_that_hangs,
-         the_package_goes_and_comes_back)
+         the_package_goes_and_comes_back, its_scopes)
 
 LAST_WORDS = r"""#!/bin/sh
 # When every service has ended: did the container get its signal and its grace?
@@ -246,6 +270,10 @@ verdict() { # NAME CONDITION
     'case $log in *"has tidied up"*) true ;; *) false ;; esac'
   verdict "the host goes down: its exit is in the journal" \
     'case $journal in *"exit_code: 7"*) true ;; *) false ;; esac'
+  verdict "the host goes down: one in a scope of systemd got its own signal, and its grace" \
+    'case $log in *"scope asked"*"scope has tidied up"*) true ;; *) false ;; esac'
+  verdict "the host goes down: … and no other signal" \
+    'case $log in *"scope: not mine"*) false ;; *) true ;; esac'
   [ "$bad" = 0 ] || printf '%s\n%s\n' "$log" "$journal" | tail -n 60
   echo "vm-verdict: $((PASSED + good)) passed, $((FAILED + bad)) failed"
 } >/dev/console 2>&1
@@ -255,11 +283,29 @@ POLITE = "trap 'echo asked to end; sleep 4; echo has tidied up; exit 7' TERM; ec
          "while :; do sleep 0.2; done"
 
 
+SCOPED = "trap 'echo scope: not mine' TERM; " \
+         "trap 'echo scope asked; sleep 4; echo scope has tidied up; exit 8' USR1; " \
+         "echo ready; while :; do sleep 0.2; done"
+
+
+def use_scopes():
+    """From now on systemd makes the cgroups; what runs stays where it is."""
+    with open("/etc/gantry/gantryd.toml", "a") as f:
+        f.write('cgroup-driver = "systemd"\n')
+    run("systemctl", "restart", "gantry.service")
+    until(answers, "gantryd answers")
+    run("gantry", "run", "-d", "--name", "scoped", "--stop-timeout", "120s", "--stop-signal",
+        "USR1", "--rootfs", ROOTFS, "--", "sh", "-c", SCOPED)
+    until(lambda: "ready" in run("gantry", "logs", "scoped"), "it is ready")
+    check("gantry-default.scoped.scope" in container("scoped")["cgroup"], "it is in a scope")
+
+
 def down(passed, failed):
     """The host goes down under a container that wants some time."""
     run("gantry", "run", "-d", "--name", "polite", "--stop-timeout", "120s", "--rootfs", ROOTFS,
         "--", "sh", "-c", POLITE)
     until(lambda: "ready" in run("gantry", "logs", "polite"), "it is ready")
+    use_scopes()
     os.makedirs(os.path.dirname(HOOK), exist_ok=True)
     with open(HOOK, "w") as f:
         f.write(LAST_WORDS.replace("PASSED", str(passed)).replace("FAILED + bad",
