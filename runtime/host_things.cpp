@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <sys/stat.h>
 
 #include "io/file_ops.hpp"
@@ -183,16 +184,35 @@ private:
 
 } // namespace
 
+namespace {
+
+/// Whether the kernel has a profile of this name; nothing where it does not tell, or where the name
+/// is none of one profile in our own namespace.
+std::optional<bool> is_loaded(io::kernel& k, const std::string& profile) {
+  constexpr size_t profiles_limit = 4u << 20;
+  std::string text;
+  if (profile.starts_with(':') || profile.find("//&") != std::string::npos
+      || k.read_small("/sys/kernel/security/apparmor/profiles", text, profiles_limit) < 0)
+    return std::nullopt;
+  return ("\n" + text).find("\n" + profile + " (") != std::string::npos; // web (enforce)
+}
+
+} // namespace
+
 result<void> check_apparmor(io::kernel& k, std::string_view field, const std::string& profile) {
   if (profile.empty() || profile == "unconfined")
     return {};
   std::string text;
-  if (k.read_small("/sys/module/apparmor/parameters/enabled", text) >= 0 && text.starts_with("Y"))
-    return {};
-  return error{ec::unsupported,
-               std::string(field) + ": the profile \"" + profile +
-                 "\" cannot be used: this host has no AppArmor",
-               "boot with apparmor=1 security=apparmor, or leave it out"};
+  if (k.read_small("/sys/module/apparmor/parameters/enabled", text) < 0 || !text.starts_with("Y"))
+    return error{ec::unsupported,
+                 std::string(field) + ": the profile \"" + profile
+                   + "\" cannot be used: this host has no AppArmor",
+                 "boot with apparmor=1 security=apparmor, or leave it out"};
+  if (!is_loaded(k, profile).value_or(true))
+    return error{ec::not_found,
+                 std::string(field) + ": the kernel has no AppArmor profile \"" + profile + "\"",
+                 "load it (apparmor_parser -r FILE); aa-status lists those that are there"};
+  return {};
 }
 
 void find_host_things(io::loop& l, const v1::ContainerSpec& spec,

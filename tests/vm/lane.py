@@ -52,7 +52,7 @@ USUAL = (
     ("crun", ["--plain"]),
     ("crun", ["--killed", "--only", "pause", "--only", "limits_oom", "--only", "exec_end"]),
     ("runc", ["--plain", "--only", "lifecycle", "--only", "exec", "--only", "limits_oom",
-              "--only", "pause"]),
+              "--only", "pause", "--only", "apparmor"]),
 )
 
 
