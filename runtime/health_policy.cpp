@@ -278,6 +278,11 @@ bool hurry_probe(const health_policy& policy, health_state& state, size_t which,
   return true;
 }
 
+namespace {
+/// So long after its time a process has ended that was killed then.
+constexpr int64_t old_one_goes_ns = 100'000'000;
+} // namespace
+
 void change_health(const health_policy& old_policy, const health_policy& policy,
                    health_state& state, int64_t now_ns) {
   auto next = begin_health(policy, now_ns);
@@ -292,8 +297,12 @@ void change_health(const health_policy& old_policy, const health_policy& policy,
       auto& s = next.probes[i];
       const auto first = s.next_ns;
       s = state.probes[*known];
+      const auto& old = old_policy.probes[*known];
+      if (s.runs && old.question.kind == probe_kind::exec) // Not before that one is over.
+        s.next_ns = now_ns + old.timeout_ns + old_one_goes_ns;
+      else
+        s.next_ns = std::min(std::max(s.next_ns, now_ns), first);
       s.runs = false; // A run of the old one says nothing about the new one.
-      s.next_ns = std::min(std::max(s.next_ns, now_ns), first);
       while (s.results.size() > policy.history)
         s.results.pop_front();
     }

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "apps/gantry/objects.hpp"
 #include "apps/gantry/session.hpp"
 
@@ -106,6 +108,65 @@ void lay_over(const v1::HealthCheck& change, v1::HealthCheck& out) {
     out.set_reset_after_ns(change.reset_after_ns());
 }
 
+/// What is said of a probe in the place of what it had.
+void lay_over(const v1::Probe& said, v1::Probe& probe) {
+  if (!said.args().empty() || !said.kind().empty())
+    forget_question(probe);
+  if (said.headers_size() > 0)
+    probe.clear_headers();
+  probe.MergeFrom(said);
+}
+
+bool is_removed(const v1::Probe& said) {
+  return said.kind() == "none";
+}
+
+auto find_role(v1::HealthCheck& health, const std::string& role) {
+  auto& all = *health.mutable_probes();
+  return std::find_if(all.begin(), all.end(), [&](const auto& p) { return p.role() == role; });
+}
+
+/// Single probes of several: each is changed, added or taken away, the others stay.
+v1::HealthCheck with_changes(v1::HealthCheck out, const v1::HealthCheck& change) {
+  for (const auto& said : change.probes()) {
+    const auto at = find_role(out, said.role());
+    if (at == out.mutable_probes()->end())
+      *out.add_probes() = said;
+    else if (is_removed(said))
+      out.mutable_probes()->erase(at);
+    else
+      lay_over(said, *at);
+  }
+  lay_over(change, out);
+  return out;
+}
+
+/// Whether it has probes with roles, as Kubernetes has them.
+bool has_roles(const v1::HealthCheck& health) {
+  return std::any_of(health.probes().begin(), health.probes().end(), [](const auto& p) {
+    return !p.role().empty() && p.role() != "check";
+  });
+}
+
+/// What is to be taken away must be there.
+result<void> check_removals(session& s, const std::string& id) {
+  const auto& said = s.opt.spec.health().probes();
+  if (std::none_of(said.begin(), said.end(), is_removed))
+    return {};
+  v1::InspectRequest now;
+  *now.mutable_ref() = s.ref(id);
+  auto detail = s.way.ask<v1::ContainerDetail>("/gantry.v1.Containers/Inspect", now);
+  if (!detail)
+    return detail.why();
+  auto& health = *detail->mutable_spec()->mutable_health();
+  for (const auto& p : said)
+    if (is_removed(p) && find_role(health, p.role()) == health.mutable_probes()->end())
+      return error{ec::invalid_argument,
+                   "container \"" + id + "\" has no " + p.role() + " probe to take away",
+                   "gantry health " + id + " lists those that it has"};
+  return {};
+}
+
 /// A health check with what is given in the place of what it had; the daemon judges the whole.
 v1::HealthCheck changed_health(session& s, const std::string& id) {
   const auto& change = s.opt.spec.health();
@@ -120,17 +181,13 @@ v1::HealthCheck changed_health(session& s, const std::string& id) {
     lay_over(change, out);
     return out;
   }
-  if (out.probes_size() != 1)
-    return change;
-  auto& probe = *out.mutable_probes(0);
+  if (has_roles(out) && has_roles(change))
+    return with_changes(std::move(out), change);
   const auto& said = change.probes(0);
-  if (change.probes_size() != 1 || (!said.role().empty() && said.role() != probe.role()))
+  if (out.probes_size() != 1 || change.probes_size() != 1
+      || (!said.role().empty() && said.role() != out.probes(0).role()))
     return change; // Other probes, not another one.
-  if (!said.args().empty() || !said.kind().empty())
-    forget_question(probe);
-  if (said.headers_size() > 0)
-    probe.clear_headers();
-  probe.MergeFrom(said);
+  lay_over(said, *out.mutable_probes(0));
   lay_over(change, out);
   return out;
 }
@@ -138,6 +195,9 @@ v1::HealthCheck changed_health(session& s, const std::string& id) {
 } // namespace
 
 int update_command(session& s) {
+  for (const auto& id : s.opt.ids)
+    if (auto fine = check_removals(s, id); !fine)
+      return failed(fine.why());
   return ask_each<v1::UpdateReply>(
     s, "/gantry.v1.Containers/Update",
     [&s](const std::string& id) {

@@ -85,12 +85,14 @@ Example:
            "CHANGES ID...", words::ids,
            R"(Limits change those of what runs. A restart policy takes the place of the one before,
 also of what has stopped; a restart that is scheduled stays so. Of the health check only what is
-given becomes another.
+given becomes another. Of the probes of Kubernetes each is changed by itself: another probe, some
+of its numbers (period=5s,failures=2), or none.
 
 Examples:
   gantry update --memory 128m --pids-limit 200 web
   gantry update --restart on-failure:5 --restart-delay 1s web
-  gantry update --health-interval 5s --health-on-failure restart:3,stop web)"},
+  gantry update --health-interval 5s --health-on-failure restart:3,stop web
+  gantry update --health-readiness period=2s --health-liveness none web)"},
   verb_row{"checkpoint", steer, "Write a container's processes to disk, to go on from there",
            "create|ls|rm [OPTIONS] ID [NAME]", words::ids,
            R"(Needs CRIU (apt-get install criu) and runc. The container ends, unless --leave-running

@@ -253,6 +253,32 @@ def test_a_probe_is_changed_while_it_runs(rig):
     check(done.code != 0, f"there is nothing to change: {done!r}")
 
 
+def test_one_probe_of_several_is_changed(rig):
+    a = rig.id("a")
+    rig.run(a, "sleep", "1000", options=("--health-readiness", "exec:true,period=1h",
+                                         "--health-liveness", "exec:true,period=2h,failures=4"))
+    probes = lambda: {p["role"]: p for p in rig.show(a)["spec"]["health"]["probes"]}
+    live = probes()["liveness"]
+    rig.ok("update", "--health-readiness", "period=100ms,failures=2", a)
+    check_equal(probes()["liveness"], live, "the other one stays")
+    rig.crash_point()
+    wait_health(rig, a, "healthy")
+    check_equal(probes()["readiness"]["args"], ["true"], "it asks the same")
+    changed = rig.events("updated", container=a)[0]["details"]
+    check("100000000" in changed["health"] and "100000000" not in changed["health_before"]
+          and "liveness" in changed["health"], f"before and after: {changed}")
+    rig.ok("update", "--health-startup", "file:/bin/busybox,period=100ms", a)
+    check_equal(sorted(probes()), ["liveness", "readiness", "startup"], "one is added")
+    rig.ok("update", "--health-liveness", "none", a)
+    check_equal(sorted(probes()), ["readiness", "startup"], "one is taken away")
+    for words, said in (("no liveness probe", ("--health-liveness", "none")),
+                        ("is no change of a probe", ("--health-readiness", "period=1s,x=2")),
+                        ("probe", ("--health-liveness", "period=1s"))):
+        done = rig.gantry("update", *said, a)
+        check(done.code != 0 and words in done.err, f"refused: {said} {done!r}")
+    check_equal(sorted(probes()), ["readiness", "startup"], "nothing changed")
+
+
 def test_why_of_a_dead_one_tells_all_its_attempts(rig):
     a = rig.id("a")
     rig.run(a, "sh", "-c", "exit 3", options=("--restart", "on-failure:2"))

@@ -322,6 +322,19 @@ TEST_CASE("health: a changed policy keeps what is known") {
   CHECK(p.state.status == status::starting);
 }
 
+TEST_CASE("health: what runs when its policy changes is asked again once that is over") {
+  patient p{docker(new_docker)};
+  p.now = *next_probe(p.policy, p.state);
+  REQUIRE(take_due_probe(p.policy, p.state, p.now));
+  auto other = p.policy;
+  other.probes[0].interval_ns = 3600 * sec;
+  change_health(p.policy, other, p.state, p.now);
+  CHECK_FALSE(p.state.probes[0].runs);
+  const auto next = *next_probe(other, p.state) - p.now;
+  CHECK(next > p.policy.probes[0].timeout_ns);
+  CHECK(next < p.policy.probes[0].timeout_ns + sec);
+}
+
 TEST_CASE("health: a step of the ladder is due when it falls ill, and while it stays so") {
   auto policy = docker(new_docker);
   policy.probes[0].failures = 2;
