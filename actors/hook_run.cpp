@@ -84,12 +84,14 @@ struct running_hook : std::enable_shared_from_this<running_hook> {
     }
   }
 
-  /// Whoever it has started so soon comes along, also he whose parent has gone.
+  [[nodiscard]] bool is_ours(int32_t pid) const {
+    return runtime::has_variable(loop.sys(), pid, mark, mark_of(host, who.number));
+  }
+
+  /// Whoever its process has started meanwhile comes along, also he whose parent has gone.
   void gather(int32_t pid) {
-    auto& sys = loop.sys();
-    enter_group(pid);
-    for (const auto other : runtime::fallen_to_keeper(sys))
-      if (other > pid && runtime::has_variable(sys, other, mark, mark_of(host, who.number)))
+    for (const auto other : runtime::fallen_to_keeper(loop.sys()))
+      if (other > pid && is_ours(other))
         enter_group(other);
   }
 
@@ -118,6 +120,7 @@ struct running_hook : std::enable_shared_from_this<running_hook> {
     }
     pidfd = io::fd{sys, made.pidfd};
     say_begun({made.pid, uint64_t(std::max<int64_t>(sys.start_ticks(made.pid), 0))});
+    enter_group(made.pid);
     gather(made.pid);
     arm(0ns);
     ended.start(made.pidfd, POLLIN, [self = shared_from_this()](int32_t n) {
@@ -136,9 +139,6 @@ struct running_hook : std::enable_shared_from_this<running_hook> {
       const auto found = runtime::find_marked(sys, mark, mark_of(host, who.number));
       if (!found.empty()) {
         known = found.front();
-        make_group();
-        for (const auto& one : found)
-          enter_group(one.pid);
         say_begun(known);
       }
     }
@@ -151,6 +151,10 @@ struct running_hook : std::enable_shared_from_this<running_hook> {
       say("unknown", "gantryd died when it was about to be run");
       return settle();
     }
+    make_group(); // It may not have been there yet, nor it in there.
+    if (is_ours(known.pid))
+      enter_group(known.pid);
+    gather(known.pid);
     key = known;
     host.reaper.watch(key, [me = weak_from_this()](const io::death& d) {
       if (const auto self = me.lock())

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -14,6 +15,7 @@ namespace gantry::sim {
 struct node {
   bool dir = false;
   mode_t mode = 0644;
+  std::chrono::nanoseconds changed{0}; ///< As a test has set it.
   std::string bytes;
   std::map<std::string, std::shared_ptr<node>, std::less<>> children;
 };

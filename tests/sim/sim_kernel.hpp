@@ -79,6 +79,8 @@ public:
   int eventfd() override;
   int datagram_inbox(const std::string& dir, const std::string& name) override;
   ssize_t take_datagram(int fd, std::span<char> into, io::datagram_note& note) override;
+  int socket(int family) override;
+  int socket_near(int pidfd, int family) override;
   int spawn(const io::spawn_request& what, io::child& out) override;
   int reap(int pidfd, io::exit_status& out) override;
   int pidfd_open(pid_t pid) override;
@@ -128,6 +130,8 @@ private:
   void close_all();
   bool fault(double p) { return host_.rng.chance(p); }
   void begin(request& r);
+  void begin_socket(request& r);
+  void answer_later(stream_socket& s);
   void look_again(request& r);
   void work_until(request& r, nanoseconds span);
   void finish(request& r, int32_t res, nanoseconds span);
@@ -138,6 +142,8 @@ private:
   int32_t sync_effect();
   int32_t open_effect(const request& r);
   int32_t path_effect(const request& r);
+  int32_t open_in_root(const std::string& path, int flags);
+  int32_t stat_effect(const request& r);
   int32_t allocate_effect(const request& r);
   void run_due();
   void deliver(std::vector<io::completion>& out);
@@ -166,6 +172,9 @@ template <class T>
 std::shared_ptr<T> incarnation::typed(int fd) const {
   return std::dynamic_pointer_cast<T>(get(fd));
 }
+
+/// Where every container's root is for who looks at a path of it.
+inline constexpr std::string_view container_root = "/in-containers";
 
 /// What the simulated kernel opens for a path, after the checks.
 bool virtual_path(const std::string& path);

@@ -11,6 +11,7 @@
 #include "tests/sim/sim_fs.hpp"
 #include "tests/sim/sim_inbox.hpp"
 #include "tests/sim/sim_keeper.hpp"
+#include "tests/sim/sim_network.hpp"
 #include "tests/sim/sim_options.hpp"
 #include "tests/sim/sim_process.hpp"
 
@@ -34,6 +35,7 @@ public:
   file_tree files;
   cgroup_tree groups;
   keeper shelf_keeper;
+  network peers;
 
   /// Sockets for datagrams, by path: those of living descriptors.
   std::map<std::string, std::weak_ptr<inbox>> inboxes;

@@ -16,8 +16,19 @@ namespace {
 
 const char* text_at(uint64_t address) { return reinterpret_cast<const char*>(address); }
 
+bool is_socket(uint8_t opcode) {
+  return opcode == IORING_OP_CONNECT || opcode == IORING_OP_SEND || opcode == IORING_OP_RECV;
+}
+
 bool is_disk(uint8_t opcode) {
-  return opcode != IORING_OP_POLL_ADD && opcode != IORING_OP_CLOSE;
+  return opcode != IORING_OP_POLL_ADD && opcode != IORING_OP_CLOSE && !is_socket(opcode);
+}
+
+/// An openat2 with RESOLVE_IN_ROOT.
+bool in_root(uint64_t how) {
+  open_how out{};
+  std::memcpy(&out, reinterpret_cast<const void*>(how), sizeof(out));
+  return (out.resolve & RESOLVE_IN_ROOT) != 0;
 }
 
 /// What a name between directories may not do beneath one.
@@ -57,18 +68,23 @@ void incarnation::begin(request& r) {
   const auto& faults = host_.options.faults;
   const uint8_t op = r.sqe.opcode;
   const bool on_fd = op == IORING_OP_POLL_ADD || op == IORING_OP_READ || op == IORING_OP_WRITE ||
-                     op == IORING_OP_FSYNC || op == IORING_OP_FALLOCATE;
+                     op == IORING_OP_FSYNC || op == IORING_OP_FALLOCATE || is_socket(op);
   if (on_fd) {
     r.on = get(r.sqe.fd);
     if (!r.on)
       return finish(r, -EBADF, host_.rng.between(100ns, 2us));
   }
-  if (op == IORING_OP_POLL_ADD)
+  if (op == IORING_OP_POLL_ADD || op == IORING_OP_RECV)
     return look_again(r);
+  if (is_socket(op))
+    return begin_socket(r);
   const bool stream = on_fd && !std::dynamic_pointer_cast<open_file>(r.on);
   if (stream && (op == IORING_OP_READ || op == IORING_OP_WRITE))
     return look_again(r);
   r.interrupted = is_disk(op) && fault(faults.interrupted);
+  const auto hangs = host_.peers.path_hangs_until - host_.time.now();
+  if (op == IORING_OP_OPENAT2 && in_root(r.sqe.off) && hangs > 0ns)
+    return work_until(r, hangs);
   if (is_disk(op) && fault(faults.slow_disk))
     return work_until(r, host_.rng.between(50ms, 500ms));
   work_until(r, host_.rng.between(2us, 60us));
@@ -78,10 +94,12 @@ void incarnation::look_again(request& r) {
   if (dead_ || r.at == request::stage::done || r.at == request::stage::working)
     return;
   uint32_t wanted = POLLERR | POLLHUP;
+  if (r.sqe.opcode == IORING_OP_CONNECT)
+    return; // It waits for nobody.
   if (r.sqe.opcode == IORING_OP_POLL_ADD)
     wanted |= r.sqe.flags;
   else
-    wanted |= r.sqe.opcode == IORING_OP_READ ? POLLIN : POLLOUT;
+    wanted |= r.sqe.opcode == IORING_OP_WRITE ? POLLOUT : POLLIN;
   if (r.on->ready() & wanted) {
     r.stop_listening();
     return work_until(r, host_.rng.between(200ns, 15us));
@@ -116,7 +134,10 @@ void incarnation::perform(request& r) {
 int32_t incarnation::effect(const request& r) {
   switch (r.sqe.opcode) {
   case IORING_OP_READ:
+  case IORING_OP_RECV:
     return read_effect(r);
+  case IORING_OP_STATX:
+    return stat_effect(r);
   case IORING_OP_WRITE:
     return write_effect(r);
   case IORING_OP_FSYNC:
@@ -186,6 +207,8 @@ int32_t incarnation::open_effect(const request& r) {
   std::memcpy(&how, reinterpret_cast<const void*>(r.sqe.off),
               std::min<size_t>(r.sqe.len, sizeof(how)));
   std::string path = text_at(r.sqe.addr);
+  if (in_root(r.sqe.off))
+    return open_in_root(path, int(how.flags));
   if (r.sqe.fd != AT_FDCWD && !path.starts_with('/')) {
     const auto dir = std::dynamic_pointer_cast<open_file>(get(r.sqe.fd));
     if (!dir)

@@ -68,6 +68,8 @@ int machine::list(const std::string& path, std::vector<std::string>& out) const 
 int machine::read_proc(const std::string& path, std::string& out) const {
   if (path == "/proc/self/mountinfo")
     return out = groups.mountinfo(), 0;
+  if (path == "/proc/uptime")
+    return out = std::to_string(double(time.now().count()) / 1e9) + " 0.00\n", 0;
   if (path == "/proc/sys/kernel/random/boot_id")
     return out = boot_id + "\n", 0;
   std::string_view rest = std::string_view(path).substr(std::string_view("/proc/").size());
@@ -82,6 +84,8 @@ int machine::read_proc(const std::string& path, std::string& out) const {
     return out = stat_line(*p), 0;
   if (rest == "/status")
     return out = "NSpid:\t" + std::to_string(pid) + (gone ? "\n" : "\nVmSize:\t1000 kB\n"), 0;
+  if (rest == "/root") // Its target, of which nothing is read.
+    return gone ? -ENOENT : 0;
   if (rest == "/environ")
     return out = gone ? "" : joined(p->env), 0;
   if (rest == "/cmdline")
