@@ -251,8 +251,8 @@ v1::Health health_message(const health_policy& policy, const health_state& state
     p->set_role(std::string{name_of(policy.probes[i].role)});
     p->set_what(text_of(policy.probes[i].question));
     if (const auto& q = policy.probes[i].question; over_tls(q.kind))
-      p->mutable_what()->append(q.tls_ca.empty() ? " (its certificate is not verified)"
-                                                 : " (its certificate is verified)");
+      p->mutable_what()->append(q.tls_ca.empty() ? ", its certificate is not verified"
+                                                 : ", its certificate is verified");
     p->set_failures(s.failures);
     p->set_successes(s.successes);
     p->set_runs(s.runs);

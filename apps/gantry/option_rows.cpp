@@ -102,7 +102,7 @@ constexpr std::array rows{
              "A line for its /bin/sh: exit code 0 is healthy; asked again and again"},
   option_row{"--health-http", "PORT[/PATH]", changed, health,
              "Or an HTTP server in its network: an answer of 200 to 399 is healthy; ADDRESS:PORT "
-             "where it is not 127.0.0.1"},
+             "where it is not 127.0.0.1; or a URL"},
   option_row{"--health-https", "PORT[/PATH]", changed, health,
              "The same over TLS; its certificate may be any, unless --health-tls-ca is given"},
   option_row{"--health-tcp", "PORT", changed, health,

@@ -106,20 +106,47 @@ result<v1::Probe> parse_question(std::string_view text) {
   return no_probe(text, forms);
 }
 
+/// A URL may leave its port out, and so may an address that is no number.
+bool has_no_port(std::string_view authority, bool url) {
+  const auto close = authority.rfind(']');
+  const auto colon = authority.rfind(':');
+  if (colon != std::string_view::npos && (close == std::string_view::npos || colon > close))
+    return false;
+  return url || authority.find_first_not_of("0123456789") != std::string_view::npos;
+}
+
+/// Something at the end that was meant as a detail, and is none.
+bool is_mistaken(std::string_view question, std::string_view last) {
+  constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-";
+  const auto equals = last.find('=');
+  return equals != std::string_view::npos && equals > 0
+         && last.substr(0, equals).find_first_not_of(letters) == std::string_view::npos
+         && !question.starts_with("exec:") && question.find('?') == std::string_view::npos;
+}
+
 } // namespace
 
 result<v1::Probe> parse_peer(std::string_view kind, std::string_view text) {
   v1::Probe out;
   out.set_kind(std::string{kind});
+  const auto whole = text;
+  const bool url = text.starts_with(kind) && text.substr(kind.size()).starts_with("://");
+  if (url)
+    text.remove_prefix(kind.size() + 3);
   const auto slash = text.find('/');
-  const auto authority = text.substr(0, slash);
+  auto authority = text.substr(0, slash);
+  std::string with_port;
+  if (kind.starts_with("http") && has_no_port(authority, url)) {
+    with_port = std::string{authority} + (kind == "https" ? ":443" : ":80");
+    authority = with_port;
+  }
   const auto tail = slash == std::string_view::npos ? std::string_view{} : text.substr(slash);
   const auto colon = authority.rfind(':');
   const bool alone = colon == std::string_view::npos;
   auto address = alone ? std::string_view{} : authority.substr(0, colon);
   auto port = parse_number(alone ? authority : authority.substr(colon + 1), 1, 65535);
   if (!port)
-    return error{ec::invalid_argument, "\"" + printable(text) + "\" names no port",
+    return error{ec::invalid_argument, "\"" + printable(whole) + "\" names no port",
                  "begin with a port from 1 to 65535, or with ADDRESS:PORT"};
   out.set_port(uint32_t(*port));
   if (address.starts_with('[') && address.ends_with(']'))
@@ -143,6 +170,11 @@ result<v1::Probe> parse_probe(std::string_view text) {
     auto known = take_detail(question.substr(comma + 1), details);
     if (!known)
       return known.why();
+    if (!*known && is_mistaken(question, question.substr(comma + 1)))
+      return error{ec::invalid_argument,
+                   "\"" + printable(question.substr(comma + 1)) + "\" is no detail of a probe",
+                   "use period, timeout, initial-delay, failures, successes, status, header, host "
+                   "or tls-ca"};
     if (!*known)
       break; // A comma of the question itself.
     question = question.substr(0, comma);

@@ -7,8 +7,9 @@
 
 namespace gantry::cli {
 
-/// Whom a probe of a connection asks: `PORT`, `ADDRESS:PORT`, `[V6]:PORT`, with `/PATH` behind it
-/// for http and https, and `/SERVICE` for grpc and grpcs.
+/// Whom a probe of a connection asks, as a URL of its kind or without that: `PORT`,
+/// `ADDRESS:PORT`, `[V6]:PORT`, with `/PATH` behind it for http and https, and `/SERVICE` for grpc
+/// and grpcs. Of http and https an address and a URL may be without a port: 80 and 443.
 result<v1::Probe> parse_peer(std::string_view kind, std::string_view text);
 
 /// A probe in one word: `http://:8080/path`, `https://:8443/path`, `tcp://:6379`,

@@ -116,6 +116,17 @@ TEST_CASE("options: health checks that need no process") {
   CHECK(rpcs.tls_ca().ends_with("\n")); // What is in the file.
   CHECK(refused({"--health-https", "8443", "--health-tls-ca", "/no/such/file"})
           .find("/no/such/file") != std::string::npos);
+  for (const auto& [option, text, address, port] :
+       {std::tuple{"--health-http", "http://localhost:8080/x", "", 8080u},
+        std::tuple{"--health-http", "http://10.0.0.7/x", "10.0.0.7", 80u},
+        std::tuple{"--health-https", "https://[::1]/x", "::1", 443u},
+        std::tuple{"--health-https", "https:///x", "", 443u},
+        std::tuple{"--health-http", "localhost/x", "", 80u}}) {
+    const auto p = spec_of({option, text}).health().probes(0);
+    CHECK((p.address() == address && p.port() == port && p.path() == "/x"));
+  }
+  CHECK(refused({"--health-http", "/x"}).find("names no port") != std::string::npos);
+  CHECK(refused({"--health-http", "ftp://x/"}).find("names no port") != std::string::npos);
   const auto tcp = spec_of({"--health-tcp", "[::1]:6379"}).health().probes(0);
   CHECK(tcp.address() == "::1");
   CHECK(tcp.port() == 6379);
@@ -157,6 +168,10 @@ TEST_CASE("options: the probes of Kubernetes") {
   CHECK(web.tls_ca().ends_with("\n"));
   CHECK(refused({"--health-liveness", "https://:1/,tls-ca=/no/such/file"}).find("/no/such/file")
         != std::string::npos);
+  CHECK(refused({"--health-liveness", "http://:80/x,scheme=HTTPS"}).find("no detail")
+        != std::string::npos);
+  CHECK(spec_of({"--health-liveness", "http://:80/x?a=1,b=2"}).health().probes(0).path()
+        == "/x?a=1,b=2");
   CHECK(refused({"--health-liveness", "icmp://:80"}).find("no probe") != std::string::npos);
   CHECK(refused({"--health-liveness", "tcp://:80,period=0"}).find("above 0") != std::string::npos);
   CHECK(refused({"--health-liveness", "tcp://:80", "--health-tcp", "80"}).find("contradicts")

@@ -340,7 +340,8 @@ def test_bad_probes_are_refused(rig):
     for options, words in (
             (("--health-tcp", "70000"), "--health-tcp"),
             (("--health-http", "0/"), "--health-http"),
-            (("--health-http", "x/"), "port"),
+            (("--health-http", "x/"), "IP address"),
+            (("--health-http", "/x"), "names no port"),
             (("--health-http", "host:80/"), "IP address"),
             (("--health-tcp", "80/x"), "only connects"),
             (("--health-http", "80/a b"), "path"),
