@@ -92,16 +92,16 @@ void container_state::find_exec_user(const std::string& id) {
   if (auto fine = runtime::check_apparmor(host->loop.sys(), "apparmor_profile",
                                           spec.apparmor_profile()); !fine)
     return tell_exec_ready(id, fine);
-  const auto& user = spec.user();
-  if (user.empty())
+  const auto words = runtime::identity_of(spec);
+  if (words.empty())
     return open_exec_fifos(id);
-  runtime::look_up_exec_user(host->loop, host->bundle_dir(instance_), user,
-                             while_here([this, id](result<runtime::user_ids> ids) {
-                               if (!ids)
-                                 return tell_exec_ready(id, ids.why());
-                               execs_.at(id)->user = *std::move(ids);
-                               open_exec_fifos(id);
-                             }));
+  runtime::look_up_exec_identity(host->loop, host->bundle_dir(instance_), words,
+                                 while_here([this, id](result<runtime::identity> ids) {
+                                   if (!ids)
+                                     return tell_exec_ready(id, ids.why());
+                                   execs_.at(id)->identity = *std::move(ids);
+                                   open_exec_fifos(id);
+                                 }));
 }
 
 void container_state::open_exec_fifos(const std::string& id) {
@@ -141,8 +141,7 @@ void container_state::on_exec_ready(const std::string& id, const outcome& x) {
     fail_exec(id, process_json.why());
     return;
   }
-  if (work.user)
-    runtime::put_user(*process_json, *work.user);
+  runtime::put_identity(*process_json, work.identity);
   const auto serial = processes_[id].serial;
   auto group = exec_group(serial);
   if (auto grouped = group.make(); !grouped) {

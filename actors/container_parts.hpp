@@ -89,7 +89,7 @@ struct exec_making {
   v1::ExecRequest request;
   v1::By by;
   std::optional<pending<v1::ExecReply>> promise;
-  std::optional<runtime::user_ids> user; ///< Looked up; none: the container's own.
+  runtime::identity identity; ///< Looked up: what its spec says by name.
   new_streams streams;
   uint64_t op = 0;
 };

@@ -85,6 +85,7 @@ void put_isolation(const container_spec& x, v1::ContainerSpec& to) {
   to.set_cgroup_parent(x.cgroup_parent);
   to.set_shm_bytes(int64_t(x.shm_bytes));
   put_list(x.groups, to.mutable_groups());
+  put_list(x.group_names, to.mutable_group_names());
 }
 
 /// When it is started again, whether it works, and what ends it.
@@ -197,6 +198,8 @@ v1::ProcessSpec to_bus(const process_spec& x) {
   put_list(x.env, out.mutable_env());
   out.set_workdir(x.workdir);
   out.set_user(x.user);
+  put_list(x.groups, out.mutable_groups());
+  put_list(x.group_names, out.mutable_group_names());
   out.set_with_stdin(x.with_stdin);
   out.set_terminal(x.terminal);
   put_list(x.capabilities, out.mutable_capabilities());

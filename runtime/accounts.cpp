@@ -125,11 +125,10 @@ result<std::vector<uint32_t>> groups_of(const account& who, std::string_view tex
   return out;
 }
 
-error not_there(const char* what, std::string_view name, const char* file) {
+error not_there(const std::string& what, std::string_view name, const char* file,
+                const char* how = cure) {
   return {ec::invalid_argument,
-          "user: there is no " + std::string(what) + " " + shown(name) + " in the container's " +
-            file,
-          cure};
+          what + " " + shown(name) + " in the container's " + file, how};
 }
 
 } // namespace
@@ -165,14 +164,14 @@ result<user_ids> find_user(const user_words& words, std::string_view passwd,
   } else if (words.uid) {
     out.uid = *words.uid;
   } else {
-    return not_there("user", words.user, "/etc/passwd");
+    return not_there("user: there is no user", words.user, "/etc/passwd");
   }
   if (words.gid) {
     out.gid = *words.gid;
   } else if (!words.group.empty()) {
     const auto gid = find_group(words.group, group);
     if (!gid)
-      return not_there("group", words.group, "/etc/group");
+      return not_there("user: there is no group", words.group, "/etc/group");
     out.gid = *gid;
   } else if (found) {
     auto groups = groups_of(*found, group);
@@ -183,6 +182,22 @@ result<user_ids> find_user(const user_words& words, std::string_view passwd,
   return out;
 }
 
+result<std::vector<uint32_t>> find_groups(const std::vector<std::string>& names,
+                                          std::string_view group) {
+  std::vector<uint32_t> out;
+  for (const auto& name : names) {
+    const auto gid = find_group(name, group);
+    if (!gid)
+      return not_there("group_names: there is no group", name, "/etc/group",
+                       "use a name that is in there, or its number");
+    if (std::find(out.begin(), out.end(), *gid) == out.end())
+      out.push_back(*gid);
+  }
+  return out;
+}
+
+bool is_account_name(std::string_view text) { return is_name(text); }
+
 nlohmann::json user_json(const user_words& words) {
   return {{"uid", words.uid.value_or(nobody)},
           {"gid", words.gid.value_or(words.uid && words.group.empty() ? 0 : nobody)}};
@@ -192,12 +207,22 @@ void put_user(nlohmann::json& process, const user_ids& ids) {
   auto& user = process["user"];
   user["uid"] = ids.uid;
   user["gid"] = ids.gid;
-  if (ids.groups.empty())
+  add_groups(process, ids.groups);
+}
+
+void add_groups(nlohmann::json& process, const std::vector<uint32_t>& gids) {
+  if (gids.empty())
     return;
-  auto& all = user["additionalGids"];
-  for (const auto gid : ids.groups)
+  auto& all = process["user"]["additionalGids"];
+  for (const auto gid : gids)
     if (std::find(all.begin(), all.end(), nlohmann::json(gid)) == all.end())
       all.push_back(gid);
+}
+
+void put_identity(nlohmann::json& process, const identity& ids) {
+  if (ids.user)
+    put_user(process, *ids.user);
+  add_groups(process, ids.groups);
 }
 
 } // namespace gantry::runtime

@@ -49,19 +49,47 @@ struct user_ids {
 result<user_ids> find_user(const user_words& words, std::string_view passwd,
                            std::string_view group);
 
-/// Does that with the files below `rootfs`: links are followed as inside it (none leads out, an
+/// The numbers of groups by name, in their order, each once.
+/// @returns invalid_argument for a name that is not there.
+result<std::vector<uint32_t>> find_groups(const std::vector<std::string>& names,
+                                          std::string_view group);
+
+/// Whether a text may be the name of a group, or of a user.
+bool is_account_name(std::string_view text);
+
+/// What a spec says by name of who a process is.
+struct identity_words {
+  std::string user; ///< Empty: it stays who it is.
+  std::vector<std::string> groups;
+
+  [[nodiscard]] bool empty() const noexcept { return user.empty() && groups.empty(); }
+};
+
+/// The words of a container's or a process's spec.
+template <class Spec>
+identity_words identity_of(const Spec& spec) {
+  return {spec.user(), {spec.group_names().begin(), spec.group_names().end()}};
+}
+
+/// The same by numbers.
+struct identity {
+  std::optional<user_ids> user; ///< None: none was named.
+  std::vector<uint32_t> groups; ///< Those that were named.
+};
+
+/// Finds them in the files below `rootfs`: links are followed as inside it (none leads out, an
 /// absolute one begins at `rootfs`), at most 1 MiB each, read through the ring. A file that cannot
 /// be read counts as empty, and is named in the error when a name was wanted from it. Reads nothing
 /// where the words are complete.
-/// @param user Has passed `parse_user`.
+/// @param words The user has passed `parse_user`.
 /// @param f On the loop, never within this call.
-void look_up_user(io::loop& l, std::string rootfs, const std::string& user,
-                  std::function<void(result<user_ids>)> f);
+void look_up_identity(io::loop& l, std::string rootfs, const identity_words& words,
+                      std::function<void(result<identity>)> f);
 
 /// The same for a further process of a container whose config.json lies in `bundle`: its root is
 /// where the files are.
-void look_up_exec_user(io::loop& l, const std::string& bundle, const std::string& user,
-                       std::function<void(result<user_ids>)> f);
+void look_up_exec_identity(io::loop& l, const std::string& bundle, const identity_words& words,
+                           std::function<void(result<identity>)> f);
 
 /// process.user of a config for the words: numbers as they are. For a name that is not looked
 /// up yet it says the kernel's `nobody`, so that a mistake of ours gives no rights away.
@@ -69,5 +97,9 @@ nlohmann::json user_json(const user_words& words);
 
 /// Puts the numbers into an OCI process, and the groups beside those that are there.
 void put_user(nlohmann::json& process, const user_ids& ids);
+void put_identity(nlohmann::json& process, const identity& ids);
+
+/// Further groups of an OCI process, each once.
+void add_groups(nlohmann::json& process, const std::vector<uint32_t>& gids);
 
 } // namespace gantry::runtime

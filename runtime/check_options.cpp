@@ -2,6 +2,7 @@
 #include <array>
 #include <set>
 
+#include "runtime/accounts.hpp"
 #include "runtime/bundle.hpp"
 #include "runtime/check_words.hpp"
 #include "runtime/foreign_text.hpp"
@@ -239,6 +240,20 @@ result<void> check_rlimits(std::string_view field,
   return {};
 }
 
+result<void> check_groups(const google::protobuf::RepeatedField<uint32_t>& numbers,
+                          const google::protobuf::RepeatedPtrField<std::string>& names) {
+  if (numbers.size() + names.size() > most_extra_groups)
+    return bad("groups", std::to_string(numbers.size() + names.size()) + " entries",
+               "at most 256");
+  for (const auto gid : numbers)
+    if (gid == UINT32_MAX) // "No change", to the kernel.
+      return bad("groups", std::to_string(gid), "use 0 to 4294967294");
+  for (const auto& name : names)
+    if (!is_account_name(name))
+      return bad("group_names", shown(name), "use a name of the container's /etc/group");
+  return {};
+}
+
 result<void> check_options(const v1::ContainerSpec& spec) {
   for (auto check : {check_mounts, check_capabilities, check_devices, check_sysctls,
                      check_security})
@@ -248,8 +263,8 @@ result<void> check_options(const v1::ContainerSpec& spec) {
     return done;
   if (spec.has_oom_score_adj() && (spec.oom_score_adj() < -1000 || spec.oom_score_adj() > 1000))
     return bad("oom_score_adj", std::to_string(spec.oom_score_adj()), "use -1000 to 1000");
-  if (spec.groups_size() > most_extra_groups)
-    return bad("groups", std::to_string(spec.groups_size()) + " entries", "at most 256");
+  if (auto done = check_groups(spec.groups(), spec.group_names()); !done)
+    return done;
   return check_cgroup_parent(spec.cgroup_parent());
 }
 

@@ -306,6 +306,8 @@ result<void> check_process(const v1::ProcessSpec& spec) {
     return done;
   if (auto user = parse_user(spec.user()); !user)
     return user.why();
+  if (auto done = check_groups(spec.groups(), spec.group_names()); !done)
+    return done;
   for (const auto& name : spec.capabilities())
     if (full_capability(name).empty())
       return bad("capabilities", shown(name), "use a name of capabilities(7): CAP_NET_ADMIN");

@@ -31,6 +31,10 @@ std::string full_capability(std::string_view name);
 /// Every capability, with CAP_.
 std::vector<std::string> all_capabilities();
 
+/// Further groups of a process, by number and by name.
+result<void> check_groups(const google::protobuf::RepeatedField<uint32_t>& numbers,
+                          const google::protobuf::RepeatedPtrField<std::string>& names);
+
 /// `ALL` in its spellings.
 bool is_all(std::string_view capability);
 

@@ -58,6 +58,7 @@ result<json> exec_process(const json& config, const v1::ProcessSpec& spec, uint6
     GANTRY_CHECK(user.ok()); // check_process has looked
     out["user"] = user_json(*user);
   }
+  add_groups(out, {spec.groups().begin(), spec.groups().end()});
   if (spec.privileged()) {
     out["capabilities"] = capability_sets(json(capabilities_in(bounds)));
     out["noNewPrivileges"] = false;

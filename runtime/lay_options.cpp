@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 
+#include "runtime/accounts.hpp"
 #include "runtime/bundle.hpp"
 #include "runtime/check_words.hpp"
 #include "runtime/config_parts.hpp"
@@ -307,8 +308,7 @@ result<void> lay_options(const bundle_request& req, json& config) {
     process["rlimits"] = rlimits_over(std::move(process["rlimits"]), spec.rlimits());
   if (spec.has_oom_score_adj())
     process["oomScoreAdj"] = spec.oom_score_adj();
-  for (const auto gid : spec.groups())
-    process["user"]["additionalGids"].push_back(gid);
+  add_groups(process, {spec.groups().begin(), spec.groups().end()});
   return lay_security(spec, config);
 }
 

@@ -124,15 +124,16 @@ private:
   }
 
   void find_user() {
-    if (req_.spec.user().empty())
+    const auto words = identity_of(req_.spec);
+    if (words.empty())
       return make_dir();
-    look_up_user(loop_, config_["root"]["path"].get<std::string>(), req_.spec.user(),
-                 [self = shared_from_this()](result<user_ids> ids) {
-                   if (!ids)
-                     return self->finish(std::move(ids).why());
-                   put_user(self->config_["process"], *ids);
-                   self->make_dir();
-                 });
+    look_up_identity(loop_, config_["root"]["path"].get<std::string>(), words,
+                     [self = shared_from_this()](result<identity> ids) {
+                       if (!ids)
+                         return self->finish(std::move(ids).why());
+                       put_identity(self->config_["process"], *ids);
+                       self->make_dir();
+                     });
   }
 
   void make_dir() { req_.on_tmpfs ? finish(write_at_once()) : make_dir_at(req_.dir); }

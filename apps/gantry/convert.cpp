@@ -109,6 +109,21 @@ void take_source(reader& in, const options& to, v1::ContainerSpec& spec) {
     spec.set_rootfs(absolute(rootfs));
 }
 
+/// Further groups: what is a number is not looked up.
+template <class Spec>
+void take_groups(reader& in, Spec& to) {
+  const auto gid = [&to](std::string_view text) -> result<int64_t> {
+    if (!text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos)
+      return parse_number(text, 0, UINT32_MAX - 1);
+    to.add_group_names(std::string(text));
+    return int64_t{-1};
+  };
+  in.take_each("--group-add", gid, [&to](int64_t n) {
+    if (n >= 0)
+      to.add_groups(static_cast<uint32_t>(n));
+  });
+}
+
 void take_spec(reader& in, options& to) {
   const auto& line = in.line;
   auto& spec = to.spec;
@@ -120,6 +135,7 @@ void take_spec(reader& in, options& to) {
   take_env(in, *spec.mutable_env());
   spec.set_workdir(line.text("--workdir"));
   spec.set_user(line.text("--user"));
+  take_groups(in, spec);
   spec.set_hostname(line.text("--hostname"));
   spec.set_read_only(line.flag("--read-only"));
   spec.set_runtime(line.text("--runtime"));
@@ -201,6 +217,7 @@ void take_process(reader& in, options& to) {
   take_env(in, *spec.mutable_env());
   spec.set_workdir(line.text("--workdir"));
   spec.set_user(line.text("--user"));
+  take_groups(in, spec);
   take_streams(in, to, spec);
   take_log_driver(in, line.text("--log-driver"), *spec.mutable_log());
   take_log_options(in, line.list("--log-opt"), *spec.mutable_log());

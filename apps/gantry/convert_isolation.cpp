@@ -154,8 +154,6 @@ void take_isolation(reader& in, v1::ContainerSpec& to) {
   const auto adjust = [](std::string_view t) { return parse_number(t, -1000, 1000); };
   in.take("--oom-score-adj", adjust,
           [&to](int64_t n) { to.set_oom_score_adj(static_cast<int32_t>(n)); });
-  const auto gid = [](std::string_view t) { return parse_number(t, 0, UINT32_MAX - 1); };
-  in.take_each("--group-add", gid, [&to](int64_t n) { to.add_groups(static_cast<uint32_t>(n)); });
   to.set_cgroup_parent(in.line.text("--cgroup-parent"));
 }
 

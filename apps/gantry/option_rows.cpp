@@ -47,6 +47,8 @@ constexpr std::array rows{
   option_row{"--env-file", "FILE", process, plain, "Variables, one KEY=VALUE a line"},
   option_row{"-w,--workdir", "DIR", process, plain,
              "Working directory in the container (default /)"},
+  option_row{"--group-add", "GROUP", process, plain,
+             "A further group: a number, or a name of the container's own /etc/group"},
   option_row{"-u,--user", "USER[:GROUP]", process, plain,
              "Names of the container's /etc/passwd and /etc/group, or numbers"},
   option_row{"-i,--interactive", "", process, plain, "Pass our stdin to the process"},
@@ -81,7 +83,6 @@ constexpr std::array rows{
   option_row{"--security-opt", "OPT", make, sight,
              "seccomp=FILE|unconfined, seccomp-agent=SOCKET, no-new-privileges[=false], "
              "apparmor=NAME, label=LABEL|disable, writable-cgroups, systempaths=unconfined"},
-  option_row{"--group-add", "GID", make, sight, "A further group, numeric"},
   option_row{"--cgroup-parent", "PATH", make, sight, "Its cgroup is PATH/NAMESPACE/ID"},
   // Of an exec.
   option_row{"--privileged", "", "exec", plain, "Every capability, new privileges allowed"},

@@ -233,6 +233,7 @@ std::string isolation_json(const v1::ContainerSpec& s) {
   return o.text("cgroup_parent", s.cgroup_parent())
     .number("shm_bytes", s.shm_bytes())
     .array("groups", s.groups(), [](uint32_t g) { return std::to_string(g); })
+    .texts("group_names", s.group_names())
     .done();
 }
 

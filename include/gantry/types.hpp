@@ -156,6 +156,7 @@ struct container_spec {
   std::string cgroup_parent{};            ///< Empty: the supervisor's.
   uint64_t shm_bytes = 0;                 ///< Of /dev/shm; 0: 64 MiB.
   std::vector<uint32_t> groups{};         ///< Further groups of init.
+  std::vector<std::string> group_names{}; ///< The same by name, of its own /etc/group.
   std::vector<after_condition> after{};   ///< It is started once all of these hold.
   std::optional<nanoseconds> after_timeout{}; ///< A start that has waited so long fails.
   std::optional<notify_socket> notify{};  ///< None: it says nothing by itself.
@@ -180,6 +181,8 @@ struct process_spec {
   std::vector<std::string> env{}; ///< Added to the container's own.
   std::string workdir{};
   std::string user{};
+  std::vector<uint32_t> groups{};         ///< Further groups.
+  std::vector<std::string> group_names{}; ///< The same by name, of the container's /etc/group.
   bool with_stdin = false;
   bool terminal = false;
   std::vector<std::string> capabilities{}; ///< Empty: the container's own.

@@ -18,6 +18,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     part = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
   }
+  const auto groups = runtime::find_groups({std::string(parts[0])}, parts[2]);
+  if (groups)
+    GANTRY_CHECK(groups->size() == 1 && groups->front() != 0xffffffff);
+  else
+    GANTRY_CHECK(groups.why().text().find('\n') == std::string::npos);
   const auto words = runtime::parse_user(parts[0]);
   if (!words) {
     GANTRY_CHECK(words.why().message.starts_with("user: "));

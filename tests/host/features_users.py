@@ -44,6 +44,32 @@ def test_run_and_exec_as_a_user_by_name(rig):
         check_equal(rig.ok("exec", "-u", user, b, *SHOW).out, wanted, user)
 
 
+def test_further_groups_by_name_and_number(rig):
+    a, root = rig.id("a"), root_with_users(rig)
+    options = ("-u", "7:8", "--group-add", "video", "--group-add", "9", "--group-add", "staff")
+    check_equal(start(rig, a, root, *SHOW, options=options).code, 0, "run")
+    rig.crash_point()
+    rig.ok("wait", a)
+    check_equal(rig.ok("logs", a).out, "7\n8\n8 9 44 50\n", "run")
+    asked = rig.show(a)["spec"]["isolation"]
+    check_equal((asked["groups"], asked["group_names"]), ([9], ["video", "staff"]), "asked for")
+    b = rig.id("b")
+    start(rig, b, root, "sleep", "1000", options=("--group-add", "web"))
+    rig.crash_point()
+    check_equal(rig.ok("exec", b, *SHOW).out, "0\n0\n0 34\n", "an exec has the container's")
+    check_equal(rig.ok("exec", "--group-add", "staff", "--group-add", "6", b, *SHOW).out,
+                "0\n0\n0 6 34 50\n", "and its own")
+    check_equal(rig.ok("exec", "-u", "web", "--group-add", "root", b, *SHOW).out,
+                "33\n34\n34 0 44 50\n", "with those of its user")
+    for name, words in (("none", 'no group "none" in the container\'s /etc/group'),
+                        ("we b", "not valid"), ("4294967295", "--group-add")):
+        for done in (start(rig, rig.id("no"), root, "true", options=("--group-add", name)),
+                     rig.gantry("exec", "--group-add", name, b, "true")):
+            check(done.code == 125 and words in done.err, f"{name}: {done!r}")
+            check_equal(done.err.count("\n"), 1, "one line")
+        check_equal(rig.state_of(rig.id("no")), None, "nothing is left")
+
+
 def test_a_new_run_looks_again(rig):
     a, root = rig.id("a"), root_with_users(rig)
     start(rig, a, root, *SHOW, options=("-u", "web", "--group-add", "7"))

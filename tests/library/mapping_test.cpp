@@ -96,6 +96,7 @@ void fill_isolation(container_spec& x) {
   x.cgroup_parent = std::string("/a");
   x.shm_bytes = 1;
   x.groups = {1};
+  x.group_names = {"a"};
 }
 
 container_spec full_spec() {

@@ -67,6 +67,9 @@ TEST_CASE("library: what a container sees and may do", "[root][runc][uring]") {
     spec.sysctls = {{"net.core.somaxconn", "123"}};
     spec.oom_score_adj = 500;
     spec.groups = {7};
+    spec.group_names = {"video"};
+    fs::create_directories(r.rootfs + "/etc");
+    spill(r.rootfs + "/etc/group", "video:x:44:\n");
     spec.user = "33:34";
     spec.shm_bytes = 1 << 20;
     spec.limits.cpu_quota_us = 50'000;
@@ -75,7 +78,7 @@ TEST_CASE("library: what a container sees and may do", "[root][runc][uring]") {
     INFO((made ? "" : made.why().text()));
     REQUIRE(made.ok());
     CHECK(output(s, "a")
-          == "words\nsealed\ny\n77\n500\n33\n34 7\n123\nCapBnd:\t0000000000000020\n1:3\n");
+          == "words\nsealed\ny\n77\n500\n33\n34 7 44\n123\nCapBnd:\t0000000000000020\n1:3\n");
     CHECK(got(s.inspect("a"))->config_json.find("\"quota\":50000") != std::string::npos);
     auto bad = r.run("b", {"/bin/true"});
     bad.spec.security.apparmor = "no such profile of any host";

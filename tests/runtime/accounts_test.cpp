@@ -86,8 +86,11 @@ TEST_CASE("accounts: the files are looked for beneath the root, and nowhere else
   std::filesystem::create_directories(root + "/etc");
   const auto look = [&rig, &root](const std::string& user) {
     return rig.wait<std::string>([&](auto f) {
-      look_up_user(*rig.loop, root, user, [f](const result<user_ids>& x) {
-        f(x ? result<std::string>(nlohmann::json{x->uid, x->gid, x->groups}.dump()) : x.why());
+      look_up_identity(*rig.loop, root, {user, {}}, [f](const result<identity>& x) {
+        const auto shown = [&x] {
+          return nlohmann::json{x->user->uid, x->user->gid, x->user->groups}.dump();
+        };
+        f(x ? result<std::string>(shown()) : x.why());
       });
     });
   };
@@ -122,6 +125,39 @@ TEST_CASE("accounts: the files are looked for beneath the root, and nowhere else
   std::filesystem::create_symlink("real", root + "/etc/passwd");
   host_rig::spill(root + "/etc/real", std::string((1u << 20) + 1, 'x'));
   CHECK(look("web").why().code == ec::resource_exhausted);
+}
+
+TEST_CASE("accounts: further groups by name, with and without a user", "[uring]") {
+  CHECK(*find_groups({"video", "staff", "again"}, group) == std::vector<uint32_t>{44, 50});
+  CHECK(find_groups({"staff", "none"}, group).why().text()
+        == "group_names: there is no group \"none\" in the container's /etc/group (use a name "
+           "that is in there, or its number)");
+  CHECK_FALSE(find_groups({"50"}, group).ok()); // A number is no name.
+
+  host_rig rig;
+  const auto root = rig.dir + "/r";
+  std::filesystem::create_directories(root + "/etc");
+  const auto look = [&rig, &root](const identity_words& words) {
+    return rig.wait<identity>(
+      [&](auto f) { look_up_identity(*rig.loop, root, words, [f](auto x) { f(std::move(x)); }); });
+  };
+  CHECK(look({"", {"video"}}).why().message.find(root + "/etc/group") != std::string::npos);
+  CHECK(look({"5:6", {"video"}}).why().code == ec::invalid_argument);
+  host_rig::spill(root + "/etc/group", std::string(group));
+  const auto alone = look({"", {"video", "staff"}});
+  REQUIRE(alone.ok());
+  CHECK_FALSE(alone->user);
+  CHECK(alone->groups == std::vector<uint32_t>{44, 50});
+  const auto both = look({"5:6", {"video"}});
+  REQUIRE(both.ok());
+  CHECK(*both->user == user_ids{5, 6, {}});
+  nlohmann::json process{{"user", {{"uid", 1}, {"gid", 2}, {"additionalGids", {7, 44}}}}};
+  put_identity(process, *alone);
+  CHECK(process["user"]
+        == nlohmann::json({{"uid", 1}, {"gid", 2}, {"additionalGids", {7, 44, 50}}}));
+  std::filesystem::remove(root + "/etc/group");
+  std::filesystem::create_symlink("/etc/group", root + "/etc/group");
+  CHECK_FALSE(look({"", {"root"}}).ok()); // The host's is not it.
 }
 
 TEST_CASE("accounts: a config gets the numbers, its further groups stay") {
