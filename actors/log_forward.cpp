@@ -4,13 +4,13 @@
 #include <deque>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include "actors/log_cursor.hpp"
 #include "io/file_ops.hpp"
 #include "io/log.hpp"
 #include "io/log_reader.hpp"
 #include "io/poll.hpp"
+#include "messages/unix_address.hpp"
 
 namespace gantry::actors {
 
@@ -214,11 +214,9 @@ bool forwarder::connect() {
   if (socket_)
     return true;
   io::fd made{host_.loop.sys(), ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
-  sockaddr_un at{};
-  at.sun_family = AF_UNIX;
-  to_.path.copy(at.sun_path, sizeof(at.sun_path) - 1);
+  const auto at = unix_address_of(to_.path);
   // Of a datagram socket this only looks the other one up.
-  if (!made || ::connect(made.get(), reinterpret_cast<const sockaddr*>(&at), sizeof(at)) != 0)
+  if (!made || !at || ::connect(made.get(), at->get(), at->size) != 0)
     return false;
   socket_ = std::move(made);
   return true;
@@ -341,7 +339,7 @@ result<forward_target> parse_forward(const std::string& text) {
   out.path = colon != std::string::npos    ? text.substr(colon + 1)
              : out.what == kind::journald ? "/run/systemd/journal/socket"
                                           : "/dev/log";
-  const bool fits = out.path.starts_with('/') && out.path.size() < sizeof(sockaddr_un::sun_path);
+  const bool fits = out.path.starts_with('/') && unix_address_of(out.path);
   if (out.what == kind::none || !fits)
     return error{ec::invalid_argument, "log.forward: \"" + text + "\" is not valid",
                  "use journald or syslog, with :/PATH behind it for a socket elsewhere"};

@@ -51,6 +51,22 @@ public:
     body_.reset();
   }
 
+  /// The same; `f` is called once nothing of it is left: not even a descriptor of its own.
+  void drop(loop& l, std::function<void()> f) {
+    if (waiting()) {
+      body_->over = [&l, f = std::move(f)] { l.post(f); };
+      return drop();
+    }
+    drop();
+    l.post(std::move(f));
+  }
+
+  /// Waits once more, on the descriptor of its own. At rest only.
+  void again(loop& l, uint32_t events, std::function<void(int32_t)> f) {
+    GANTRY_CHECK(body_ && body_->file);
+    start(l, body_->file.get(), events, std::move(f));
+  }
+
   /// Whether it was ever started: then a descriptor of its own is still open.
   [[nodiscard]] bool started() const noexcept { return body_ != nullptr; }
   [[nodiscard]] bool waiting() const noexcept { return body_ && body_->op.in_flight(); }
@@ -58,9 +74,15 @@ public:
 private:
   struct body {
     explicit body(loop& l) noexcept : op(l) {}
+    ~body() {
+      file.reset();
+      if (over)
+        over();
+    }
     poll_op op;
     fd file;
     std::function<void(int32_t)> on_ready;
+    std::function<void()> over;
   };
   std::shared_ptr<body> body_;
 };

@@ -10,11 +10,11 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "io/keeper_socket.hpp"
+#include "messages/unix_address.hpp"
 
 namespace gantry::io {
 
@@ -171,16 +171,14 @@ result<launched> proxy::stay() {
 } // namespace
 
 result<int> connect_keeper(const std::string& control) {
-  sockaddr_un at{};
-  at.sun_family = AF_UNIX;
-  if (control.size() >= sizeof(at.sun_path))
+  const auto at = unix_address_of(control);
+  if (!at)
     return error{ec::invalid_argument, "the path is too long for a socket: " + control,
                  "choose a shorter --state"};
-  std::memcpy(at.sun_path, control.data(), control.size());
   const int number = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (number < 0)
     return from_errno(errno, "make", "a socket");
-  if (::connect(number, reinterpret_cast<sockaddr*>(&at), sizeof(at)) != 0) {
+  if (::connect(number, at->get(), at->size) != 0) {
     const int err = errno;
     ::close(number);
     if (err == ENOENT || err == ECONNREFUSED) // none, or one that has died

@@ -6,10 +6,10 @@
 #include <sched.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "io/linux_kernel.hpp"
+#include "messages/unix_address.hpp"
 
 namespace gantry::io {
 
@@ -38,11 +38,9 @@ int linux_kernel::datagram_inbox(const std::string& dir, const std::string& name
   constexpr mode_t writable = 0666; // Who they are is in what they send.
   constexpr mode_t passable = 0755;
   const auto path = dir + "/" + name;
-  sockaddr_un at{};
-  at.sun_family = AF_UNIX;
-  if (path.size() >= sizeof(at.sun_path))
+  const auto at = unix_address_of(path);
+  if (!at)
     return -ENAMETOOLONG;
-  std::memcpy(at.sun_path, path.data(), path.size());
   const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0)
     return -errno;
@@ -56,7 +54,7 @@ int linux_kernel::datagram_inbox(const std::string& dir, const std::string& name
   }
   ::unlink(path.c_str()); // Of an attempt that a crash cut off, or of the run before.
   if (::setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0
-      || ::bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof(at)) != 0
+      || ::bind(fd, at->get(), at->size) != 0
       || ::chmod(path.c_str(), writable) != 0) {
     const int err = errno;
     ::close(fd);

@@ -4,10 +4,10 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "io/linux_kernel.hpp"
+#include "messages/unix_address.hpp"
 
 // The calls of the real kernel that concern terminals and the socket over which the OCI
 // runtime hands their masters over.
@@ -70,16 +70,14 @@ int linux_kernel::dup(int fd) {
 }
 
 int linux_kernel::listen(const std::string& path) {
-  sockaddr_un at{};
-  at.sun_family = AF_UNIX;
-  if (path.size() >= sizeof(at.sun_path))
+  const auto at = unix_address_of(path);
+  if (!at)
     return -ENAMETOOLONG;
-  std::memcpy(at.sun_path, path.data(), path.size());
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0)
     return -errno;
   ::unlink(path.c_str()); // Of an attempt that a crash cut off.
-  if (::bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof(at)) != 0 ||
+  if (::bind(fd, at->get(), at->size) != 0 ||
       ::listen(fd, console_backlog) != 0) {
     const int err = errno;
     ::close(fd);

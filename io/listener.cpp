@@ -13,19 +13,13 @@
 
 #include "io/launch.hpp"
 #include "io/log.hpp"
+#include "messages/unix_address.hpp"
 
 namespace gantry::io {
 
 namespace {
 
 constexpr int backlog = 1024;
-
-sockaddr_un address_of(const std::string& path) {
-  sockaddr_un out{};
-  out.sun_family = AF_UNIX;
-  path.copy(out.sun_path, sizeof(out.sun_path) - 1);
-  return out;
-}
 
 /// Whether the listener still stands at this path.
 bool listens_at(int number, const std::string& path) {
@@ -37,7 +31,7 @@ bool listens_at(int number, const std::string& path) {
 }
 
 result<void> clear_place(const std::string& path) {
-  if (path.size() >= sizeof(sockaddr_un::sun_path))
+  if (!unix_address_of(path))
     return error{ec::invalid_argument, "the socket's path is too long: " + path,
                  "at most 107 bytes: use a shorter one"};
   struct stat seen{};
@@ -75,9 +69,11 @@ result<fd> listen_anew(kernel& k, shelf& keeper, const unix_place& place) {
     return from_errno(errno, "make a socket for", place.path);
   // The mode of an unbound socket is that of the file which bind makes, less the umask: it
   // has no more than this from its first moment. Then the rest, whatever the umask is.
-  const auto address = address_of(place.path);
+  const auto address = unix_address_of(place.path);
+  if (!address)
+    return from_errno(ENAMETOOLONG, "bind the socket to", place.path);
   if (::fchmod(out.get(), place.mode) != 0
-      || ::bind(out.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0)
+      || ::bind(out.get(), address->get(), address->size) != 0)
     return from_errno(errno, "bind the socket to", place.path);
   if (::listen(out.get(), backlog) != 0)
     return from_errno(errno, "listen on", place.path);

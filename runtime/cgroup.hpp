@@ -155,11 +155,11 @@ private:
 class oom_watch {
 public:
   oom_watch(io::loop& l, const cgroup_host& host);
-  ~oom_watch(); ///< Only at rest: see `stop`.
+  ~oom_watch(); ///< At any time; `stop` tells when nothing is left in the kernel.
 
   /// @param f Called on the loop whenever the counters may have moved.
   result<void> start(const std::string& path, std::function<void()> f);
-  /// Ends the watch; `f` is called when nothing is in flight.
+  /// Ends the watch; `f` is called when nothing is in flight and the file is closed.
   void stop(std::function<void()> f);
 
 private:

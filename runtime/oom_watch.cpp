@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 
+#include "io/held_poll.hpp"
 #include "runtime/cgroup.hpp"
 
 namespace gantry::runtime {
@@ -11,7 +12,7 @@ namespace gantry::runtime {
 /// until it is closed, and fires once more at the group's rmdir. v2: POLLPRI on an open
 /// memory.events, re-armed by reading it from its beginning; a removed group reads ENODEV.
 struct oom_watch::impl {
-  impl(io::loop& l, const cgroup_host& h) : loop(l), host(h), poll(l), later(l) {}
+  impl(io::loop& l, const cgroup_host& h) : loop(l), host(h), later(l) {}
 
   result<void> start_v1(const std::string& path) {
     auto& k = loop.sys();
@@ -23,7 +24,7 @@ struct oom_watch::impl {
     int event = k.eventfd();
     if (event < 0)
       return from_errno(-event, "make", "an eventfd for OOM events");
-    watched = io::fd(k, event);
+    watched = io::fd(k, number = event);
     int control = k.open(dir + "/memory.oom_control", O_RDONLY);
     if (control < 0)
       return from_errno(-control, "open", dir + "/memory.oom_control");
@@ -40,7 +41,7 @@ struct oom_watch::impl {
     int rc = loop.sys().open(file, O_RDONLY);
     if (rc < 0)
       return from_errno(-rc, "open", file);
-    watched = io::fd(loop.sys(), rc);
+    watched = io::fd(loop.sys(), number = rc);
     reset(); // the first read is what a change is told against
     return {};
   }
@@ -49,27 +50,23 @@ struct oom_watch::impl {
   bool reset() {
     std::array<char, 256> bytes{};
     if (host.mode == cgroup_mode::v2)
-      return loop.sys().pread(watched.get(), bytes, 0) >= 0;
-    loop.sys().read(watched.get(), std::span(bytes).first(8));
+      return loop.sys().pread(number, bytes, 0) >= 0;
+    loop.sys().read(number, std::span(bytes).first(8));
     return true;
   }
 
   void arm() {
     uint32_t what = host.mode == cgroup_mode::v2 ? uint32_t(POLLPRI) : uint32_t(POLLIN);
-    poll.start(watched.get(), what, [this](int32_t bits) { fired(bits); });
+    auto f = [this](int32_t bits) { fired(bits); };
+    if (watched)
+      poll.start(loop, std::move(watched), what, std::move(f));
+    else
+      poll.again(loop, what, std::move(f));
   }
 
   void fired(int32_t bits) {
-    if (stopped) {
-      auto done = std::move(stopped);
-      watched.reset();
-      done(); // may destroy us
-      return;
-    }
-    if (bits < 0 || !reset() || !loop.sys().exists(alive)) {
-      gone = true; // the group was removed: nothing more will come
-      return;
-    }
+    if (bits < 0 || !reset() || !loop.sys().exists(alive))
+      return; // the group was removed: nothing more will come
     arm();
     // v1 tells of the shortage before the kill is counted: the counter is looked at again.
     if (host.mode != cgroup_mode::v2)
@@ -91,13 +88,12 @@ struct oom_watch::impl {
 
   io::loop& loop;
   const cgroup_host& host;
-  io::poll_op poll;
+  io::held_poll poll; ///< Owns the file from the first time on.
   io::timer later;
   io::fd watched;
+  int number = -1;
   std::string alive; ///< The group's directory.
   std::function<void()> changed;
-  std::function<void()> stopped;
-  bool gone = false;
 };
 
 oom_watch::oom_watch(io::loop& l, const cgroup_host& host)
@@ -106,9 +102,8 @@ oom_watch::oom_watch(io::loop& l, const cgroup_host& host)
 oom_watch::~oom_watch() = default;
 
 result<void> oom_watch::start(const std::string& path, std::function<void()> f) {
-  GANTRY_CHECK(!impl_->poll.in_flight());
+  GANTRY_CHECK(!impl_->poll.started());
   impl_->changed = std::move(f);
-  impl_->gone = false;
   bool v2 = impl_->host.mode == cgroup_mode::v2;
   impl_->alive = (v2 ? impl_->host.unified : std::string(impl_->host.mount_of("memory"))) + path;
   auto done = v2 ? impl_->start_v2(path) : impl_->start_v1(path);
@@ -122,13 +117,7 @@ result<void> oom_watch::start(const std::string& path, std::function<void()> f) 
 
 void oom_watch::stop(std::function<void()> f) {
   impl_->later.cancel();
-  if (!impl_->poll.in_flight()) {
-    impl_->watched.reset();
-    impl_->loop.post(std::move(f));
-    return;
-  }
-  impl_->stopped = std::move(f);
-  impl_->poll.cancel();
+  impl_->poll.drop(impl_->loop, std::move(f));
 }
 
 } // namespace gantry::runtime

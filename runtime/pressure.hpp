@@ -49,14 +49,14 @@ struct pressure_sample {
 class pressure_watch {
 public:
   pressure_watch(io::loop& l, const cgroup_host& host);
-  ~pressure_watch(); ///< Only at rest: see `stop`.
+  ~pressure_watch(); ///< At any time; `stop` tells when nothing is left in the kernel.
 
   /// @param path Of the cgroup. @param f Called on the loop at each crossing; may not destroy us.
   /// @param told Of memory.high: the count that is known. It is called soon where there are more.
   /// @returns an error that says why this cannot be watched here, with the cure.
   result<void> start(const std::string& path, const pressure_trigger& what, uint64_t told,
                      std::function<void(const pressure_sample&)> f);
-  /// Ends the watch; `f` is called when nothing is in flight.
+  /// Ends the watch; `f` is called when nothing is in flight and the file is closed.
   void stop(std::function<void()> f);
 
 private:

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 
+#include "io/held_poll.hpp"
 #include "runtime/cgroup_files.hpp"
 #include "runtime/pressure.hpp"
 
@@ -41,7 +42,7 @@ error no_pressure(int err, const std::string& file) {
 } // namespace
 
 struct pressure_watch::impl {
-  impl(io::loop& l, const cgroup_host& h) : loop(l), host(h), poll(l), pause(l) {}
+  impl(io::loop& l, const cgroup_host& h) : loop(l), host(h), pause(l) {}
 
   result<void> open_psi(const std::string& path) {
     if (host.unified.empty())
@@ -54,7 +55,7 @@ struct pressure_watch::impl {
     const int rc = k.open(file, O_RDWR | O_NONBLOCK);
     if (rc < 0)
       return no_pressure(-rc, file);
-    watched = io::fd(k, rc);
+    watched = io::fd(k, number = rc);
     const std::string words = (what.full ? "full " : "some ") + std::to_string(what.stall_ns / 1000)
                               + " " + std::to_string(what.window_ns / 1000);
     const auto n = k.write(watched.get(), {words.c_str(), words.size() + 1});
@@ -72,14 +73,14 @@ struct pressure_watch::impl {
     const int rc = loop.sys().open(file, O_RDONLY);
     if (rc < 0)
       return from_errno(-rc, "open", file);
-    watched = io::fd(loop.sys(), rc);
+    watched = io::fd(loop.sys(), number = rc);
     return {};
   }
 
   /// What the file says now; reading it makes its poll quiet. Nothing: the group is gone.
   std::optional<pressure_sample> look() {
     std::array<char, 512> bytes{};
-    const auto n = loop.sys().pread(watched.get(), bytes, 0);
+    const auto n = loop.sys().pread(number, bytes, 0);
     if (n < 0)
       return {};
     const std::string_view text(bytes.data(), static_cast<size_t>(n));
@@ -100,16 +101,14 @@ struct pressure_watch::impl {
   }
 
   void arm() {
-    poll.start(watched.get(), POLLPRI, [this](int32_t bits) { fired(bits); });
+    auto f = [this](int32_t bits) { fired(bits); };
+    if (watched)
+      poll.start(loop, std::move(watched), POLLPRI, std::move(f));
+    else
+      poll.again(loop, POLLPRI, std::move(f));
   }
 
   void fired(int32_t bits) {
-    if (stopped) {
-      watched.reset();
-      auto done = std::move(stopped);
-      done(); // May destroy us.
-      return;
-    }
     const auto now = bits < 0 ? std::nullopt : look();
     // Of a group that was removed a PSI trigger says POLLERR; memory.events has that always.
     if (!now || (what.what != resource::memory_high && (bits & POLLERR) != 0))
@@ -138,13 +137,13 @@ struct pressure_watch::impl {
 
   io::loop& loop;
   const cgroup_host& host;
-  io::poll_op poll;
+  io::held_poll poll; ///< Owns the file from the first time on.
   io::timer pause;
   io::fd watched;
+  int number = -1;
   pressure_trigger what;
   uint64_t told = 0;
   std::function<void(const pressure_sample&)> crossed;
-  std::function<void()> stopped;
 };
 
 pressure_watch::pressure_watch(io::loop& l, const cgroup_host& host)
@@ -155,7 +154,7 @@ pressure_watch::~pressure_watch() = default;
 result<void> pressure_watch::start(const std::string& path, const pressure_trigger& what,
                                    uint64_t told,
                                    std::function<void(const pressure_sample&)> f) {
-  GANTRY_CHECK(!impl_->poll.in_flight());
+  GANTRY_CHECK(!impl_->poll.started());
   impl_->what = what;
   impl_->told = told;
   impl_->crossed = std::move(f);
@@ -170,14 +169,8 @@ result<void> pressure_watch::start(const std::string& path, const pressure_trigg
 
 void pressure_watch::stop(std::function<void()> f) {
   impl_->pause.cancel();
-  impl_->crossed = nullptr;
-  if (!impl_->poll.in_flight()) {
-    impl_->watched.reset();
-    impl_->loop.post(std::move(f));
-    return;
-  }
-  impl_->stopped = std::move(f);
-  impl_->poll.cancel();
+  impl_->watched.reset(); // Where it was not waited for yet.
+  impl_->poll.drop(impl_->loop, std::move(f));
 }
 
 result<void> cgroup_watch::watch_oom(const std::string& path, std::function<void()> f) {

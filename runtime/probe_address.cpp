@@ -2,9 +2,9 @@
 
 #include <arpa/inet.h>
 #include <cstring>
-#include <sys/un.h>
 
 #include "messages/check.hpp"
+#include "messages/unix_address.hpp"
 
 namespace gantry::runtime {
 
@@ -32,12 +32,10 @@ network_address ip_address(const probe_question& q) {
 
 network_address unix_address(std::string_view path, std::string_view shown) {
   network_address out;
-  sockaddr_un un{};
-  GANTRY_CHECK(path.size() < sizeof(un.sun_path));
-  un.sun_family = AF_UNIX;
-  std::memcpy(un.sun_path, path.data(), path.size());
-  out.size = sizeof(un);
-  std::memcpy(&out.where, &un, sizeof(un));
+  const auto un = unix_address_of(path);
+  GANTRY_CHECK(un);
+  out.size = un->size;
+  std::memcpy(&out.where, un->get(), un->size);
   out.text = shown;
   return out;
 }

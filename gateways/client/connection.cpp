@@ -7,13 +7,13 @@
 #include <cstring>
 
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <nghttp2/nghttp2.h>
 
 #include "gateways/client/grpc.hpp"
 #include "messages/check.hpp"
+#include "messages/unix_address.hpp"
 
 namespace gantry::client {
 
@@ -144,16 +144,14 @@ struct connection::hooks {
 };
 
 result<std::unique_ptr<connection>> connection::open(const std::string& path) {
-  sockaddr_un at{};
-  at.sun_family = AF_UNIX;
-  if (path.size() >= sizeof at.sun_path)
+  const auto at = unix_address_of(path);
+  if (!at)
     return error{ec::invalid_argument, "the socket path is too long: " + path,
                  "at most 107 bytes: use a shorter one"};
-  std::memcpy(at.sun_path, path.data(), path.size());
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0)
     return from_errno(errno, "make", "a socket");
-  if (::connect(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at) != 0) {
+  if (::connect(fd, at->get(), at->size) != 0) {
     const int err = errno;
     ::close(fd);
     error why = from_errno(err, "reach gantryd at", path);

@@ -5,8 +5,9 @@
 #include <cstring>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
+
+#include "messages/unix_address.hpp"
 
 namespace gantry::client {
 
@@ -29,18 +30,16 @@ struct packet_socket {
 };
 
 result<void> connect_to(const std::string& path, packet_socket& out) {
-  sockaddr_un at{};
-  at.sun_family = AF_UNIX;
-  if (path.size() >= sizeof at.sun_path)
+  const auto at = unix_address_of(path);
+  if (!at)
     return error{ec::invalid_argument, "the socket path is too long: " + path, ""};
-  std::memcpy(at.sun_path, path.data(), path.size());
   out.fd = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (out.fd < 0)
     return from_errno(errno, "make", "a socket");
   const timeval patience{patience_s, 0};
   ::setsockopt(out.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   ::setsockopt(out.fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-  if (::connect(out.fd, reinterpret_cast<const sockaddr*>(&at), sizeof at) != 0) {
+  if (::connect(out.fd, at->get(), at->size) != 0) {
     auto why = from_errno(errno, "reach gantryd at", path);
     if (why.code != ec::permission_denied)
       why.code = ec::unavailable;

@@ -215,15 +215,13 @@ struct exit_report {
   bool core_dumped = false;
   bool oom = false;      ///< An OOM kill is why.
   std::string oom_level{}; ///< container, host or inferred.
-  uint64_t stdout_bytes = 0;
-  uint64_t stderr_bytes = 0;
+  uint64_t stdout_bytes = 0, stderr_bytes = 0;
   bool io_open = false;  ///< Somebody else still held an output stream open.
   moment at{};         ///< When the kernel reported it.
   bool status_unknown = false;
   uint64_t seq = 0;      ///< Of its event.
   std::string checkpoint{}; ///< The one that was being taken, and ended it.
-  uint64_t stdout_dropped = 0; ///< Bytes that the log gave up, as its options say.
-  uint64_t stderr_dropped = 0;
+  uint64_t stdout_dropped = 0, stderr_dropped = 0; ///< Bytes that the log gave up, as it may.
   // Of an exec, with all that it started: what its own cgroup counted.
   uint64_t cpu_ns = 0, cpu_user_ns = 0, cpu_system_ns = 0;
   uint64_t max_rss_bytes = 0; ///< Of the largest single process.
