@@ -13,7 +13,7 @@ STARTED     := $(shell date +%s)
 BUILD  := build/$(PRESET)
 TALLY  := build/tally
 
-.PHONY: help demo test test-all check build install deb asan asan-some tidy fuzz vm vm-all bench deps deps-full clean
+.PHONY: help demo test test-all check build install deb asan asan-some shared tidy fuzz vm vm-all bench deps deps-full clean
 
 help:
 	@echo "make demo      watch gantry run, kill, pause, and survive (about 20 s)"
@@ -22,7 +22,7 @@ help:
 	@echo "make check     before a commit: build, quick lanes, the tree's own rules"
 	@echo "make bench     the table of figures, with the peers that are installed"
 	@echo "make install   to PREFIX (/usr/local) below DESTDIR; make deb: a Debian package of it"
-	@echo "make tidy      clang-tidy over the whole tree; make fuzz, make vm (make vm-all: longer): one lane each"
+	@echo "make tidy      clang-tidy over the whole tree; make fuzz, make shared, make vm (make vm-all: longer): one lane each"
 
 deps:
 	@scripts/install-packages
@@ -59,12 +59,18 @@ asan-some: deps
 	@cmake --build build/asan --target gantryd gantry gantry-journal $(ASAN_TESTS)
 	@scripts/run-lanes build/asan $(addprefix --only ,$(ASAN_TESTS)) --only host_some $(ADD_UP)
 
+# Every object anew, position-independent: five minutes of CPU, without optimisation.
+shared: deps
+	@cmake --preset shared >/dev/null
+	@cmake --build build/shared --target gantryd gantry gantry-keeper gantry-journal libgantry libgantry_shared
+	@scripts/run-lanes build/shared --only library_shared
+
 check: build
 	@scripts/run-lanes $(BUILD) --quick
 
 test-all: deps-full build
 	@scripts/run-lanes $(BUILD)
-	@$(MAKE) --no-print-directory asan fuzz tidy vm
+	@$(MAKE) --no-print-directory asan shared fuzz tidy vm
 
 asan: deps
 	@cmake --preset asan >/dev/null

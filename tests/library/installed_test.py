@@ -50,10 +50,10 @@ class Installed:
                 return folder
         raise Broken("gantry.pc is not installed")
 
-    def by_cmake(self):
+    def by_cmake(self, *options):
         out = os.path.join(self.dir, "by-cmake")
         run("cmake", "-S", os.path.join(self.dir, "examples"), "-B", out, "-G", "Ninja",
-            f"-DCMAKE_PREFIX_PATH={self.prefix}")
+            f"-DCMAKE_PREFIX_PATH={self.prefix}", *options)
         run("cmake", "--build", out)
         return out
 
@@ -64,7 +64,7 @@ class Installed:
         flags = run("pkg-config", "--cflags", "--libs", "gantry", env=env).split()
         for name in ("embed", "watch"):
             run("g++", os.path.join(self.dir, f"examples/{name}.cpp"), "-o",
-                os.path.join(out, name), *flags, f"-Wl,-rpath,{self.prefix}/lib")
+                os.path.join(out, name), *flags, f"-Wl,-rpath,{os.path.dirname(self.lib_dir())}")
         return out
 
     def close(self):
@@ -154,12 +154,12 @@ def test_headers_name_no_library_below(installed):
                 check(word not in text, f"{name} includes {word}")
 
 
-def main():
+def main(tests):
     build = os.path.abspath(sys.argv[1])
     passed = failed = 0
     installed = Installed(build)
     try:
-        for name, test in list(globals().items()):
+        for name, test in list(tests.items()):
             if not name.startswith("test_"):
                 continue
             try:
@@ -176,4 +176,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(globals()))

@@ -1,5 +1,7 @@
 // What a client is told at the door of a supervisor that has just come, or is about to go.
 
+#include <set>
+
 #include "tests/sim/lives/scenario.hpp"
 
 using namespace gantry;
@@ -27,7 +29,59 @@ std::unique_ptr<actors::attachment> attached(world& w, bool input) {
   return std::move(*x);
 }
 
+/// Asks again and again, and notes every answer.
+class insistent {
+public:
+  explicit insistent(world& w) : w_(w) {}
+
+  template <class Reply, class Request>
+  void one(Request req) {
+    ++asked;
+    w_.door().call(w_.by(), std::move(req), [this](result<Reply> x) {
+      ++answered;
+      if (!x)
+        refusals.insert(x.why().code);
+    });
+  }
+
+  size_t asked = 0;
+  size_t answered = 0;
+  std::set<ec> refusals;
+
+private:
+  world& w_;
+};
+
 } // namespace
+
+TEST_CASE("every call to a supervisor that goes away is answered, once", "[sim]") {
+  in_many_worlds([](world& w, sim::dice& d) {
+    must_run(w, "a", {"work"});
+    insistent client(w);
+    const bool named = d.chance(0.5); // With a request id the answer goes another way.
+    w.while_it_ends = [&] {
+      auto pause = on<v1::PauseRequest>("none");
+      auto kill = on<v1::KillRequest>("a");
+      kill.set_signal("CONT");
+      if (named) {
+        pause.set_request_id("pause " + std::to_string(client.asked));
+        kill.set_request_id("kill " + std::to_string(client.asked));
+      }
+      client.one<v1::PauseReply>(pause);
+      client.one<v1::KillReply>(kill);
+      client.one<v1::ContainerDetail>(on<v1::InspectRequest>("a"));
+    };
+    w.end_life();
+    CHECK(client.asked > 3);
+    CHECK(client.answered == client.asked);
+    CHECK(client.refusals.count(ec::unavailable) == 1);
+    for (const auto why : client.refusals)
+      CHECK((why == ec::unavailable || why == ec::not_found));
+    w.while_it_ends = nullptr;
+    REQUIRE(w.begin_life());
+    CHECK(process_of(w, "a", "init").phase == runtime::process_view::phase_t::running);
+  });
+}
 
 TEST_CASE("who attaches before all is found again hears how much input was taken", "[sim]") {
   in_many_worlds([](world& w, sim::dice&) {

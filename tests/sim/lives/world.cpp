@@ -83,8 +83,11 @@ void world::end_life() {
     bool rest = false;
     sup_->shutdown(false, "test", [&] { rest = true; });
     const bool was_dead = here_->dead();
-    for (int turns = 0; !rest && turns < 200'000; ++turns)
+    for (int turns = 0; !rest && turns < 200'000; ++turns) {
+      if (while_it_ends && !was_dead)
+        while_it_ends();
       here_->loop.turn(true);
+    }
     if (!rest)
       throw std::runtime_error("the supervisor does not come to rest");
     kills += here_->dead() && !was_dead;

@@ -84,6 +84,9 @@ public:
   /// Says something to stderr with the virtual time, if GANTRY_SIM_TRACE is set.
   void trace(const std::string& what) const;
 
+  /// Called before each turn of an orderly end, until the supervisor is at rest.
+  std::function<void()> while_it_ends;
+
   std::string why;       ///< Why a supervisor did not come up.
   uint64_t lives_lived = 0;
   uint64_t kills = 0;
