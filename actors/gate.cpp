@@ -22,6 +22,8 @@ caf::behavior errands(caf::event_based_actor* self) {
   return {[self](errand_atom, const std::function<void(caf::event_based_actor*)>& f) { f(self); }};
 }
 
+error going_away() { return {ec::unavailable, "gantryd is going away", "ask again"}; }
+
 template <class Reply>
 result<Reply> parsed(const result<std::string>& outcome) {
   if (!outcome)
@@ -55,17 +57,31 @@ void gate::close() {
   to_ = nullptr;
   waiters_.clear();
   exits_.reset();
+  for (const auto& [number, fail] : std::exchange(asked_, {}))
+    fail(going_away());
 }
 
 template <class Reply, class Request>
 void gate::send(const v1::By& by, Request req, answer<Reply> f) {
   if (!errands_)
-    return later<Reply>(std::move(f),
-                        error{ec::unavailable, "gantryd is going away", "ask again"});
-  errand job = [to = to_, by, req = std::move(req), f = std::move(f)](caf::event_based_actor* me) {
+    return later<Reply>(std::move(f), going_away());
+  const auto number = next_asked_++;
+  asked_.emplace(number, [f](const error& why) { f(why); });
+  const auto settles = [here = here_, number] {
+    return *here != nullptr && (*here)->asked_.erase(number) > 0;
+  };
+  errand job = [to = to_, by, req = std::move(req), f = std::move(f),
+                settles](caf::event_based_actor* me) {
     me->request(to, caf::infinite, by, req)
-      .then([f](Reply& reply) { f(std::move(reply)); },
-            [f](caf::error& why) { f(from_caf(why)); });
+      .then(
+        [f, settles](Reply& reply) {
+          if (settles())
+            f(std::move(reply));
+        },
+        [f, settles](caf::error& why) {
+          if (settles())
+            f(from_caf(why));
+        });
   };
   caf::anon_send(errands_, errand_atom::value, std::move(job));
 }

@@ -108,6 +108,9 @@ private:
   services& host_;
   supervisor_actor to_;
   caf::actor errands_;
+  /// Who waits for an actor's answer: it may go away before it gives one.
+  std::map<uint64_t, std::function<void(const error&)>> asked_;
+  uint64_t next_asked_ = 1;
   std::map<std::string, under_way> requests_;
   struct waiter {
     runtime::container_name who;
@@ -121,7 +124,7 @@ private:
   std::unique_ptr<runtime::ledger::watch> exits_;
   uint64_t next_waiter_ = 1;
   io::fd_tickets tickets_;
-  std::shared_ptr<gate*> here_ = std::make_shared<gate*>(this); ///< For waits that outlive us.
+  std::shared_ptr<gate*> here_ = std::make_shared<gate*>(this); ///< For who outlives us.
 };
 
 template <class T>

@@ -300,6 +300,7 @@ caf::result<atom::shutdown> process_state::shutdown() {
   stopping_ = true;
   setup.streams.pump->stop([me = process_actor{self}, this, promise]() mutable {
     setup.host->outputs.remove_pump(setup.who.serial);
+    forget_pump();
     setup.streams.pump.reset();
     caf::anon_send_exit(process_actor{self}, caf::exit_reason::user_shutdown);
     promise.deliver(atom::shutdown::value);
