@@ -105,24 +105,24 @@ void take_details(reader& in, v1::Probe& p) {
   in.take("--health-tls-ca", read_small_file, [&p](std::string pem) { p.set_tls_ca(pem); });
 }
 
-/// A probe that there is: another one, only some numbers of it (`period=5s,failures=2`), or none.
+/// A probe that there is: another one, only some details of it (`period=5s,failures=2`), or none.
 result<v1::Probe> parse_change(std::string_view text) {
   if (text == "none") {
     v1::Probe out;
     out.set_kind("none"); // As `update` understands it.
     return out;
   }
-  constexpr std::array<std::string_view, 5> numbers{"period=", "timeout=", "initial-delay=",
-                                                    "failures=", "successes="};
-  if (std::none_of(numbers.begin(), numbers.end(), [&](auto n) { return text.starts_with(n); }))
+  constexpr std::array<std::string_view, 9> details{
+    "period=", "timeout=", "initial-delay=", "failures=", "successes=",
+    "status=", "header=",  "host=",          "tls-ca="};
+  if (std::none_of(details.begin(), details.end(), [&](auto n) { return text.starts_with(n); }))
     return parse_probe(text);
   auto out = parse_probe("exec:any," + std::string{text});
   if (!out)
     return out;
   if (out->args(0) != "any")
     return error{ec::invalid_argument, "\"" + printable(text) + "\" is no change of a probe",
-                 "use period=5s,timeout=1s,initial-delay=0s,failures=3,successes=1 as far as they "
-                 "change, another probe, or none"};
+                 "use the details that change (period=5s,failures=3), another probe, or none"};
   out->clear_args();
   out->clear_shell();
   out->clear_kind();
