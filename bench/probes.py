@@ -47,11 +47,7 @@ def whole_probes(b, kind, question, most):
             r.run(f"p{i}", "serve", "8080", options=(f"--health-{kind}", question,
                                                      "--health-interval", "20ms"))
         time.sleep(3)
-        first = records(r, "x1")
-        cpu, began = harness.cpu_seconds(r.pid()), time.monotonic()
-        time.sleep(seconds)
-        cpu, took = harness.cpu_seconds(r.pid()) - cpu, time.monotonic() - began
-        n = records(r, "x2") - first
+        cpu, n, took = spent(r, seconds)
         healthy = sum(r.show(f"p{i}")["health"] == "healthy" for i in range(count))
     if healthy != count:
         raise NotMeasured(f"{count - healthy} servers did not keep up")
@@ -80,11 +76,7 @@ def real_probes(b, kind, server, options):
         for i in range(count):
             r.run(f"p{i}", *server, options=(*options, "--health-interval", "20ms"))
         time.sleep(2)
-        first = records(r, "x1")
-        cpu, began = harness.cpu_seconds(r.pid()), time.monotonic()
-        time.sleep(seconds)
-        cpu, took = harness.cpu_seconds(r.pid()) - cpu, time.monotonic() - began
-        n = records(r, "x2") - first
+        cpu, n, took = spent(r, seconds)
         healthy = sum(r.show(f"p{i}")["health"] == "healthy" for i in range(count))
         b.row("probe", f"{kind}: CPU of gantryd a probe, {count} real containers", cpu / n * 1e6,
               "us", f"{n / took:.0f} probes a second, each recorded; {healthy} healthy")
@@ -99,11 +91,9 @@ def on_time(b):
             r.run(x, "serve", "8080", options=("--health-http", "127.0.0.1:8080/",
                                                "--health-interval", "1s"))
         time.sleep(5)
-        first, slow = records(r, "x1"), turns(r)["slow_turns"]
-        cpu, began = harness.cpu_seconds(r.pid()), time.monotonic()
-        time.sleep(seconds)
-        cpu, took = harness.cpu_seconds(r.pid()) - cpu, time.monotonic() - began
-        n, slow = records(r, "x2") - first, turns(r)["slow_turns"] - slow
+        slow = turns(r)["slow_turns"]
+        cpu, n, took = spent(r, seconds)
+        slow = turns(r)["slow_turns"] - slow
         late = [ms for i in range(0, count, 100) for ms in lateness(r, ids[i:i + 100])]
     p99 = harness.quantile(late, 0.99)
     b.row("on-time", f"{count} http probes a second in {count} network namespaces: begun late, p99",
@@ -113,6 +103,15 @@ def on_time(b):
           slow == 0)
     b.row("on-time", "the same: CPU of gantryd a probe", cpu / n * 1e6, "us", "", "≤ 60",
           cpu / n * 1e6 <= 60)
+
+
+def spent(r, seconds):
+    """Of so many seconds: the CPU of gantryd, the results that it recorded, the time it took."""
+    first = records(r, "x1")
+    cpu, began = harness.cpu_seconds(r.pid()), time.monotonic()
+    time.sleep(seconds)
+    cpu, took = harness.cpu_seconds(r.pid()) - cpu, time.monotonic() - began
+    return cpu, records(r, "x2") - first, took
 
 
 def turns(r):
