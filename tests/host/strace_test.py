@@ -37,8 +37,8 @@ AT_ONCE = {
     "io_uring_register", "prlimit64", "kill", "tgkill", "uname", "sysinfo", "getdents64",
     "lseek", "fstat", "newfstatat", "stat", "lstat", "statx", "access", "faccessat", "faccessat2",
     "readlink", "readlinkat", "restart_syscall", "clone3", "clone", "vfork", "waitid", "wait4",
-    "futex", "poll", "ppoll", "mkdir", "mkdirat", "rmdir", "unlink", "unlinkat", "open", "openat",
-    "openat2", "statfs", "fstatfs", "setrlimit", "close_range",
+    "futex", "poll", "ppoll", "mkdir", "mkdirat", "rmdir", "unlink", "unlinkat", "symlink", "open",
+    "openat", "openat2", "statfs", "fstatfs", "setrlimit", "close_range",
 }
 
 SYNCS = {"fsync", "fdatasync", "sync", "syncfs", "sync_file_range", "msync", "fallocate",
@@ -74,7 +74,7 @@ def wrong(name, rest):
         return "it waits for descriptors"
     if name == "futex" and "FUTEX_WAIT" in rest:
         return "it waits for another thread"
-    if name in ("unlink", "unlinkat", "rmdir", "mkdir", "mkdirat") and DISK in rest:
+    if name in ("symlink", "unlink", "unlinkat", "rmdir", "mkdir", "mkdirat") and DISK in rest:
         return "a directory of the disk is changed outside of the ring"
     if name == "accept4" and "SOCK_NONBLOCK" not in rest:
         return "it takes a connection that would block"
