@@ -174,10 +174,12 @@ void container_state::on_probe() {
   take_turns();
   if (!health_ || at_ != phase::running)
     return;
-  const auto now = std::max(host->loop.sys().realtime().count(), health_->due_ns);
-  health_->due_ns = 0;
-  while (const auto which = runtime::take_due_probe(health_->policy, health_->state, now))
+  const auto clock = host->loop.sys().realtime().count();
+  auto now = std::max(clock, std::exchange(health_->due_ns, 0));
+  while (const auto which = runtime::take_due_probe(health_->policy, health_->state, now)) {
     begin_probe(*which);
+    now = clock; // What could not be asked is due again soon, but not within this turn.
+  }
   arm_probes();
 }
 

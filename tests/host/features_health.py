@@ -253,6 +253,16 @@ def test_a_probe_is_changed_while_it_runs(rig):
     check(done.code != 0, f"there is nothing to change: {done!r}")
 
 
+def test_a_probe_that_takes_long_is_changed(rig):
+    a = rig.id("a")
+    rig.run(a, "sleep", "1000", options=("--health-cmd", "sleep 2; false",
+                                         "--health-interval", "50ms"))
+    until(lambda: "sleep 2" in rig.ok("top", "--no-stream", a).out, "the probe runs")
+    rig.ok("update", "--health-cmd", "true", "--health-interval", "100ms", a)
+    rig.crash_point()
+    wait_health(rig, a, "healthy")
+
+
 def test_one_probe_of_several_is_changed(rig):
     a = rig.id("a")
     rig.run(a, "sleep", "1000", options=("--health-readiness", "exec:true,period=1h",
