@@ -20,7 +20,7 @@ constexpr size_t read_bytes = 128u << 10;
 using label = runtime::probe_result::label;
 
 /// Probes that are due at nearly the same time begin in one turn. 1,000 containers asked once a
-/// second: 59 µs of CPU for each question by http, 82 without (33 and 43 by tcp).
+/// second: 1.6 turns of the loop for each question by http, 3.9 without (0.9 and 2.0 by tcp).
 constexpr int64_t meeting_share = 200;
 constexpr int64_t longest_meeting_ns = 10'000'000;
 
@@ -156,12 +156,14 @@ void container_state::arm_probes() {
   int64_t shortest = INT64_MAX;
   for (const auto& p : health_->policy.probes) {
     longest = std::max({longest, p.interval_ns, p.initial_delay_ns});
-    shortest = std::min(shortest, p.start_interval_ns > 0 ? p.start_interval_ns : p.interval_ns);
+    shortest = std::min(shortest, p.interval_ns);
+    if (p.start_interval_ns > 0)
+      shortest = std::min(shortest, p.start_interval_ns);
   }
   const auto begin = meeting_time(*next, shortest);
   const auto left = begin - host->loop.sys().realtime().count();
   health_->timer = std::make_unique<io::timer>(host->loop);
-  health_->timer->start(io::nanoseconds{std::clamp<int64_t>(left, 0, longest)},
+  health_->timer->start(io::nanoseconds{std::clamp<int64_t>(left, 0, longest + begin - *next)},
                         while_here([this, due = begin] {
                           health_->due_ns = due;
                           caf::anon_send(container_actor{self}, atom::probe::value);
