@@ -179,6 +179,7 @@ void container_state::on_probe() {
   const auto clock = host->loop.sys().realtime().count();
   auto now = std::max(clock, std::exchange(health_->due_ns, 0));
   while (const auto which = runtime::take_due_probe(health_->policy, health_->state, now)) {
+    health_->state.probes[*which].began_ns = clock; // Whatever it was due by.
     begin_probe(*which);
     now = clock; // What could not be asked is due again soon, but not within this turn.
   }

@@ -94,13 +94,13 @@ def dockerd_exit(d, count):
 def dockerd_log(b, d):
     size = b.n(256 << 20, 32 << 20)
     for block, name in ((65500, "64 KiB blocks"), (100, "one write per line")):
-        before = harness.cpu_ticks_seconds(d.daemon.pid)
+        before = harness.cpu_seconds(d.daemon.pid)
         began = clock()
         d.docker("run", "--network", "none", "--name", f"log-{block}", "-d", "gantry-bench",
                  "/bin/log_writer", str(size), str(block))
         d.docker("wait", f"log-{block}", patience=1200)
         wall = (clock() - began) / 1e9
-        cpu = harness.cpu_ticks_seconds(d.daemon.pid) - before
+        cpu = harness.cpu_seconds(d.daemon.pid) - before
         b.row("peers", f"dockerd json-file: {size >> 20} MiB, {name}", size / 1e6 / wall, "MB/s",
               f"CPU of dockerd {cpu / (size / 1e9):.1f} s/GB; with the container's start")
 

@@ -1,7 +1,6 @@
 #include "library/attach.hpp"
 
 #include <cerrno>
-#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -43,15 +42,6 @@ v1::AttachOpen open_of(const attach_options& x) {
   if (x.patience)
     out.set_patience_ns(x.patience->count());
   return out;
-}
-
-/// Makes a pipe whose `ours` end the library has: O_NONBLOCK. @returns {theirs, ours}.
-result<std::array<int, 2>> pipe_for(int ours) {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0)
-    return from_errno(errno, "make", "a pipe for a stream");
-  ::fcntl(ends[size_t(ours)], F_SETFL, O_NONBLOCK);
-  return std::array{ends[size_t(1 - ours)], ends[size_t(ours)]};
 }
 
 } // namespace
@@ -207,22 +197,22 @@ result<io_bundle> attach_pump::make_pipes(const v1::AttachOpened& opened) {
   for (size_t i = 0; i < 2; ++i) {
     if (!(i == 0 ? what_.out : what_.err && !opened.terminal()))
       continue;
-    const auto ends = pipe_for(1);
-    if (!ends)
-      return ends.why();
-    stream_access::fd(out, i + 1) = (*ends)[0];
-    outputs_[i].pipe = joined_->pipes[i] = (*ends)[1];
+    int ends[2];
+    if (auto made = make_pipe(ends, 1); !made)
+      return std::move(made).why();
+    stream_access::fd(out, i + 1) = ends[0];
+    outputs_[i].pipe = joined_->pipes[i] = ends[1];
     outputs_[i].left = site_->react().ready(outputs_[i].pipe, 0, [weak = weak_from_this(), i] {
       if (auto me = weak.lock())
         me->close_output(i);
     });
   }
   if (what_.in && opened.stdin_open()) {
-    const auto ends = pipe_for(0);
-    if (!ends)
-      return ends.why();
-    stream_access::fd(out, 0) = (*ends)[0];
-    in_ = (*ends)[1];
+    int ends[2];
+    if (auto made = make_pipe(ends, 0); !made)
+      return std::move(made).why();
+    stream_access::fd(out, 0) = ends[1];
+    in_ = ends[0];
   }
   if (out.in() < 0 && out.out() < 0 && out.err() < 0)
     return error{ec::wrong_state,

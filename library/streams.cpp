@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "library/convert.hpp"
+#include "messages/check.hpp"
 
 namespace gantry {
 
@@ -53,6 +54,13 @@ result<void> io_bundle::trouble() const {
 
 namespace library {
 
+result<void> make_pipe(int (&ends)[2], int ours) {
+  if (::pipe2(ends, O_CLOEXEC) != 0)
+    return from_errno(errno, "make", "a pipe for a stream");
+  GANTRY_CHECK(::fcntl(ends[ours], F_SETFL, O_NONBLOCK) == 0);
+  return {};
+}
+
 namespace {
 
 /// The streams of one process that were asked for, being put together.
@@ -66,14 +74,6 @@ struct opening {
   result<void> open_output(size_t which);
   result<void> open_input();
 };
-
-/// A pipe, `ours` its end for the library: O_NONBLOCK.
-result<void> make_pipe(int (&ends)[2], int ours) {
-  if (::pipe2(ends, O_CLOEXEC) != 0)
-    return from_errno(errno, "make", "a pipe for a stream");
-  ::fcntl(ends[ours], F_SETFL, O_NONBLOCK);
-  return {};
-}
 
 result<void> opening::find(const v1::ContainerDetail& x) {
   const auto process = what.process.empty() ? std::string{"init"} : what.process;

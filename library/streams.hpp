@@ -28,6 +28,9 @@ public:
 
 namespace library {
 
+/// A pipe, `ours` (0 or 1) its end for the library: O_NONBLOCK.
+result<void> make_pipe(int (&ends)[2], int ours);
+
 /// Opens the streams of a process that exists; on the library's thread.
 void open_streams(const std::shared_ptr<site>& at, const io_options& what, callback<io_bundle> f);
 

@@ -1,11 +1,9 @@
 #include "runtime/cgroup_driver.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <sys/socket.h>
-#include <sys/un.h>
 
+#include "messages/unix_address.hpp"
 #include "runtime/cgroup_files.hpp"
 #include "runtime/foreign_text.hpp"
 
@@ -37,13 +35,9 @@ bool is_slice(std::string_view name) {
 }
 
 bool listens(io::kernel& k, const std::string& path) {
-  sockaddr_un at{};
-  at.sun_family = AF_UNIX;
-  if (path.size() >= sizeof(at.sun_path))
-    return false;
-  path.copy(at.sun_path, sizeof(at.sun_path) - 1);
+  const auto at = unix_address_of(path);
   const io::fd s{k, ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
-  return s && ::connect(s.get(), reinterpret_cast<const sockaddr*>(&at), sizeof(at)) == 0;
+  return at && s && ::connect(s.get(), at->get(), unix_address::size) == 0;
 }
 
 } // namespace

@@ -189,11 +189,14 @@ void oci_commands::settled(const oci_end& end) {
 }
 
 void oci_commands::launch_some() {
+  if (std::exchange(launching_, true))
+    return; // Who launches goes on by itself.
   while (busy_ < policy_.max_in_flight && !queue_.empty()) {
     auto next = std::move(queue_.front());
     queue_.pop_front();
     launch(std::move(next));
   }
+  launching_ = false;
   stats_.queued = queue_.size();
 }
 
@@ -226,15 +229,18 @@ void oci_commands::launch(waiting w) {
   const auto& call = one->call();
   if (call.by_path || !policy_.copy.wanted || !copies_itself(call.runtime))
     return start(one, call.runtime);
-  copy_of(call.runtime).ask([this, one](const std::string& path) { start(one, path); });
+  copy_of(call.runtime).ask([this, one](const std::string& path) {
+    start(one, path);
+    launch_some(); // One that could not be started has given its place back.
+  });
 }
 
 runtime_copy& oci_commands::copy_of(const std::string& program) {
   auto& out = copies_[program];
   if (!out) {
     const auto dir = runtime_root_ + "-programs/" + std::to_string(copies_.size() - 1);
-    (void)loop_.sys().mkdir(runtime_root_ + "-programs", 0700); // Without it no copy works.
-    (void)loop_.sys().mkdir(dir, 0700);
+    loop_.sys().mkdir(runtime_root_ + "-programs", 0700); // Where that fails the copy's link does,
+    loop_.sys().mkdir(dir, 0700);                         // which is told.
     out = std::make_unique<runtime_copy>(loop_, program, dir, policy_.copy,
                                          [this, program](auto& path, auto works) {
                                            try_out(program, path, std::move(works));

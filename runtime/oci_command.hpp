@@ -92,6 +92,7 @@ private:
   engine_policy policy_;
   engine_stats stats_;
   io::fd null_;
+  bool launching_ = false;
   size_t busy_ = 0; ///< Places taken: running calls that have not become slow.
   std::deque<waiting> queue_;
   std::set<std::shared_ptr<running>> running_;

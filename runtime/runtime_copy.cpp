@@ -1,5 +1,6 @@
 #include "runtime/runtime_copy.hpp"
 
+#include <fcntl.h>
 #include <utility>
 #include <vector>
 
@@ -25,6 +26,7 @@ struct file_mark {
   }
 };
 
+constexpr size_t piece_bytes = 256u << 10;
 constexpr std::string_view elf = "\x7f" "ELF";
 
 } // namespace
@@ -41,7 +43,7 @@ struct runtime_copy::body : std::enable_shared_from_this<body> {
   body(io::loop& l, std::string what, std::string where, copy_policy p, trial t)
     : loop(l), program(std::move(what)),
       link(std::move(where) + "/" + std::string(base_name(program))), policy(p),
-      try_out(std::move(t)), look(l), write(l), patience(l), rest(l) {
+      try_out(std::move(t)), look(l), open(l), read(l), write(l), patience(l), rest(l) {
     if (!policy.wanted || !copies_itself(program))
       now = stage::refused;
   }
@@ -67,7 +69,7 @@ struct runtime_copy::body : std::enable_shared_from_this<body> {
     return ++calls >= policy.worth_calls;
   }
 
-  // -- making it --
+  // -- making it: in pieces, so that no turn of the loop is long --
 
   void make() {
     now = stage::making;
@@ -76,47 +78,79 @@ struct runtime_copy::body : std::enable_shared_from_this<body> {
       if (res < 0 || !me->wanted)
         return me->drop(stage::none);
       me->mark = file_mark::of(me->look.found());
-      me->read();
+      me->begin();
     });
   }
 
-  void read() {
-    io::read_file(loop, program, policy.most_bytes, program,
-                  [me = shared_from_this()](result<std::string> bytes) {
-      if (!me->wanted || !bytes || !bytes->starts_with(elf)) // A script wants its own path.
-        return me->drop(stage::refused);
-      me->fill(std::move(*bytes));
-    });
-  }
-
-  void fill(std::string bytes) {
+  void begin() {
+    if (mark.size > policy.most_bytes)
+      return refuse("it is larger than " + std::to_string(policy.most_bytes) + " bytes");
     const int n = io::executable_memory(std::string(base_name(program)));
     if (n < 0)
-      return drop(stage::refused);
+      return refuse(from_errno(-n, "make", "a file in memory").text());
     file = io::fd(loop.sys(), n);
-    content = std::move(bytes);
-    write.start(n, content, 0, [me = shared_from_this()](int32_t res) {
-      std::string().swap(me->content);
+    open.start(AT_FDCWD, program, O_RDONLY, 0, false, [me = shared_from_this()](int32_t res) {
       if (res < 0 || !me->wanted)
-        return me->drop(stage::none); // No memory: later perhaps.
-      me->tried();
+        return me->drop(stage::none);
+      me->source = io::fd(me->loop.sys(), res);
+      me->piece.resize(piece_bytes);
+      me->copied = 0;
+      me->read_on();
     });
   }
 
-  void tried() {
-    if (io::seal(file.get()) < 0 || io::link_to_descriptor(link, file.get()) < 0)
-      return drop(stage::refused);
+  void read_on() {
+    read.start(source.get(), piece, copied, [me = shared_from_this()](int32_t n) {
+      if (n < 0 || !me->wanted)
+        return me->drop(stage::none);
+      const std::string_view bytes(me->piece.data(), size_t(n));
+      if (me->copied == 0 && !bytes.starts_with(elf))
+        return me->drop(stage::refused); // A script wants its own path.
+      if (n == 0)
+        return me->copied_all();
+      me->write_on(size_t(n));
+    });
+  }
+
+  void write_on(size_t n) {
+    write.start(file.get(), std::span(piece).first(n), copied,
+                [me = shared_from_this(), n](int32_t res) {
+      if (res < 0 || !me->wanted)
+        return me->drop(stage::none); // No memory: later perhaps.
+      me->copied += n;
+      if (me->copied > me->mark.size)
+        return me->drop(stage::none); // It grows: somebody writes it.
+      me->read_on();
+    });
+  }
+
+  void copied_all() {
+    forget_source();
+    if (const int n = io::seal(file.get()); n < 0)
+      return refuse(from_errno(-n, "seal", "the copy").text());
+    if (const int n = io::link_to_descriptor(link, file.get()); n < 0)
+      return refuse(from_errno(-n, "make", link).text());
     try_out(link, [me = shared_from_this()](bool works) {
       if (!me->wanted)
         return;
-      if (!works) {
-        io::log_info("runtime={}: it cannot be run from memory here; by its path it goes on",
-                     me->program);
-        return me->drop(stage::refused);
-      }
+      if (!works)
+        return me->refuse("it cannot be run from memory here");
       me->now = stage::ready;
       me->rest_later(me->policy.rest);
     });
+  }
+
+  void refuse(const std::string& why) {
+    io::log_info("runtime={}: no copy is made of it, each call starts it by its path: {}", program,
+                 why);
+    drop(stage::refused);
+  }
+
+  void forget_source() {
+    if (read.in_flight() || write.in_flight())
+      return; // The kernel has the piece: its callback comes here.
+    source.reset();
+    std::vector<char>().swap(piece);
   }
 
   // -- using it --
@@ -156,8 +190,9 @@ struct runtime_copy::body : std::enable_shared_from_this<body> {
   void drop(stage to) {
     now = to;
     rest.cancel();
+    forget_source();
     if (file)
-      (void)loop.sys().unlink(link);
+      loop.sys().unlink(link); // It may not be there yet.
     file.reset();
   }
 
@@ -174,9 +209,13 @@ struct runtime_copy::body : std::enable_shared_from_this<body> {
   io::nanoseconds last_call{0};
   file_mark mark;
   io::fd file;
-  std::string content;
+  io::fd source;
+  std::vector<char> piece;
+  uint64_t copied = 0;
   std::vector<found> askers;
   io::stat_op look;
+  io::open_op open;
+  io::read_op read;
   io::write_op write;
   io::timer patience;
   io::timer rest;

@@ -1,5 +1,8 @@
 #include "runtime/runtime_copy.hpp"
 
+#include <cerrno>
+#include <sys/resource.h>
+
 #include "host_rig.hpp"
 #include "runtime/oci_command.hpp"
 
@@ -133,6 +136,47 @@ TEST_CASE("runtime copy: what cannot be run from memory goes on by its path") {
     rig.loop->turn(false);
   }
   CHECK(rig.trials <= 1); // One that is refused is not tried again.
+}
+
+TEST_CASE("runtime copy: a call that cannot be started gives its place to the next", "[runc]") {
+  copy_rig rig;
+  const auto found = find_runtime(*rig.kernel, "runc", false);
+  REQUIRE(found.ok());
+  std::filesystem::copy_file(*found, rig.program,
+                             std::filesystem::copy_options::overwrite_existing);
+  engine_policy policy;
+  policy.max_in_flight = 1;
+  policy.copy.worth_calls = 1;
+  std::vector<oci_end> ends;
+  oci_commands commands(*rig.loop, *rig.reaper, rig.dir + "/runc-root", policy);
+  const auto call = [&] {
+    oci_call x;
+    x.step = "version";
+    x.runtime = rig.program;
+    x.argv = {"runc", "--version"};
+    x.deadline = tests::scaled(20s);
+    REQUIRE(commands.run(x, [&](oci_end end) {
+      commands.settled(end);
+      ends.push_back(std::move(end));
+    }));
+  };
+  call();
+  const auto link = rig.dir + "/runc-root-programs/0/runc";
+  REQUIRE(rig.until([&] { return std::filesystem::exists(link); }));
+  call(); // Behind the trial: from now on each call looks at the file first.
+  REQUIRE(rig.until([&] { return ends.size() == 2; }));
+  CHECK((ends[0].fine() && ends[1].fine()));
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit none{3, before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  for (int i = 0; i < 3; ++i)
+    call();
+  const bool all = rig.until([&] { return ends.size() == 5; }, 5s);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  REQUIRE(all);
+  for (size_t i = 2; i < ends.size(); ++i)
+    CHECK(ends[i].spawn_error == EMFILE);
 }
 
 TEST_CASE("runtime copy: real runc works from it", "[root][runc]") {
