@@ -51,6 +51,12 @@ struct exit_status {
   static exit_status from_wait(int status) noexcept;
 };
 
+/// What a socket is wanted for.
+enum class errand : uint8_t {
+  knock, ///< To see whether somebody takes connections: the server learns nothing of it.
+  talk,
+};
+
 /// What is known of a datagram beside its bytes.
 struct datagram_note {
   pid_t pid = 0;    ///< Of the sender, who may have ended; 0: it cannot be seen from here.
@@ -128,8 +134,9 @@ public:
   /// A stream socket for the ops; it waits in the ring, never in a call.
   virtual int socket(int family);
   /// The same in the network namespace of the process behind `pidfd`: it stays there, and so
-  /// does what is done with it. -ESRCH: the process has ended; -EPERM: we may not go there.
-  virtual int socket_near(int pidfd, int family);
+  /// does what is done with it. Who comes for `knock` must close it as soon as it is connected,
+  /// who comes for `talk` speaks first. -ESRCH: the process has ended; -EPERM: we may not go there.
+  virtual int socket_near(int pidfd, int family, errand what);
   /// A unix datagram socket `name` in `dir`, in the place of what was there, O_NONBLOCK; the
   /// directory is made where it is missing. Whoever can reach it may pass through and write to
   /// it, and each datagram tells who did (SO_PASSCRED).

@@ -73,7 +73,7 @@ public:
 
   // kernel: sockets
   int socket(int family) override;
-  int socket_near(int pidfd, int family) override;
+  int socket_near(int pidfd, int family, errand what) override;
   int datagram_inbox(const std::string& dir, const std::string& name) override;
   ssize_t take_datagram(int fd, std::span<char> into, datagram_note& note) override;
 

@@ -3,6 +3,8 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -13,6 +15,23 @@
 
 namespace gantry::io {
 
+namespace {
+
+// The last packet of the handshake waits for our first bytes, or for the reset that the close
+// makes of it (TCP_QUICKACK and SO_LINGER, tcp(7) and socket(7)); the server is woken once, or
+// never. A knock costs 6.3 us of CPU where an orderly one takes 9.5, and its server nothing
+// (decision 22). A kernel that will not only costs more.
+void set_manners(int fd, errand what) {
+  const int off = 0;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof(off));
+  if (what == errand::talk)
+    return;
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+}
+
+} // namespace
+
 int linux_kernel::socket(int family) {
   const int fd = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   return fd < 0 ? -errno : fd;
@@ -21,7 +40,7 @@ int linux_kernel::socket(int family) {
 // A thread has its own network namespace, so nobody else goes with us. Between the way there and
 // the way back nothing is handed to the ring, nothing is started, and nothing can fail but the
 // socket.
-int linux_kernel::socket_near(int pidfd, int family) {
+int linux_kernel::socket_near(int pidfd, int family, errand what) {
   if (own_network_ < 0)
     own_network_ = ::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
   if (own_network_ < 0)
@@ -31,6 +50,8 @@ int linux_kernel::socket_near(int pidfd, int family) {
   const int out = socket(family);
   const bool back = ::setns(own_network_, CLONE_NEWNET) == 0;
   GANTRY_CHECK(back);
+  if (out >= 0)
+    set_manners(out, what);
   return out;
 }
 

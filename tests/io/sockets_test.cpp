@@ -137,7 +137,7 @@ TEST_CASE("sockets: one near a process is in its network, and we are not", "[uri
   const auto theirs = network_of(std::to_string(other.pid));
   REQUIRE(ours != theirs);
   const fd pidfd(*r.kernel, r.kernel->pidfd_open(other.pid));
-  const fd near(*r.kernel, r.kernel->socket_near(pidfd.get(), AF_INET));
+  const fd near(*r.kernel, r.kernel->socket_near(pidfd.get(), AF_INET, errand::talk));
   REQUIRE(near);
   CHECK(network_of("thread-self") == ours);
   const fd where(*r.kernel, ::ioctl(near.get(), SIOCGSKNS));
@@ -148,8 +148,33 @@ TEST_CASE("sockets: one near a process is in its network, and we are not", "[uri
   // Loopback is down over there: it is that loopback which counts.
   CHECK(connected(r, near.get(), ip_loopback(9), sizeof(sockaddr_in), false) == -ENETUNREACH);
   other.end();
-  CHECK(r.kernel->socket_near(pidfd.get(), AF_INET) == -ESRCH);
+  CHECK(r.kernel->socket_near(pidfd.get(), AF_INET, errand::talk) == -ESRCH);
   CHECK(network_of("thread-self") == ours);
+}
+
+TEST_CASE("sockets: a server is not woken by a knock, and answers a talk", "[uring][root]") {
+  real_loop r;
+  const fd listener(*r.kernel, ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  auto at = ip_loopback(0);
+  socklen_t size = sizeof(sockaddr_in);
+  REQUIRE(::bind(listener.get(), reinterpret_cast<sockaddr*>(&at), size) == 0);
+  REQUIRE(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&at), &size) == 0);
+  REQUIRE(::listen(listener.get(), 8) == 0);
+  const fd here(*r.kernel, r.kernel->pidfd_open(::getpid()));
+  const auto taken = [&] { return ::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC); };
+  {
+    const fd knocks(*r.kernel, r.kernel->socket_near(here.get(), AF_INET, errand::knock));
+    CHECK(connected(r, knocks.get(), at, size, false) == 0);
+  }
+  CHECK(taken() == -1);
+  CHECK(errno == EAGAIN);
+  const fd talks(*r.kernel, r.kernel->socket_near(here.get(), AF_INET, errand::talk));
+  CHECK(connected(r, talks.get(), at, size, false) == 0);
+  REQUIRE(::send(talks.get(), "hello", 5, MSG_NOSIGNAL) == 5);
+  const fd server(*r.kernel, taken());
+  REQUIRE(server);
+  std::array<char, 8> said{};
+  CHECK(::recv(server.get(), said.data(), said.size(), 0) == 5);
 }
 
 TEST_CASE("sockets: a path in a root stays in it", "[uring]") {

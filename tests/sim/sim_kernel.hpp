@@ -80,7 +80,7 @@ public:
   int datagram_inbox(const std::string& dir, const std::string& name) override;
   ssize_t take_datagram(int fd, std::span<char> into, io::datagram_note& note) override;
   int socket(int family) override;
-  int socket_near(int pidfd, int family) override;
+  int socket_near(int pidfd, int family, io::errand what) override;
   int spawn(const io::spawn_request& what, io::child& out) override;
   int reap(int pidfd, io::exit_status& out) override;
   int pidfd_open(pid_t pid) override;

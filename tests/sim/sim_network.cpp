@@ -35,7 +35,7 @@ int incarnation::socket(int) {
   return install(std::move(made));
 }
 
-int incarnation::socket_near(int pidfd, int family) {
+int incarnation::socket_near(int pidfd, int family, io::errand) {
   if (!step())
     return -ECANCELED;
   const auto h = typed<pid_handle>(pidfd);
