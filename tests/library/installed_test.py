@@ -67,6 +67,23 @@ class Installed:
                 os.path.join(out, name), *flags, f"-Wl,-rpath,{os.path.dirname(self.lib_dir())}")
         return out
 
+    def go_watch(self):
+        """The watcher in Go, by the packages of packages-full.txt; None without them."""
+        libraries = "/usr/share/gocode"
+        if not shutil.which("go") or not shutil.which("protoc-gen-go") or not os.path.isdir(
+                os.path.join(libraries, "src/google.golang.org/grpc")):
+            print("skipped: the watcher in Go (see scripts/packages-full.txt)")
+            return None
+        root = os.path.join(self.dir, "go")
+        os.makedirs(os.path.join(root, "src/watch"))
+        shutil.copy(os.path.join(self.dir, "examples/go/watch.go"), os.path.join(root, "src/watch"))
+        run("protoc", "-I" + os.path.join(self.prefix, "share/gantry"), f"--go_out={root}/src",
+            "--go_opt=Mmessages/gantry.proto=gantry/v1", "messages/gantry.proto")
+        out = os.path.join(root, "watch")
+        run("go", "build", "-o", out, "watch", cwd=root, env=dict(
+            os.environ, GO111MODULE="off", GOPATH=f"{root}:{libraries}", GOFLAGS=""))
+        return out
+
     def close(self):
         shutil.rmtree(self.dir, ignore_errors=True)
 
@@ -87,7 +104,8 @@ def check_embed(installed, out):
 
 
 def check_watchers(installed, out):
-    """One daemon of the installed ones, two watchers of it."""
+    """One daemon of the installed ones, and all watchers of it."""
+    go = installed.go_watch()
     rig = Rig(os.path.join(installed.prefix, "bin"))
     try:
         rig.start()
@@ -95,7 +113,8 @@ def check_watchers(installed, out):
         watchers = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for words in (
             [os.path.join(out, "watch"), rig.socket, "3"],
             ["/usr/bin/python3", os.path.join(installed.dir, "examples/python/watch.py"),
-             rig.socket, os.path.join(installed.prefix, "share/gantry"), "3"])]
+             rig.socket, os.path.join(installed.prefix, "share/gantry"), "3"],
+            *([[go, rig.socket, "3"]] if go else []))]
         heads = []
         for w in watchers:
             heads.append([w.stdout.readline().split(), w.stdout.readline().strip()])

@@ -45,8 +45,8 @@ def clean_ends(source):
 
 
 def no_tabs(source):
-    """Tabs stand in Makefiles only."""
-    if os.path.basename(source.path).startswith("Makefile"):
+    """Tabs stand in Makefiles and in Go only."""
+    if os.path.basename(source.path).startswith("Makefile") or source.path.endswith(".go"):
         return
     for number, line in enumerate(source.lines, 1):
         if "\t" in line:

@@ -95,7 +95,7 @@ CASES = {
         [("a.md", "an allow list"), ("a.cpp", 'mkdtemp("/tmp/XXXXXX")')]),
     "clean_ends": ([("a.md", "a \n"), ("a.md", "a"), ("a.md", "a\n\n")],
                    [("a.md", "a\n"), ("a.md", "")]),
-    "no_tabs": ([("io/x.cpp", "\tint x;\n")], [("Makefile", "all:\n\ttrue\n")]),
+    "no_tabs": ([("io/x.cpp", "\tint x;\n")], [("Makefile", "all:\n\ttrue\n"), ("x.go", "\tx()\n")]),
     "living_links": (
         [("docs/a.md", "see [b](gone.md)\n"), ("README.md", "[b](there.md)\n")],
         [("docs/a.md", "see [b](there.md#part) and [c](../README.md)\n"),
