@@ -160,10 +160,23 @@ std::string process_state::ended_by_checkpoint() const {
   return intent.ParseFromString(c->checkpointing) ? intent.what().name() : std::string();
 }
 
-/// What the counters say now is recorded before the exit.
+/// What the counters say now is recorded before the exit. False: who was killed stands in the
+/// kernel's log, which is still being read; the exit is settled when it is.
+bool process_state::settle_oom() {
+  const bool by_kill = death_->signal == SIGKILL;
+  if (!setup.is_init && !by_kill)
+    return true;
+  if (std::exchange(log_read_, true))
+    return setup.oom->settle(setup.who.run, by_kill, {});
+  const process_actor me{self};
+  return setup.oom->settle(
+    setup.who.run, by_kill, [address = caf::actor_cast<caf::actor_addr>(me)] {
+      if (auto actor = caf::actor_cast<process_actor>(address))
+        caf::anon_send(actor, atom::started::value); // It is; and its exit is settled then.
+    });
+}
+
 void process_state::put_oom(v1::Exit& x) {
-  if (setup.is_init || death_->signal == SIGKILL)
-    setup.oom->settle(setup.who.run);
   if (setup.is_init)
     x.set_oom_victim(setup.oom->victim());
   if (death_->signal != SIGKILL)
@@ -210,7 +223,7 @@ v1::Exit process_state::make_exit(bool io_open) {
 }
 
 void process_state::settle(bool io_open) {
-  if (settled_)
+  if (settled_ || stopping_ || !settle_oom())
     return;
   settled_ = true;
   auto x = make_exit(io_open);

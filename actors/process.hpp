@@ -93,6 +93,7 @@ private:
   template <class... Ts>
   void tell_parent(Ts... xs);
   [[nodiscard]] v1::Exit make_exit(bool io_open);
+  [[nodiscard]] bool settle_oom();
   void put_oom(v1::Exit& x);
   [[nodiscard]] std::string ended_by_checkpoint() const;
   void end_stdin();
@@ -104,6 +105,7 @@ private:
   bool settled_ = false;
   bool drained_ = false;
   bool io_open_ = false;
+  bool log_read_ = false; ///< The kernel's log was waited for, where that was necessary.
   bool releasing_ = false;
   bool stopping_ = false; ///< `shutdown` waits for the pump: nothing else counts any more.
   std::optional<caf::typed_response_promise<atom::shutdown>> rest_; ///< `on_released` answers.

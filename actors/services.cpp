@@ -197,7 +197,7 @@ std::string oom_account::judge(bool at_once) const {
 
 /// systemd has taken a scope and its counters away while gantryd was away itself. Whether init was
 /// killed the kernel's log still tells, and nobody whose limit it was.
-bool oom_account::is_lost() const {
+bool oom_account::may_be_lost() const {
   const auto* c = host_.ledger.now().find(name_);
   const auto* p = c != nullptr && c->instance == instance_ ? c->init() : nullptr;
   if (lost_ || unclaimed_ != 0 || p == nullptr || !c->by_systemd)
@@ -205,28 +205,73 @@ bool oom_account::is_lost() const {
   journal::Died d;
   if (p->died.empty() || !d.ParseFromString(p->died) || d.signal() != SIGKILL)
     return false;
-  return host_.loop.sys().exists(host_.cgroups.unified + host_.cgroup_path(name_)) == 0
+  return host_.loop.sys().exists(host_.cgroups.unified + host_.cgroup_path(name_)) == 0;
+}
+
+bool oom_account::is_lost() const {
+  const auto* c = host_.ledger.now().find(name_);
+  const auto* p = c != nullptr ? c->init() : nullptr;
+  journal::Died d;
+  return p != nullptr && d.ParseFromString(p->died)
          && host_.killed.ask(p->pid, d.at_ns()) == runtime::kill_log::answer::killed;
 }
 
-void oom_account::look(uint32_t run) {
-  check(run, false);
+/// Three system calls while nobody was killed: open, read and close of memory.events (v1:
+/// memory.oom_control). Each end of an init costs them, that of an exec by SIGKILL as well, and a
+/// look by the watch; in a scope of systemd's an end by SIGKILL twice. Behind a kill there are
+/// three more for memory.max and for each cgroup above.
+runtime::oom_counters oom_account::counters() const {
+  const auto now = host_.cgroup_of(name_).oom(seen_.kills);
+  return now.kills < pending_.kills ? pending_ : now; // Its cgroup has gone.
 }
 
-void oom_account::check(uint32_t run, bool at_once) {
-  auto now = host_.cgroup_of(name_).oom(seen_.kills);
-  if (now.kills < pending_.kills) // Its cgroup has gone.
-    now = pending_;
-  if (at_once && now.kills <= seen_.kills && is_lost()) {
+bool oom_account::read_log(std::function<void()> f) {
+  return host_.killed.read([life = std::weak_ptr<int>(life_), f = std::move(f)] {
+    if (!life.expired())
+      f();
+  });
+}
+
+void oom_account::look(uint32_t run) {
+  if (!reading_)
+    check(run, false);
+}
+
+bool oom_account::settle(uint32_t run, bool by_kill, std::function<void()> again) {
+  auto now = counters();
+  const bool grown = now.kills > seen_.kills;
+  const bool lost = by_kill && !grown && may_be_lost();
+  const bool asks = grown || lost || (by_kill && unclaimed_ > 0);
+  if (asks && again && !read_log(std::move(again))) {
+    pending_ = now;
+    return false;
+  }
+  if (lost && is_lost()) {
     lost_ = true;
     now = seen_;
     ++now.kills;
   }
+  if (now.kills > seen_.kills) {
+    late_.cancel();
+    victim_ = judge(true);
+    tell(run, now);
+  }
+  return true;
+}
+
+void oom_account::check(uint32_t run, bool at_once, bool log_is_read) {
+  const auto now = counters();
   if (now.kills <= seen_.kills)
+    return;
+  pending_ = now;
+  reading_ = !log_is_read && !read_log([this, run, at_once] {
+    reading_ = false;
+    check(run, at_once, true);
+  });
+  if (reading_)
     return;
   auto victim = judge(at_once);
   if (victim.empty()) {
-    pending_ = now;
     if (!late_.armed())
       late_.start(victim_time, [this, run] { check(run, true); });
     return;

@@ -97,7 +97,7 @@ struct services {
   std::shared_ptr<runtime::permits> path_probes
     = std::make_shared<runtime::permits>(runtime::max_path_probes);
   runtime::permits exec_probes{0}; ///< As the options say.
-  runtime::kill_log killed{loop.sys()}; ///< Whom the kernel has killed for want of memory.
+  runtime::kill_log killed{loop}; ///< Whom the kernel has killed for want of memory.
   hold_table holds;
   std::map<uint64_t, io::pump*> pumps; ///< Of living process actors, by process serial.
   std::map<uint64_t, std::function<void()>> forwards; ///< Ends a `log_forward`; by process serial.
@@ -193,8 +193,9 @@ public:
   /// Reads the counters again. If they grew, an `oom` event is recorded and told as soon as it is
   /// clear who was killed, within 50 ms.
   void look(uint32_t run);
-  /// The same at once: an end is being settled.
-  void settle(uint32_t run) { check(run, true); }
+  /// The same at once: an end is being settled, `by_kill`: by SIGKILL. False: for this the kernel's
+  /// log has still to be read, and `again` is called when it is. Empty: nothing is waited for.
+  [[nodiscard]] bool settle(uint32_t run, bool by_kill, std::function<void()> again);
   void on_growth(std::function<void(uint64_t seq)> f) { grew_ = std::move(f); }
 
   /// A SIGKILL of ours explains the end of this process (empty: of all there are): it
@@ -210,7 +211,10 @@ public:
   [[nodiscard]] const std::string& victim() const noexcept { return victim_; }
 
 private:
-  void check(uint32_t run, bool at_once);
+  void check(uint32_t run, bool at_once, bool log_is_read = false);
+  [[nodiscard]] runtime::oom_counters counters() const;
+  [[nodiscard]] bool read_log(std::function<void()> f);
+  [[nodiscard]] bool may_be_lost() const;
   [[nodiscard]] bool is_lost() const;
   [[nodiscard]] std::string judge(bool at_once) const;
   void tell(uint32_t run, const runtime::oom_counters& now);
@@ -225,6 +229,8 @@ private:
   std::string level_;
   std::string victim_;
   io::timer late_; ///< While it is not clear who was killed.
+  bool reading_ = false; ///< A look waits for the kernel's log.
+  std::shared_ptr<int> life_ = std::make_shared<int>(0);
   std::set<std::string> spared_;
   std::function<void(uint64_t)> grew_;
   uint64_t unclaimed_ = 0;

@@ -30,6 +30,7 @@ private:
   void begin(int dir, std::string path, op_done f);
   void prepare(io_uring_sqe& sqe) noexcept override;
   void complete(int32_t res, uint32_t flags) noexcept override;
+  const std::type_info& purpose() const noexcept override { return callback_.target_type(); }
 
   loop& loop_;
   struct how_t {
@@ -55,6 +56,7 @@ public:
 private:
   void prepare(io_uring_sqe& sqe) noexcept override;
   void complete(int32_t res, uint32_t flags) noexcept override;
+  const std::type_info& purpose() const noexcept override { return callback_.target_type(); }
 
   loop& loop_;
   std::string path_;
@@ -74,6 +76,7 @@ public:
 private:
   void prepare(io_uring_sqe& sqe) noexcept override;
   void complete(int32_t res, uint32_t flags) noexcept override;
+  const std::type_info& purpose() const noexcept override { return callback_.target_type(); }
 
   loop& loop_;
   int fd_ = -1;
@@ -95,6 +98,7 @@ public:
 private:
   void prepare(io_uring_sqe& sqe) noexcept override;
   void complete(int32_t res, uint32_t flags) noexcept override;
+  const std::type_info& purpose() const noexcept override { return callback_.target_type(); }
 
   loop& loop_;
   int fd_ = -1;
@@ -113,6 +117,7 @@ public:
 private:
   void prepare(io_uring_sqe& sqe) noexcept override;
   void complete(int32_t res, uint32_t flags) noexcept override;
+  const std::type_info& purpose() const noexcept override { return callback_.target_type(); }
 
   loop& loop_;
   int fd_ = -1;
@@ -135,6 +140,7 @@ private:
   void begin(kind what, std::string path, std::string other, op_done f);
   void prepare(io_uring_sqe& sqe) noexcept override;
   void complete(int32_t res, uint32_t flags) noexcept override;
+  const std::type_info& purpose() const noexcept override { return callback_.target_type(); }
 
   loop& loop_;
   kind kind_ = kind::mkdir;

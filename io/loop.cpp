@@ -1,6 +1,8 @@
 #include "io/loop.hpp"
 
 #include <algorithm>
+#include <cstdlib>
+#include <cxxabi.h>
 
 #include "io/log.hpp"
 #include "io/watchdog.hpp"
@@ -11,6 +13,18 @@ namespace {
 
 constexpr nanoseconds no_wait{0};
 constexpr nanoseconds slow_report_pause = std::chrono::seconds(1);
+constexpr size_t longest_name = 160;
+
+/// The name of a type as it was written; any other stays as it is.
+std::string readable(const char* name) {
+  int status = 0;
+  char* made = abi::__cxa_demangle(name, nullptr, nullptr, &status);
+  std::string out = status == 0 && made != nullptr ? made : name;
+  std::free(made);
+  if (out.size() > longest_name)
+    out = out.substr(0, longest_name) + "...";
+  return out;
+}
 
 } // namespace
 
@@ -45,6 +59,9 @@ bool loop::turn(bool may_wait) {
   now_ = kernel_.monotonic();
   if (watchdog_)
     watchdog_->arm();
+  part_began_ = now_;
+  longest_ = {};
+  resumes_before_ = stats_.actor_resumes;
   bool worked = !done_.empty();
   run_completions();
   worked |= run_posted();
@@ -89,17 +106,20 @@ void loop::run_completions() {
     GANTRY_CHECK(in_flight_ > 0);
     --in_flight_;
     c.what->in_flight_ = false;
+    const auto& whose = c.what->purpose(); // It may be destroyed.
     c.what->complete(c.res, c.flags);
+    did("completion", whose.name());
   }
 }
 
 // Only what was there at the start: a callback that posts itself again waits a turn.
 bool loop::run_posted() {
-  auto budget = posted_.size();
+  auto budget = posted_ran_ = posted_.size();
   for (auto n = budget; n > 0; --n) {
     auto f = std::move(posted_.front());
     posted_.pop_front();
     f();
+    did("posted", f.target_type().name());
   }
   return budget > 0;
 }
@@ -107,7 +127,7 @@ bool loop::run_posted() {
 bool loop::run_timers() {
   auto due = now_;
   auto budget = timers_.size();
-  bool fired = false;
+  timers_ran_ = 0;
   for (; budget > 0 && !timers_.empty() && timers_.begin()->first <= due; --budget) {
     auto* t = timers_.begin()->second;
     timers_.erase(timers_.begin());
@@ -115,18 +135,26 @@ bool loop::run_timers() {
     auto f = std::move(t->callback_);
     t->callback_ = nullptr;
     f(); // May start or destroy the timer.
-    fired = true;
+    did("timer", f.target_type().name());
+    ++timers_ran_;
   }
-  return fired;
+  return timers_ran_ > 0;
 }
 
 bool loop::run_hooks() {
-  auto before = stats_.actor_resumes;
   for (size_t i = 0; i < hooks_.size(); ++i)
     if (hooks_[i])
       hooks_[i]->run_some();
   std::erase(hooks_, nullptr);
-  return stats_.actor_resumes != before;
+  return stats_.actor_resumes != resumes_before_;
+}
+
+nanoseconds loop::did(const char* kind, const char* name) noexcept {
+  const auto now = kernel_.monotonic();
+  const auto took = now - std::exchange(part_began_, now);
+  if (took > longest_.took)
+    longest_ = {took, kind, name};
+  return now;
 }
 
 void loop::end_turn(nanoseconds began) {
@@ -138,11 +166,20 @@ void loop::end_turn(nanoseconds began) {
     return;
   ++stats_.slow_turns;
   ++slow_unreported_;
+  stats_.slow_part = std::string(longest_.kind) + " " + readable(longest_.name);
+  stats_.slow_part_ns = uint64_t(longest_.took.count());
   if (last_slow_report_ != nanoseconds(0) && ended - last_slow_report_ < slow_report_pause)
     return;
   last_slow_report_ = ended;
-  io::log_warn("a turn of the loop was slow ms={:.1f} limit_ms={:.1f} since_last_report={}",
-               double(took.count()) / 1e6, double(policy_.slow_turn.count()) / 1e6,
+  report_slow(took);
+}
+
+void loop::report_slow(nanoseconds took) {
+  const auto ms = [](nanoseconds span) { return double(span.count()) / 1e6; };
+  io::log_warn("a turn of the loop was slow ms={:.1f} limit_ms={:.1f} longest_ms={:.1f} "
+               "longest=\"{}\" completions={} posted={} timers={} resumes={} since_last_report={}",
+               ms(took), ms(policy_.slow_turn), ms(longest_.took), stats_.slow_part, done_.size(),
+               posted_ran_, timers_ran_, stats_.actor_resumes - resumes_before_,
                slow_unreported_);
   slow_unreported_ = 0;
 }

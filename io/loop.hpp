@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <string>
 #include <vector>
 
 #include "io/kernel.hpp"
@@ -26,6 +27,10 @@ struct loop_stats {
   uint64_t actor_resumes = 0;
   uint64_t slow_turns = 0;      ///< Turns longer than `loop_policy::slow_turn`.
   uint64_t longest_turn_ns = 0; ///< Of the work of a turn, the wait left out.
+  /// What took the longest in the last slow turn: `posted` and the code that was posted, `actor`
+  /// and its name, …
+  std::string slow_part;
+  uint64_t slow_part_ns = 0; ///< … and how long.
 };
 
 class timer;
@@ -79,6 +84,11 @@ public:
   /// Watches the length of every turn from now on (not owned; nullptr ends it).
   void set_watchdog(watchdog* dog) noexcept { watchdog_ = dog; }
 
+  /// A piece of the turn's work has ended, which began where the one before ended. The longest
+  /// is named where the turn is slow. `kind` and `name` (where it is a type's, mangled) live on.
+  /// Returns the time: it costs a look at the clock.
+  nanoseconds did(const char* kind, const char* name) noexcept;
+
   /// For the actor scheduler: counts actors that ran.
   void count_resumes(size_t n) noexcept { stats_.actor_resumes += n; }
 
@@ -100,6 +110,7 @@ private:
   bool run_timers();
   bool run_hooks();
   void end_turn(nanoseconds began);
+  void report_slow(nanoseconds took);
 
   kernel& kernel_;
   loop_policy policy_;
@@ -110,6 +121,15 @@ private:
   size_t in_flight_ = 0;
   bool in_turn_ = false;
   bool was_idle_ = false;
+  nanoseconds part_began_{0};
+  struct {
+    nanoseconds took{0};
+    const char* kind = "";
+    const char* name = "";
+  } longest_; ///< Part of this turn.
+  size_t posted_ran_ = 0; ///< In this turn …
+  size_t timers_ran_ = 0;
+  uint64_t resumes_before_ = 0;
   watchdog* watchdog_ = nullptr;
   std::atomic<bool> stopped_{false};
   std::vector<completion> done_;

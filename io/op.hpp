@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <typeinfo>
 
 #include "messages/check.hpp"
 
@@ -30,6 +31,9 @@ protected:
   /// @param res A count, or a negated errno (-ECANCELED after a cancel).
   /// @param flags The completion's flags (IORING_CQE_F_*).
   virtual void complete(int32_t res, uint32_t flags) noexcept = 0;
+
+  /// Whom the completion is for, for the word about a slow turn.
+  [[nodiscard]] virtual const std::type_info& purpose() const noexcept { return typeid(*this); }
 
 private:
   friend class loop;

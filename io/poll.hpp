@@ -22,6 +22,7 @@ public:
 private:
   void prepare(io_uring_sqe& sqe) noexcept override;
   void complete(int32_t res, uint32_t flags) noexcept override;
+  const std::type_info& purpose() const noexcept override { return callback_.target_type(); }
 
   loop& loop_;
   int fd_ = -1;

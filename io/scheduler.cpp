@@ -13,12 +13,16 @@ namespace {
 /// Messages that one actor may handle before the next ready one runs.
 constexpr size_t messages_per_resume = 50;
 
-/// Resumes between two looks at the clock.
-constexpr size_t resumes_per_look = 8;
-
 /// Resumes that `stop` still grants: actors that keep each other busy do not end by
 /// themselves.
 constexpr size_t last_resumes = 100'000;
+
+/// Of an actor that is its class's: it outlives the actor.
+const char* name_of(const caf::resumable& x) {
+  if (x.subtype() != caf::resumable::scheduled_actor)
+    return "that is none";
+  return static_cast<const caf::scheduled_actor&>(x).name();
+}
 
 [[noreturn]] void surprise(const caf::scheduled_actor* self, const std::string& what) {
   std::string text = "actor \"";
@@ -98,7 +102,7 @@ void loop_scheduler::start() {
 }
 
 void loop_scheduler::stop() {
-  for (size_t n = 0; n < last_resumes && run_one(); ++n) {
+  for (size_t n = 0; n < last_resumes && run_one() != nullptr; ++n) {
   }
   take_foreign();
   while (!ready_.empty()) {
@@ -115,11 +119,16 @@ void loop_scheduler::stop() {
 void loop_scheduler::run_some() {
   clock_.fire_due();
   // Bounded by number and, as one resume may handle many messages, by time.
-  auto enough = loop_.sys().monotonic() + loop_.policy().slow_turn / 4;
+  const auto enough = loop_.did("clock", "of the actors") + loop_.policy().slow_turn / 4;
   size_t n = 0;
-  while (n < loop_.policy().max_actor_resumes && run_one())
-    if (++n % resumes_per_look == 0 && loop_.sys().monotonic() >= enough)
+  while (n < loop_.policy().max_actor_resumes) {
+    const char* name = run_one();
+    if (name == nullptr)
       break;
+    ++n;
+    if (loop_.did("actor", name) >= enough)
+      break;
+  }
   loop_.count_resumes(n);
 }
 
@@ -137,13 +146,15 @@ void loop_scheduler::take_foreign() {
   foreign_.clear();
 }
 
-bool loop_scheduler::run_one() {
+/// The name of whom it was; null where nobody was ready.
+const char* loop_scheduler::run_one() {
   if (has_foreign_.load(std::memory_order_relaxed))
     take_foreign();
   if (ready_.empty())
-    return false;
+    return nullptr;
   auto* what = ready_.front();
   ready_.pop_front();
+  const char* name = name_of(*what); // It may be gone behind this.
   switch (what->resume(&unit_, max_throughput())) {
   case caf::resumable::resume_later:
     ready_.push_back(what);
@@ -154,7 +165,7 @@ bool loop_scheduler::run_one() {
     caf::intrusive_ptr_release(what);
     break;
   }
-  return true;
+  return name;
 }
 
 // -- defaults of actors ----------------------------------------------------------------

@@ -78,7 +78,7 @@ private:
     loop_scheduler& owner_;
   };
 
-  bool run_one();
+  const char* run_one();
   void take_foreign();
 
   loop& loop_;

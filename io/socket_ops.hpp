@@ -22,6 +22,7 @@ public:
 private:
   void prepare(io_uring_sqe& sqe) noexcept override;
   void complete(int32_t res, uint32_t flags) noexcept override;
+  const std::type_info& purpose() const noexcept override { return callback_.target_type(); }
 
   void again();
   void tell(int32_t res);
@@ -48,6 +49,7 @@ public:
 private:
   void prepare(io_uring_sqe& sqe) noexcept override;
   void complete(int32_t res, uint32_t flags) noexcept override;
+  const std::type_info& purpose() const noexcept override { return callback_.target_type(); }
 
   loop& loop_;
   int fd_ = -1;
@@ -67,6 +69,7 @@ public:
 private:
   void prepare(io_uring_sqe& sqe) noexcept override;
   void complete(int32_t res, uint32_t flags) noexcept override;
+  const std::type_info& purpose() const noexcept override { return callback_.target_type(); }
 
   loop& loop_;
   int fd_ = -1;
@@ -85,6 +88,7 @@ public:
 private:
   void prepare(io_uring_sqe& sqe) noexcept override;
   void complete(int32_t res, uint32_t flags) noexcept override;
+  const std::type_info& purpose() const noexcept override { return callback_.target_type(); }
 
   loop& loop_;
   int fd_ = -1;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cerrno>
 #include <liburing.h>
 
@@ -5,6 +6,14 @@
 #include "io/op_errno.hpp"
 
 namespace gantry::io {
+
+namespace {
+
+/// A buffered write is a copy that the kernel makes while it takes the request: a large one is
+/// several of them.
+constexpr size_t most_at_once = 512u << 10;
+
+} // namespace
 
 void write_op::start(int fd, std::span<const char> from, uint64_t offset, op_done f) {
   GANTRY_CHECK(from.size() <= size_t(INT32_MAX));
@@ -17,7 +26,7 @@ void write_op::start(int fd, std::span<const char> from, uint64_t offset, op_don
 }
 
 void write_op::prepare(io_uring_sqe& sqe) noexcept {
-  auto rest = from_.subspan(done_);
+  const auto rest = from_.subspan(done_, std::min(most_at_once, from_.size() - done_));
   io_uring_prep_write(&sqe, fd_, rest.data(), unsigned(rest.size()), offset_ + done_);
 }
 

@@ -210,7 +210,7 @@ uint64_t journal_file::epoch_end(uint64_t epoch) const noexcept {
   return epoch < impl_->epoch ? impl_->flushed_seq : impl_->last_seq;
 }
 
-void journal_file::on_snapshot(std::function<journal::Snapshot()> f) {
+void journal_file::on_snapshot(std::function<std::unique_ptr<snapshot_pieces>()> f) {
   impl_->snapshot_source = std::move(f);
 }
 

@@ -23,6 +23,7 @@ struct journal_policy {
   io::nanoseconds keep_age = std::chrono::hours(24 * 7); ///< … or beyond this age.
   io::nanoseconds flush_delay = std::chrono::milliseconds(2); ///< Records wait so long for company.
   uint64_t spare_bytes = 8ull << 20;      ///< Preallocated for a full disk.
+  size_t snapshot_piece = 64u << 10;      ///< About so much of a snapshot is made in one turn.
 };
 
 /// What a recovery found, in words for the log and the start event.
@@ -45,6 +46,16 @@ struct recovery_report {
   uint64_t missing_to = 0;
   /// What else an operator should know: a damaged snapshot that an older one stood in for, …
   std::vector<std::string> notes;
+};
+
+/// A snapshot in the making: the state of the moment at which this was made, whatever is recorded
+/// between its pieces.
+class snapshot_pieces {
+public:
+  virtual ~snapshot_pieces() = default;
+  /// Appends about `bytes` more of it to `to`: serialized journal::Snapshots, which one behind
+  /// the other are one (protobuf merges them). False: that was the last.
+  virtual bool more(std::string& to, size_t bytes) = 0;
 };
 
 /// Append-only log of records in segments under DIR (`segment.SEQ`, `snapshot.SEQ`), with
@@ -102,8 +113,10 @@ public:
   /// belongs to a later one.
   [[nodiscard]] uint64_t epoch_end(uint64_t epoch) const noexcept;
 
-  /// The journal asks for a snapshot when a segment is full; the world gives it.
-  void on_snapshot(std::function<journal::Snapshot()> f);
+  /// The journal asks for a snapshot when a segment is full; the world gives it. A piece is made
+  /// in each of the turns that follow. It is of the seq at which it was asked for, and nothing of
+  /// it is on disk before all of it is.
+  void on_snapshot(std::function<std::unique_ptr<snapshot_pieces>()> f);
 
   /// Reads kept records with seq > `after`, about `max_bytes`, through the ring (and from
   /// the arena for the newest). Empty = none. If `after` is older than what is kept, a Gap comes

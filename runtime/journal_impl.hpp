@@ -55,6 +55,8 @@ struct journal_file::impl {
   void rotate();
   void make_spare();
   void take_snapshot();
+  void pack_more();
+  void write_snapshot();
   void snapshot_done(uint64_t seq, const result<void>& how);
   void retain();
 
@@ -123,7 +125,12 @@ struct journal_file::impl {
   io::path_op spare_op;
   io::fd spare_file;
   bool snapshot_busy = false;
-  std::function<journal::Snapshot()> snapshot_source;
+  std::function<std::unique_ptr<snapshot_pieces>()> snapshot_source;
+  std::unique_ptr<snapshot_pieces> pieces; ///< Of the one in the making.
+  std::string packed;                      ///< What is made of it, behind the room for its header.
+  uint64_t packed_seq = 0;
+  uint32_t packed_crc = 0;
+  size_t packed_before = 0; ///< Bytes of the one before.
   io::path_op retain_op;
   bool retain_busy = false;
   std::list<std::unique_ptr<journal_reader>> readers;

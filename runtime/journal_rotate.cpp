@@ -2,6 +2,7 @@
 #include <cerrno>
 #include <fcntl.h>
 
+#include "runtime/crc32c.hpp"
 #include "runtime/journal_impl.hpp"
 #include "runtime/journal_reader.hpp"
 #include "runtime/journal_segment.hpp"
@@ -122,17 +123,45 @@ void impl::take_snapshot() {
   if (snapshot_busy || stopping || !snapshot_source)
     return;
   snapshot_busy = true;
-  auto s = snapshot_source();
-  s.set_seq(last_seq);
-  s.set_epoch(epoch);
-  s.set_boot_id(boot_id);
-  auto content = std::make_shared<std::string>(snapshot_header_bytes, '\0');
-  s.AppendToString(content.get());
-  const auto head = encode(snapshot_header{journal_format, last_seq},
-                           std::string_view(*content).substr(snapshot_header_bytes));
-  std::copy(head.begin(), head.end(), content->begin());
+  pieces = snapshot_source();
+  packed_seq = last_seq;
+  packed.reserve(packed_before + packed_before / 4);
+  packed.assign(snapshot_header_bytes, '\0');
+  journal::Snapshot head;
+  head.set_seq(packed_seq);
+  head.set_epoch(epoch);
+  head.set_boot_id(boot_id);
+  head.AppendToString(&packed);
+  packed_crc = crc32c(std::string_view(packed).substr(snapshot_header_bytes));
+  loop.post([this] { pack_more(); });
+}
+
+// A piece a turn: many containers would hold everything up otherwise.
+void impl::pack_more() {
+  if (stopping) { // The segments have it all.
+    pieces.reset();
+    packed = {};
+    snapshot_busy = false;
+    return step();
+  }
+  const auto from = packed.size();
+  const bool last = !pieces->more(packed, policy.snapshot_piece);
+  packed_crc = crc32c(std::string_view(packed).substr(from), packed_crc);
+  if (!last)
+    return loop.post([this] { pack_more(); });
+  pieces.reset();
+  packed_before = packed.size();
+  write_snapshot();
+}
+
+void impl::write_snapshot() {
+  const auto head = encode(snapshot_header{journal_format, packed_seq},
+                           packed.size() - snapshot_header_bytes, packed_crc);
+  std::copy(head.begin(), head.end(), packed.begin());
+  auto content = std::make_shared<std::string>(std::move(packed));
+  packed = {};
   // Never ahead of the records that it sums up: they are on disk before it is.
-  durable([this, seq = last_seq, content](const result<void>& how) {
+  durable([this, seq = packed_seq, content](const result<void>& how) {
     if (!how)
       return snapshot_done(seq, how);
     io::write_file(loop, path(snapshot_name(seq)), std::move(*content), file_mode, true,

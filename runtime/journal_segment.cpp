@@ -86,14 +86,14 @@ std::array<char, segment_header_bytes> encode(const segment_header& h) noexcept 
 }
 
 // magic 0, version 8, crc of the header 12, seq 16, payload bytes 24, payload crc 28
-std::array<char, snapshot_header_bytes> encode(const snapshot_header& h,
-                                               std::string_view payload) noexcept {
+std::array<char, snapshot_header_bytes> encode(const snapshot_header& h, size_t payload_bytes,
+                                               uint32_t payload_crc) noexcept {
   std::array<char, snapshot_header_bytes> out{};
   put(&out[0], snapshot_magic);
   put(&out[8], h.version);
   put(&out[16], h.seq);
-  put(&out[24], uint32_t(payload.size()));
-  put(&out[28], crc32c(payload));
+  put(&out[24], uint32_t(payload_bytes));
+  put(&out[28], payload_crc);
   put(&out[12], header_crc(out, 12));
   return out;
 }

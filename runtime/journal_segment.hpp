@@ -56,8 +56,8 @@ std::optional<uint64_t> number_in(std::string_view name, std::string_view prefix
 uint64_t hash_boot_id(std::string_view boot_id) noexcept;
 
 std::array<char, segment_header_bytes> encode(const segment_header& h) noexcept;
-std::array<char, snapshot_header_bytes> encode(const snapshot_header& h,
-                                               std::string_view payload) noexcept;
+std::array<char, snapshot_header_bytes> encode(const snapshot_header& h, size_t payload_bytes,
+                                               uint32_t payload_crc) noexcept;
 
 /// Errors name `file`: data_loss, or unsupported for a version above ours.
 result<segment_header> decode_segment_header(std::span<const char> bytes, std::string_view file);

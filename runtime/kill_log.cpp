@@ -15,7 +15,8 @@ namespace gantry::runtime {
 namespace {
 
 constexpr size_t most_kills = 1024;
-constexpr size_t most_records = 65536;   ///< In a row; the kernel keeps fewer.
+constexpr size_t slice = 256;            ///< Records that are read in one turn.
+constexpr size_t most_slices = 256;      ///< In a row; the kernel keeps fewer records.
 constexpr size_t longest_record = 8192;  ///< CONSOLE_EXT_LOG_MAX.
 /// A victim may take so long to end; who was killed earlier had its number before. The log's clock
 /// is not set by NTP: in a year or so the two may differ by as much.
@@ -110,17 +111,45 @@ std::optional<oom_kill> parse_oom_kill(std::string_view record) {
 bool kill_log::open() {
   if (std::exchange(tried_, true))
     return bool(file_);
-  if (!in_first_pid_namespace(kernel_))
+  auto& sys = loop_.sys();
+  if (!in_first_pid_namespace(sys))
     return false;
-  if (const int rc = kernel_.open("/dev/kmsg", O_RDONLY | O_NONBLOCK); rc >= 0)
-    file_ = io::fd(kernel_, rc);
+  if (const int rc = sys.open("/dev/kmsg", O_RDONLY | O_NONBLOCK); rc >= 0)
+    file_ = io::fd(sys, rc);
   return bool(file_);
 }
 
+bool kill_log::read(std::function<void()> f) {
+  if (waiting_.empty()) {
+    if (!open())
+      return true;
+    slices_ = 1;
+    at_end_ = read_some();
+    if (at_end_)
+      return true;
+    read_on();
+  }
+  waiting_.push_back(std::move(f));
+  return false;
+}
+
 void kill_log::read_on() {
-  std::array<char, longest_record> bytes{};
-  for (size_t i = 0; i < most_records; ++i) {
-    const auto n = kernel_.read(file_.get(), bytes);
+  loop_.post([this, life = std::weak_ptr<int>(life_)] {
+    if (life.expired())
+      return;
+    at_end_ = read_some();
+    if (!at_end_ && ++slices_ < most_slices)
+      return read_on();
+    for (auto& f : std::exchange(waiting_, {}))
+      f();
+  });
+}
+
+/// A slice of it. True: there is no more.
+bool kill_log::read_some() {
+  std::array<char, longest_record> bytes; // NOLINT: what is read of it was written before.
+  for (size_t i = 0; i < slice; ++i) {
+    const auto n = loop_.sys().read(file_.get(), bytes);
     if (n == -EPIPE) { // Records were overwritten before they were read.
       from_us_.reset();
       continue;
@@ -130,34 +159,37 @@ void kill_log::read_on() {
     if (n <= 0) {
       if (n != -EAGAIN)
         file_.reset();
-      return;
+      return true;
     }
-    const std::string_view record(bytes.data(), size_t(n));
-    if (!from_us_)
-      from_us_ = known_since(record);
-    if (const auto kill = parse_oom_kill(record))
-      kills_.push_back(*kill);
-    if (kills_.size() > most_kills) {
-      from_us_ = kills_.front().at_us + 1;
-      kills_.pop_front();
-    }
+    take({bytes.data(), size_t(n)});
+  }
+  return false;
+}
+
+void kill_log::take(std::string_view record) {
+  if (!from_us_)
+    from_us_ = known_since(record);
+  if (const auto kill = parse_oom_kill(record))
+    kills_.push_back(*kill);
+  if (kills_.size() > most_kills) {
+    from_us_ = kills_.front().at_us + 1;
+    kills_.pop_front();
   }
 }
 
-kill_log::answer kill_log::ask(int32_t pid, int64_t at_ns) {
-  if (pid <= 0 || !open())
+kill_log::answer kill_log::ask(int32_t pid, int64_t at_ns) const {
+  if (pid <= 0 || !file_ || !from_us_)
     return answer::unknown;
-  read_on();
-  if (!file_ || !from_us_)
-    return answer::unknown;
+  const auto& sys = loop_.sys();
   // The time that has passed since then, on the log's clock.
-  const auto at_us = (kernel_.monotonic().count() - (kernel_.realtime().count() - at_ns)) / 1000;
+  const auto at_us = (sys.monotonic().count() - (sys.realtime().count() - at_ns)) / 1000;
   for (auto i = kills_.rbegin(); i != kills_.rend(); ++i)
     if (i->pid == pid) {
       const bool fits = std::abs(at_us - i->at_us) <= longest_end_us;
       return fits ? answer::killed : answer::unknown;
     }
-  return *from_us_ + longest_end_us <= at_us ? answer::not_killed : answer::unknown;
+  const bool reaches = *from_us_ + longest_end_us <= at_us;
+  return reaches && at_end_ ? answer::not_killed : answer::unknown;
 }
 
 bool is_ending(io::kernel& k, int32_t pid, uint64_t start_ticks) {

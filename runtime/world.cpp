@@ -12,11 +12,14 @@ namespace {
 using phase = process_view::phase_t;
 
 /// Where an exit of a removed container is looked for: by name, newest first.
-const finished_exit* find_finished(const std::deque<finished_exit>& in, const container_name& name,
-                                   uint64_t instance, const std::string& process) {
-  for (auto i = in.rbegin(); i != in.rend(); ++i)
-    if (i->name == name && (instance == 0 || i->instance == instance) && i->process == process)
-      return &*i;
+const finished_exit* find_finished(const std::deque<std::shared_ptr<const finished_exit>>& in,
+                                   const container_name& name, uint64_t instance,
+                                   const std::string& process) {
+  for (auto i = in.rbegin(); i != in.rend(); ++i) {
+    const auto& x = **i;
+    if (x.name == name && (instance == 0 || x.instance == instance) && x.process == process)
+      return &x;
+  }
   return nullptr;
 }
 
@@ -80,7 +83,7 @@ const std::map<container_name, std::unique_ptr<container_view>>& world::all() co
 
 const journal::Answered* world::answer(const std::string& request_id) const noexcept {
   auto i = impl_->answers.find(request_id);
-  return i == impl_->answers.end() ? nullptr : &i->second;
+  return i == impl_->answers.end() ? nullptr : &i->second->answer;
 }
 
 // A walk instead of an index: a request with an id costs a runtime command anyway, and an
@@ -100,7 +103,7 @@ const container_view* world::pending(const std::string& request_id) const noexce
 
 const std::map<std::string, std::string>* world::labels(uint64_t instance) const noexcept {
   auto i = impl_->labels.find(instance);
-  return i == impl_->labels.end() ? nullptr : &i->second;
+  return i == impl_->labels.end() ? nullptr : i->second.get();
 }
 
 size_t world::pending_count() const noexcept {

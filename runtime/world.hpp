@@ -16,6 +16,8 @@
 
 namespace gantry::runtime {
 
+class snapshot_pieces;
+
 /// Bounds of what is remembered about the past: policy, plain data.
 struct world_policy {
   size_t max_finished_execs = 64;    ///< Per container; the oldest is forgotten first.
@@ -89,6 +91,7 @@ struct container_view {
   std::string intent_request;
   std::optional<v1::By> intent_by;
   bool force = false;
+  bool to_pack = false; ///< The snapshot in the making has yet to take it, as it is.
   int32_t stop_signal = 0;
   int64_t stop_timeout_ns = 0;
   uint64_t oom_kills = 0;
@@ -128,9 +131,9 @@ public:
   void load(const journal::Snapshot& from);
   void apply(const journal::Record& r);
   [[nodiscard]] journal::Snapshot save() const; ///< seq, epoch and boot id are the caller's.
-  /// The same to be written down and not to be read: what lies here as bytes goes on as unknown
-  /// fields, which are the same bytes on the wire. 1,000 containers: see bench/README.md.
-  [[nodiscard]] journal::Snapshot pack() const;
+  /// The same in pieces: what was true when this was called, whatever is applied between them.
+  /// One at a time. 1,000 containers: see bench/README.md.
+  [[nodiscard]] std::unique_ptr<snapshot_pieces> pack();
 
   [[nodiscard]] const container_view* find(const container_name& name) const noexcept;
   using container_map = std::map<container_name, std::unique_ptr<container_view>>;

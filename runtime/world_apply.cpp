@@ -71,6 +71,7 @@ void world::apply(const Record& r) {
     return; // Of an instance that is gone: nothing is true about it any more.
   if (r.body_case() == Record::kDeleted || r.body_case() == Record::kCreateFailed)
     return w.remove(name, r.time_ns());
+  w.about_to_change(*i->second);
   w.apply_to(*i->second, r);
   if (r.has_evidence_taken())
     w.next_serial = std::max(w.next_serial, r.evidence_taken().what().number() + 1);

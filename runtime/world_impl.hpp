@@ -8,6 +8,21 @@ namespace gantry::runtime {
 
 using label_map = std::map<std::string, std::string>;
 
+class world_packing;
+
+/// The answer to a request, for its repeats.
+struct kept_answer {
+  std::string request_id;
+  journal::Answered answer;
+};
+
+/// The labels of a container that is gone.
+struct removed_labels {
+  uint64_t instance = 0;
+  int64_t removed_at_ns = 0;
+  std::shared_ptr<const label_map> labels;
+};
+
 /// An exit that outlived its container.
 struct finished_exit {
   container_name name;
@@ -22,12 +37,18 @@ struct finished_exit {
 struct world::impl {
   world_policy policy;
   std::map<container_name, std::unique_ptr<container_view>> containers;
-  std::unordered_map<std::string, journal::Answered> answers;
-  std::deque<std::string> answer_order;
-  std::deque<finished_exit> finished;
-  std::unordered_map<uint64_t, label_map> labels; ///< by instance; only of those that have some
-  std::deque<std::pair<uint64_t, int64_t>> removed_labels; ///< {instance, removed_at_ns}
+  // What is remembered of the past is never changed: a snapshot in the making holds on to it.
+  std::unordered_map<std::string_view, std::shared_ptr<const kept_answer>> answers; ///< by id
+  std::deque<std::shared_ptr<const kept_answer>> answer_order;
+  std::deque<std::shared_ptr<const finished_exit>> finished;
+  /// By instance; only of those that have some.
+  std::unordered_map<uint64_t, std::shared_ptr<const label_map>> labels;
+  std::deque<removed_labels> removed;
   uint64_t next_serial = 1;
+  world_packing* packing = nullptr; ///< The snapshot in the making.
+
+  /// Before anything of a container is changed, or it is taken away.
+  void about_to_change(container_view& c);
 
   // -- intents (world_apply.cpp) --
   void begin_intent(container_view& c, const journal::Record& r, uint64_t op);
@@ -57,6 +78,12 @@ struct world::impl {
   void remember_labels(uint64_t instance, const v1::ContainerSpec& spec);
   void prune(int64_t now_ns);
 };
+
+// One entry of a snapshot each (world_snapshot.cpp).
+void save_container(const container_view& c, journal::ContainerState& out);
+void save_answer(const kept_answer& x, journal::Request& out);
+void save_exit(const finished_exit& x, journal::FinishedExit& out);
+void save_removed(const removed_labels& x, journal::RemovedLabels& out);
 
 /// The process with this id (empty: init), or null.
 process_view* find_process(container_view& c, const std::string& id) noexcept;

@@ -92,62 +92,6 @@ process_view load_process(const journal::ProcessState& s) {
   return p;
 }
 
-void save_container(const container_view& c, journal::ContainerState& out) {
-  using S = journal::ContainerState;
-  out.set_namespace_(c.name.ns);
-  out.set_id(c.name.id);
-  out.set_instance(c.instance);
-  out.set_run(c.run);
-  out.set_state(c.state);
-  pack(out, S::kSpecFieldNumber, c.spec);
-  out.set_runtime(c.runtime);
-  out.set_cgroup_home(c.cgroup_home);
-  out.set_by_systemd(c.by_systemd);
-  for (const auto& word : c.command)
-    out.add_command(word);
-  out.set_created_at_ns(c.created_at_ns);
-  out.set_started_at_ns(c.started_at_ns);
-  for (const auto& p : c.processes)
-    save_process(p, *out.add_processes());
-  out.set_start_wanted(c.start_wanted);
-  out.set_op(c.op);
-  out.set_intent_request(c.intent_request);
-  out.set_before(c.before);
-  if (c.intent_by)
-    *out.mutable_intent_by() = *c.intent_by;
-  out.set_force(c.force);
-  out.set_stop_signal(c.stop_signal);
-  out.set_stop_timeout_ns(c.stop_timeout_ns);
-  out.set_intent_at_ns(c.intent_at_ns);
-  out.set_intent_seq(c.intent_seq);
-  out.set_oom_kills(c.oom_kills);
-  out.set_paused(c.paused);
-  for (const auto& x : c.checkpoints)
-    pack(out, S::kCheckpointsFieldNumber, x);
-  if (!c.checkpointing.empty())
-    pack(out, S::kCheckpointingFieldNumber, c.checkpointing);
-  if (!c.restore.empty())
-    pack(out, S::kRestoreFieldNumber, c.restore);
-  out.set_oom_limit_hits(c.oom_limit_hits);
-  out.set_oom_level(c.oom_level);
-  out.set_oom_claimed(c.oom_claimed);
-  out.set_oom_victim(c.oom_victim);
-  out.set_oom_at_ns(c.oom_at_ns);
-  out.set_oom_seq(c.oom_seq);
-  if (c.undoing)
-    *out.mutable_undoing() = *c.undoing;
-  if (!c.restart_state.empty())
-    pack(out, S::kRestartFieldNumber, c.restart_state);
-  if (!c.health.empty())
-    pack(out, S::kHealthFieldNumber, c.health);
-  if (c.earlier_log_files)
-    out.set_earlier_log_files(*c.earlier_log_files);
-  for (const auto& x : c.pressure)
-    pack(out, S::kPressureFieldNumber, x);
-  for (const auto& x : c.evidence)
-    pack(out, S::kEvidenceFieldNumber, x);
-}
-
 std::unique_ptr<container_view> load_container(const journal::ContainerState& s) {
   auto c = std::make_unique<container_view>();
   c->name = {s.namespace_(), s.id()};
@@ -211,44 +155,102 @@ std::unique_ptr<container_view> load_container(const journal::ContainerState& s)
 
 } // namespace
 
-journal::Snapshot world::save() const {
-  journal::Snapshot out;
-  GANTRY_CHECK(out.ParseFromString(pack().SerializeAsString()));
-  return out;
+void save_container(const container_view& c, journal::ContainerState& out) {
+  using S = journal::ContainerState;
+  out.set_namespace_(c.name.ns);
+  out.set_id(c.name.id);
+  out.set_instance(c.instance);
+  out.set_run(c.run);
+  out.set_state(c.state);
+  pack(out, S::kSpecFieldNumber, c.spec);
+  out.set_runtime(c.runtime);
+  out.set_cgroup_home(c.cgroup_home);
+  out.set_by_systemd(c.by_systemd);
+  for (const auto& word : c.command)
+    out.add_command(word);
+  out.set_created_at_ns(c.created_at_ns);
+  out.set_started_at_ns(c.started_at_ns);
+  for (const auto& p : c.processes)
+    save_process(p, *out.add_processes());
+  out.set_start_wanted(c.start_wanted);
+  out.set_op(c.op);
+  out.set_intent_request(c.intent_request);
+  out.set_before(c.before);
+  if (c.intent_by)
+    *out.mutable_intent_by() = *c.intent_by;
+  out.set_force(c.force);
+  out.set_stop_signal(c.stop_signal);
+  out.set_stop_timeout_ns(c.stop_timeout_ns);
+  out.set_intent_at_ns(c.intent_at_ns);
+  out.set_intent_seq(c.intent_seq);
+  out.set_oom_kills(c.oom_kills);
+  out.set_paused(c.paused);
+  for (const auto& x : c.checkpoints)
+    pack(out, S::kCheckpointsFieldNumber, x);
+  if (!c.checkpointing.empty())
+    pack(out, S::kCheckpointingFieldNumber, c.checkpointing);
+  if (!c.restore.empty())
+    pack(out, S::kRestoreFieldNumber, c.restore);
+  out.set_oom_limit_hits(c.oom_limit_hits);
+  out.set_oom_level(c.oom_level);
+  out.set_oom_claimed(c.oom_claimed);
+  out.set_oom_victim(c.oom_victim);
+  out.set_oom_at_ns(c.oom_at_ns);
+  out.set_oom_seq(c.oom_seq);
+  if (c.undoing)
+    *out.mutable_undoing() = *c.undoing;
+  if (!c.restart_state.empty())
+    pack(out, S::kRestartFieldNumber, c.restart_state);
+  if (!c.health.empty())
+    pack(out, S::kHealthFieldNumber, c.health);
+  if (c.earlier_log_files)
+    out.set_earlier_log_files(*c.earlier_log_files);
+  for (const auto& x : c.pressure)
+    pack(out, S::kPressureFieldNumber, x);
+  for (const auto& x : c.evidence)
+    pack(out, S::kEvidenceFieldNumber, x);
 }
 
-journal::Snapshot world::pack() const {
+void save_answer(const kept_answer& x, journal::Request& out) {
+  out.set_request_id(x.request_id);
+  *out.mutable_answer() = x.answer;
+}
+
+void save_exit(const finished_exit& x, journal::FinishedExit& out) {
+  out.set_namespace_(x.name.ns);
+  out.set_container(x.name.id);
+  out.set_instance(x.instance);
+  out.set_run(x.run);
+  out.set_process(x.process);
+  *out.mutable_exit() = x.exit;
+  out.set_removed_at_ns(x.removed_at_ns);
+}
+
+void save_removed(const removed_labels& x, journal::RemovedLabels& out) {
+  out.set_instance(x.instance);
+  out.set_removed_at_ns(x.removed_at_ns);
+  out.mutable_labels()->insert(x.labels->begin(), x.labels->end());
+}
+
+journal::Snapshot world::save() const {
   const auto& w = *impl_;
-  journal::Snapshot out;
-  out.set_next_serial(w.next_serial);
+  journal::Snapshot packed;
+  packed.set_next_serial(w.next_serial);
   for (const auto& [name, c] : w.containers)
-    save_container(*c, *out.add_containers());
-  for (const auto& id : w.answer_order) {
-    auto* r = out.add_requests();
-    r->set_request_id(id);
-    *r->mutable_answer() = w.answers.at(id);
-  }
-  for (const auto& f : w.finished) {
-    auto* e = out.add_finished();
-    e->set_namespace_(f.name.ns);
-    e->set_container(f.name.id);
-    e->set_instance(f.instance);
-    e->set_run(f.run);
-    e->set_process(f.process);
-    *e->mutable_exit() = f.exit;
-    e->set_removed_at_ns(f.removed_at_ns);
-  }
-  for (const auto& [instance, at] : w.removed_labels) {
-    auto* r = out.add_removed();
-    r->set_instance(instance);
-    r->set_removed_at_ns(at);
-    if (auto i = w.labels.find(instance); i != w.labels.end())
-      r->mutable_labels()->insert(i->second.begin(), i->second.end());
-  }
+    save_container(*c, *packed.add_containers());
+  for (const auto& x : w.answer_order)
+    save_answer(*x, *packed.add_requests());
+  for (const auto& x : w.finished)
+    save_exit(*x, *packed.add_finished());
+  for (const auto& x : w.removed)
+    save_removed(x, *packed.add_removed());
+  journal::Snapshot out;
+  GANTRY_CHECK(out.ParseFromString(packed.SerializeAsString()));
   return out;
 }
 
 void world::load(const journal::Snapshot& from) {
+  GANTRY_CHECK(impl_->packing == nullptr);
   auto fresh = std::make_shared<impl>();
   fresh->policy = impl_->policy;
   auto& w = *fresh;
@@ -262,15 +264,17 @@ void world::load(const journal::Snapshot& from) {
   for (const auto& r : from.requests())
     w.remember_answer(r.request_id(), r.answer());
   for (const auto& e : from.finished())
-    w.finished.push_back({{e.namespace_(), e.container()},
-                          e.instance(),
-                          e.run(),
-                          e.process(),
-                          e.exit(),
-                          e.removed_at_ns()});
+    w.finished.push_back(
+      std::make_shared<const finished_exit>(finished_exit{{e.namespace_(), e.container()},
+                                                          e.instance(),
+                                                          e.run(),
+                                                          e.process(),
+                                                          e.exit(),
+                                                          e.removed_at_ns()}));
   for (const auto& r : from.removed()) {
-    w.labels[r.instance()] = label_map(r.labels().begin(), r.labels().end());
-    w.removed_labels.emplace_back(r.instance(), r.removed_at_ns());
+    auto known = std::make_shared<const label_map>(r.labels().begin(), r.labels().end());
+    w.labels[r.instance()] = known;
+    w.removed.push_back({r.instance(), r.removed_at_ns(), std::move(known)});
   }
   impl_ = std::move(fresh);
 }

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "messages/check.hpp"
+#include "runtime/crc32c.hpp"
 #include "runtime/journal.hpp"
 #include "runtime/journal_segment.hpp"
 #include "runtime/world.hpp"
@@ -18,7 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
   // With the header put right, so that the content is reached.
   std::string_view payload(bytes.data(), size);
-  auto header = encode(snapshot_header{journal_format, 7}, payload);
+  auto header = encode(snapshot_header{journal_format, 7}, payload.size(), crc32c(payload));
   std::string whole(header.data(), header.size());
   whole += payload;
   auto s = decode_snapshot(whole, "fuzz");

@@ -221,6 +221,41 @@ TEST_CASE("loop: turns longer than the policy are counted and the longest is kep
   CHECK(r.l.stats().turns == 2);
 }
 
+TEST_CASE("loop: what took the longest in a slow turn is named", "[uring]") {
+  real_loop r;
+  const auto spin = [&r] {
+    const auto end = r.kernel->monotonic() + 7ms;
+    while (r.kernel->monotonic() < end) {
+    }
+  };
+  const auto slow_part = [&r](auto begin) {
+    const auto before = r.l.stats().slow_turns;
+    begin();
+    while (r.l.stats().slow_turns == before)
+      r.l.turn(true);
+    CHECK(r.l.stats().slow_part_ns >= 7'000'000);
+    return r.l.stats().slow_part;
+  };
+  const std::string posted = slow_part([&] {
+    r.l.post([] {});
+    r.l.post(spin);
+    r.l.post([] {});
+  });
+  CHECK(posted.starts_with("posted "));
+  CHECK(posted.find("lambda") != std::string::npos); // Readable, and with the function it is in.
+  timer due(r.l);
+  CHECK(slow_part([&] { due.start(1ms, spin); }).starts_with("timer "));
+  poll_op readable(r.l);
+  int ends[2];
+  REQUIRE(r.kernel->pipe(ends, 2) == 0);
+  const fd from(*r.kernel, ends[0]);
+  const fd to(*r.kernel, ends[1]);
+  CHECK(slow_part([&] {
+          readable.start(from.get(), POLLIN, [&spin](int32_t) { spin(); });
+          REQUIRE(r.kernel->write(to.get(), std::string_view("x")) == 1);
+        }).starts_with("completion "));
+}
+
 // The limits leave room for a crowded machine, which may take a turn's time away.
 
 namespace {

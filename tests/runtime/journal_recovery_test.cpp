@@ -121,7 +121,7 @@ TEST_CASE("journal recovery: killed after any turn of the loop, every record is 
   j.file->on_snapshot([&] {
     journal::Snapshot s;
     s.set_next_serial(j.file->last_seq() + 1);
-    return s;
+    return std::make_unique<whole_snapshot>(s);
   });
   uint64_t n = 0;
   for (int step = 0; step < 400; ++step) {

@@ -95,6 +95,19 @@ struct host {
   }
 };
 
+/// A snapshot that is made at once.
+class whole_snapshot final : public snapshot_pieces {
+public:
+  explicit whole_snapshot(const journal::Snapshot& s) : bytes_(s.SerializeAsString()) {}
+  bool more(std::string& to, size_t) override {
+    to += bytes_;
+    return false;
+  }
+
+private:
+  std::string bytes_;
+};
+
 /// One journal at work, with everything that its recovery told.
 struct opened {
   std::unique_ptr<journal_file> file;

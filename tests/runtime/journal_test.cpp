@@ -221,7 +221,7 @@ TEST_CASE("journal: a full segment makes a snapshot, and old ones go beyond the 
     ++asked;
     journal::Snapshot s;
     s.set_next_serial(1000 + j.file->last_seq());
-    return s;
+    return std::make_unique<whole_snapshot>(s);
   });
   const uint64_t n = fill(h, j, asked, 6);
   REQUIRE(h.until([&] {
@@ -273,6 +273,91 @@ TEST_CASE("journal: a full segment makes a snapshot, and old ones go beyond the 
   }
 }
 
+namespace {
+
+/// A snapshot of many pieces, which notes the turns in which they are asked for.
+class slow_snapshot final : public snapshot_pieces {
+public:
+  slow_snapshot(io::loop& l, int n, std::vector<uint64_t>& turns)
+    : loop_(l), left_(n), turns_(turns) {}
+  bool more(std::string& to, size_t bytes) override {
+    CHECK(bytes == 100);
+    turns_.push_back(loop_.stats().turns);
+    journal::Snapshot piece;
+    piece.add_containers()->set_id("c" + std::to_string(left_));
+    piece.AppendToString(&to);
+    return --left_ > 0;
+  }
+
+private:
+  io::loop& loop_;
+  int left_;
+  std::vector<uint64_t>& turns_;
+};
+
+} // namespace
+
+TEST_CASE("journal: a snapshot is made a piece a turn, of the moment at which it was begun",
+          "[uring]") {
+  host h;
+  temp_dir dir;
+  arena_memory memory;
+  journal_policy policy;
+  policy.segment_bytes = 2048;
+  policy.snapshot_piece = 100;
+  auto j = open_journal(h, memory.view(), dir.path, policy);
+  std::vector<uint64_t> turns;
+  uint64_t begun = 0;
+  j.file->on_snapshot([&]() -> std::unique_ptr<snapshot_pieces> {
+    if (begun != 0)
+      return std::make_unique<whole_snapshot>(journal::Snapshot());
+    begun = j.file->last_seq();
+    return std::make_unique<slow_snapshot>(*h.loop, 20, turns);
+  });
+  uint64_t n = 0;
+  const auto append = [&] {
+    auto r = numbered_record(++n);
+    j.file->append(r);
+  };
+  while (begun == 0) {
+    append();
+    REQUIRE(wait_durable(h, *j.file).ok());
+  }
+  const auto snapshots = [&dir] {
+    auto all = files_named(dir.path, "snapshot.");
+    std::erase_if(all, [](const auto& name) { return name.ends_with(".tmp"); });
+    return all.size();
+  };
+  SECTION("records come between the pieces") {
+    REQUIRE(h.until([&] {
+      append();
+      CHECK((turns.size() == 20 || snapshots() == 0));
+      return snapshots() > 0;
+    }));
+    REQUIRE(turns.size() == 20);
+    CHECK(std::adjacent_find(turns.begin(), turns.end()) == turns.end()); // Each in its own.
+    close_journal(h, j.file);
+    auto again = open_journal(h, memory.view(), dir.path, policy);
+    REQUIRE_FALSE(again.failure);
+    CHECK(again.report.snapshot_seq == begun);
+    CHECK(again.snapshot.containers_size() == 20);
+    require_numbered(again.records, n, 20, begun + 1);
+    close_journal(h, again.file);
+  }
+  SECTION("an orderly end comes between the pieces") {
+    REQUIRE(h.until([&] { return turns.size() >= 3; }));
+    const auto made = turns.size();
+    REQUIRE(made < 20);
+    close_journal(h, j.file);
+    CHECK(turns.size() == made);
+    CHECK(snapshots() == 0);
+    auto again = open_journal(h, memory.view(), dir.path, policy);
+    REQUIRE_FALSE(again.failure);
+    require_numbered(again.records, n);
+    close_journal(h, again.file);
+  }
+}
+
 TEST_CASE("journal: age removes what no snapshot needs", "[uring]") {
   host h;
   temp_dir dir;
@@ -281,7 +366,7 @@ TEST_CASE("journal: age removes what no snapshot needs", "[uring]") {
   policy.segment_bytes = 2048;
   policy.keep_age = 0ns;
   auto j = open_journal(h, memory.view(), dir.path, policy);
-  j.file->on_snapshot([] { return journal::Snapshot(); });
+  j.file->on_snapshot([] { return std::make_unique<whole_snapshot>(journal::Snapshot()); });
   for (uint64_t n = 1; n <= 400; ++n) {
     auto r = numbered_record(n);
     j.file->append(r);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "io/linux_kernel.hpp"
+#include "io/loop.hpp"
 
 using namespace gantry;
 using namespace gantry::runtime;
@@ -44,8 +45,13 @@ TEST_CASE("kill log: nobody that it does not name was killed, and what it cannot
   const auto made = io::linux_kernel::make();
   REQUIRE(made.ok());
   auto& k = **made;
-  kill_log log(k);
+  io::loop loop(k);
+  kill_log log(loop);
   const auto now = k.realtime().count();
+  CHECK(log.ask(::getpid(), now) == kill_log::answer::unknown); // Nothing was read yet.
+  bool read = log.read([&read] { read = true; });
+  while (!read)
+    loop.turn(true);
   const auto told = log.ask(::getpid(), now);
   CHECK(told != kill_log::answer::killed);
   CHECK(log.ask(0, now) == kill_log::answer::unknown);

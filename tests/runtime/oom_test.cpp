@@ -59,7 +59,9 @@ TEST_CASE("an OOM kill is told by the watch and stands in the counters", "[root]
   CHECK(level == (rig.cgroups.mode == cgroup_mode::v2 ? "container" : "inferred"));
   CHECK(group.stats(false)->oom_kills() == now.kills);
   // The kernel's log names it, where it can be read.
-  kill_log log(*rig.kernel);
+  kill_log log(*rig.loop);
+  bool read = log.read([&read] { read = true; });
+  REQUIRE(rig.until([&read] { return read; }));
   const auto at = rig.kernel->realtime().count();
   const auto named = log.ask(made->key.pid, at);
   CHECK(named != kill_log::answer::not_killed);

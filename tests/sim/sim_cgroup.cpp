@@ -268,6 +268,8 @@ void cgroup_tree::out_of_memory(process& victim) {
   };
   // The counters are right when the death is seen; who waits for them may hear of it later.
   count();
+  host_.log_of_kernel("Memory cgroup out of memory: Killed process " + std::to_string(victim.pid) +
+                      " (work) total-vm:1000kB");
   host_.signal(victim, SIGKILL);
 }
 

@@ -42,6 +42,10 @@ public:
   /// A datagram of process `pid`; 0, or a negated errno as sendto(2) with MSG_DONTWAIT has it.
   int send(const std::string& path, std::string bytes, pid_t pid);
 
+  /// What /dev/kmsg gives, a record each.
+  std::vector<std::string> kernel_log;
+  void log_of_kernel(const std::string& text);
+
   /// Puts an executable at an absolute path.
   void install(const std::string& path, program_maker f);
   /// What a container's program of this name does (its args are the process's argv).

@@ -41,6 +41,7 @@ struct machine_options {
   bool hybrid = false;        ///< cgroup v1 controllers beside a bare v2 hierarchy; else pure v2.
   bool pidfd_hangs_up = true; ///< A reaped pidfd polls POLLHUP too (6.18; not on 6.1).
   bool pidfd_status = false;  ///< PIDFD_INFO_EXIT is there (6.15).
+  bool kernel_log = false;    ///< /dev/kmsg can be read, and tells whom the OOM killer has killed.
   int pid_max = 32768;
   int fd_limit = 1024;
   io::arena_shape shape{.dead_entries = 64,

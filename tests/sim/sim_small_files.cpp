@@ -146,11 +146,37 @@ int incarnation::list(const std::string& path, std::vector<std::string>& out) {
   return host_.list(path, out);
 }
 
+namespace {
+
+/// An open /dev/kmsg, from its first record on.
+class kernel_log_file final : public description {
+public:
+  explicit kernel_log_file(const machine& m) : host_(m) {}
+  ssize_t read(std::span<char> into) override {
+    if (at_ == host_.kernel_log.size())
+      return -EAGAIN;
+    const auto& record = host_.kernel_log[at_];
+    if (record.size() > into.size())
+      return -EINVAL;
+    ++at_;
+    std::memcpy(into.data(), record.data(), record.size());
+    return ssize_t(record.size());
+  }
+
+private:
+  const machine& host_;
+  size_t at_ = 0;
+};
+
+} // namespace
+
 int incarnation::open_at(const std::string& path, int flags, mode_t mode, bool disk) {
   if (fault(host_.options.faults.emfile))
     return -EMFILE;
   if (path == "/dev/null")
     return install(std::make_shared<description>());
+  if (path == "/dev/kmsg" && host_.options.kernel_log)
+    return install(std::make_shared<kernel_log_file>(host_));
   if (virtual_path(path)) {
     if (!host_.exists(path))
       return -ENOENT;
