@@ -221,6 +221,10 @@ void gate::call(const v1::By&, v1::InfoRequest, answer<v1::InfoReply> f) {
   out.set_turns(loop.turns);
   out.set_slow_turns(loop.slow_turns);
   out.set_longest_turn_ns(loop.longest_turn_ns);
+  out.set_slow_part(loop.slow_part);
+  out.set_slow_part_ns(loop.slow_part_ns);
+  out.set_cgroup_driver(host_.options.systemd_cgroups ? "systemd" : "cgroupfs");
+  out.set_cgroup_parent(host_.options.cgroup_parent);
   out.set_fds(open_fds(sys));
   out.set_fd_limit(host_.options.fd_limit);
   uint32_t running = 0;

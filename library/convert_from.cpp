@@ -196,6 +196,8 @@ supervisor_report from_bus(const v1::InfoReply& x) {
   out.rss_bytes = x.rss_bytes();
   out.state_dir = x.state_dir();
   out.root_dir = x.root_dir();
+  out.cgroup_driver = x.cgroup_driver();
+  out.cgroup_parent = x.cgroup_parent();
   return out;
 }
 

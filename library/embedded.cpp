@@ -11,6 +11,7 @@
 #include "io/log.hpp"
 #include "io/state_lock.hpp"
 #include "library/local_link.hpp"
+#include "runtime/cgroup_driver.hpp"
 
 namespace gantry::library {
 
@@ -50,6 +51,12 @@ std::shared_ptr<spdlog::logger> logger_of(const start_options& o) {
   return out;
 }
 
+/// Below what its containers' cgroups are.
+std::string home_of(const start_options& o) {
+  const bool untold = o.cgroup_parent == start_options{}.cgroup_parent;
+  return o.cgroup_driver == "systemd" && untold ? "gantry.slice" : o.cgroup_parent;
+}
+
 result<void> check(const start_options& o) {
   for (const auto& [name, path] : {std::pair{"state_dir", o.state_dir},
                                    std::pair{"root_dir", o.root_dir}})
@@ -59,10 +66,17 @@ result<void> check(const start_options& o) {
                    "give this supervisor directories of its own"};
   if (!o.socket.empty() && o.socket.front() != '/')
     return error{ec::invalid_argument, "socket \"" + o.socket + "\" must be an absolute path", ""};
-  if (o.cgroup_parent.empty() || o.cgroup_parent.front() == '/'
-      || o.cgroup_parent.find("..") != std::string::npos)
+  if (o.cgroup_driver != "cgroupfs" && o.cgroup_driver != "systemd")
+    return error{ec::invalid_argument, "cgroup_driver \"" + o.cgroup_driver + "\" is unknown",
+                 "use cgroupfs or systemd"};
+  if (o.cgroup_driver == "systemd") {
+    if (auto fine = runtime::check_home_slice("cgroup_parent", home_of(o)); !fine)
+      return fine;
+  } else if (o.cgroup_parent.empty() || o.cgroup_parent.front() == '/'
+             || o.cgroup_parent.find("..") != std::string::npos) {
     return error{ec::invalid_argument,
                  "cgroup_parent \"" + o.cgroup_parent + "\" must be a relative path", ""};
+  }
   if (::geteuid() != 0)
     return error{ec::permission_denied, "a supervisor needs root", "run this program as root"};
   return {};
@@ -192,13 +206,19 @@ result<void> embedded::make_host() {
                                        cgroups_.mode == runtime::cgroup_mode::v2);
   if (!runtime)
     return std::move(runtime).why();
+  actors::supervisor_options o;
+  o.systemd_cgroups = options_.cgroup_driver == "systemd";
+  if (o.systemd_cgroups) {
+    if (auto there = runtime::check_systemd(*kernel_, cgroups_, {}, "cgroup_driver"); !there)
+      return there;
+    o.own_unit = runtime::own_unit(*kernel_);
+  }
   rlimit files{};
   ::getrlimit(RLIMIT_NOFILE, &files);
-  actors::supervisor_options o;
   o.state_dir = options_.state_dir;
   o.root_dir = options_.root_dir;
   o.runtime = *runtime;
-  o.cgroup_parent = options_.cgroup_parent;
+  o.cgroup_parent = home_of(options_);
   o.version = GANTRY_VERSION;
   o.fd_limit = uint32_t(std::min<rlim_t>(files.rlim_cur, 1u << 20));
   auto host = actors::supervisor_host::make(*loop_, *shelf_, cgroups_, std::move(o));

@@ -111,21 +111,22 @@ std::string own_unit(io::kernel& k) {
   return out;
 }
 
-result<void> check_systemd(io::kernel& k, const cgroup_host& host, const std::string& top) {
-  const auto use_the_other = std::string("use --cgroup-driver cgroupfs");
+result<void> check_systemd(io::kernel& k, const cgroup_host& host, const std::string& top,
+                           const std::string& option) {
+  const auto use_the_other = "use " + option + " cgroupfs";
   if (k.exists(top + "/run/systemd/system") != 1)
     return error{ec::unavailable,
-                 "--cgroup-driver systemd: systemd does not run this host (there is no "
+                 option + " systemd: systemd does not run this host (there is no "
                  "/run/systemd/system)",
                  use_the_other};
   if (host.mode != cgroup_mode::v2)
     return error{ec::unsupported,
-                 "--cgroup-driver systemd: this host has cgroup " + std::string(name_of(host.mode))
+                 option + " systemd: this host has cgroup " + std::string(name_of(host.mode))
                    + ", and the driver needs v2 alone",
                  use_the_other + ", or boot with systemd.unified_cgroup_hierarchy=1"};
   if (!listens(k, top + "/run/dbus/system_bus_socket") && !listens(k, top + "/run/systemd/private"))
     return error{ec::unavailable,
-                 "--cgroup-driver systemd: nobody answers at /run/dbus/system_bus_socket nor at "
+                 option + " systemd: nobody answers at /run/dbus/system_bus_socket nor at "
                  "/run/systemd/private",
                  "start dbus.service, or " + use_the_other};
   return {};

@@ -46,6 +46,8 @@ std::string own_unit(io::kernel& k);
 /// Whether systemd runs this host and answers, and the host's cgroups are those that the driver
 /// can do with (v2 alone). Says what is missing, and what to do.
 /// @param top Directory in which all of that is looked for: empty for the host.
-result<void> check_systemd(io::kernel& k, const cgroup_host& host, const std::string& top = {});
+/// @param option What the driver is chosen by, for the words.
+result<void> check_systemd(io::kernel& k, const cgroup_host& host, const std::string& top = {},
+                           const std::string& option = "--cgroup-driver");
 
 } // namespace gantry::runtime

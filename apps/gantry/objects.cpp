@@ -274,6 +274,8 @@ std::string to_json(const v1::InfoReply& i) {
     .number("turns", i.turns())
     .number("slow_turns", i.slow_turns())
     .number("longest_turn_ns", i.longest_turn_ns())
+    .text("slow_part", i.slow_part())
+    .number("slow_part_ns", i.slow_part_ns())
     .number("fds", i.fds())
     .number("fd_limit", i.fd_limit())
     .number("containers", i.containers())
@@ -293,6 +295,8 @@ std::string to_json(const v1::InfoReply& i) {
     .number("rss_bytes", i.rss_bytes())
     .text("state_dir", i.state_dir())
     .text("root_dir", i.root_dir())
+    .text("cgroup_driver", i.cgroup_driver())
+    .text("cgroup_parent", i.cgroup_parent())
     .done();
 }
 

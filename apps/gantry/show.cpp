@@ -179,8 +179,11 @@ std::string event_line(const v1::Event& e, bool colors) {
 }
 
 std::string info_text(const v1::InfoReply& i, int64_t now_ns) {
-  const std::string slow = std::to_string(i.slow_turns()) + " over 5 ms, the longest "
-                           + short_duration(i.longest_turn_ns());
+  std::string slow = std::to_string(i.slow_turns()) + " over 5 ms, the longest "
+                     + short_duration(i.longest_turn_ns());
+  if (!i.slow_part().empty())
+    slow += "; most of the last one: " + printable(i.slow_part()) + ", "
+            + short_duration(i.slow_part_ns());
   const std::string journal = size_text(i.journal_disk_bytes()) + " on disk, "
                               + size_text(i.journal_pending_bytes()) + " not yet"
                               + (i.journal_disk_full() ? ", THE DISK IS FULL" : "");
@@ -193,6 +196,7 @@ std::string info_text(const v1::InfoReply& i, int64_t now_ns) {
     {"events", "at " + std::to_string(i.epoch()) + ":" + std::to_string(i.seq()) + ", "
                  + std::to_string(i.events_gaps()) + " gaps"},
     {"turns", std::to_string(i.turns()) + ", " + slow},
+    {"cgroups", i.cgroup_driver() + ", below " + i.cgroup_parent()},
     {"runtime", std::to_string(i.runtime_in_flight()) + " commands in flight, "
                   + std::to_string(i.runtime_queued()) + " queued"},
     {"fds", used_of(i.fds(), i.fd_limit())},

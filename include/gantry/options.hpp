@@ -15,6 +15,10 @@ struct start_options {
   std::string root_dir{};  ///< Absolute; journal and logs; must last. Its own.
   std::string runtime{}; ///< runc, crun or a path; empty: what fits this host.
   std::string cgroup_parent = "gantry"; ///< Containers live in /PARENT/NAMESPACE/ID.
+  /// cgroupfs, or systemd: containers live in scopes that systemd makes, below the slice
+  /// `cgroup_parent` (gantry.slice where that is "gantry"). Needs cgroup v2 alone and a host that
+  /// systemd runs: else `unsupported` or `unavailable`.
+  std::string cgroup_driver = "cgroupfs";
 
   /// Path of a unix socket (0660) on which the gRPC bus is served beside this interface, so
   /// that `gantry --socket PATH ps` looks inside. Empty: none.

@@ -371,7 +371,7 @@ struct supervisor_report {
   uint64_t journal_pending_bytes = 0, journal_disk_bytes = 0;
   bool journal_disk_full = false;
   uint64_t rss_bytes = 0;
-  std::string state_dir, root_dir{};
+  std::string state_dir, root_dir{}, cgroup_driver{}, cgroup_parent{};
 };
 
 /// One event.

@@ -107,6 +107,10 @@ def test_info_and_version(rig):
                 "log_lines_dropped", "stream_bytes_dropped"):
         check(key in info, f"{key} in info")
     check(0 < info["fds"] < info["fd_limit"] and info["turns"] > 0, f"numbers: {info}")
+    driver = os.environ.get("GANTRY_TEST_CGROUP_DRIVER", "cgroupfs")
+    check_equal(info["cgroup_driver"], driver, "cgroup driver")
+    check(info["cgroup_parent"].startswith(rig.cgroup), f"its parent: {info['cgroup_parent']}")
+    check(f"{driver}, below {info['cgroup_parent']}" in rig.ok("info").out, "the same in the text")
     for words in ("over 5 ms", f"of {info['fd_limit']}", "blocks", "on disk", "dropped"):
         check(words in rig.ok("info").out, f"{words!r} in the text")
     version = rig.ok("--json", "version").objects()[0]

@@ -334,9 +334,36 @@ TEST_CASE("library: wrong options are errors that name them", "[root][uring]") {
   fs::create_directories(o.state_dir);
   std::ofstream(o.socket) << "a file";
   CHECK(supervisor::start(o).why().code == ec::already_exists);
+  o = r.options();
+  o.cgroup_parent = "/a";
+  CHECK(supervisor::start(o).why().message.find("cgroup_parent \"/a\"") != std::string::npos);
   connect_options c;
   c.socket = r.dir + "/nobody.sock";
   CHECK(supervisor::connect(c).why().code == ec::unavailable);
   c.socket = std::string(200, 'x');
   CHECK(supervisor::connect(c).why().code == ec::invalid_argument);
+}
+
+TEST_CASE("library: the cgroup driver is an option, and told", "[root][uring]") {
+  rig r;
+  auto o = r.options();
+  o.cgroup_driver = "docker";
+  const auto unknown = supervisor::start(o);
+  CHECK(unknown.why().code == ec::invalid_argument);
+  CHECK(unknown.why().message.find("cgroup_driver \"docker\"") != std::string::npos);
+  o.cgroup_driver = "systemd";
+  o.cgroup_parent = r.parent(); // No slice.
+  const auto no_slice = supervisor::start(o);
+  CHECK(no_slice.why().code == ec::invalid_argument);
+  CHECK(no_slice.why().message.find("cgroup_parent") != std::string::npos);
+  o.cgroup_parent = start_options{}.cgroup_parent; // The default: gantry.slice.
+  if (!fs::exists("/run/systemd/system")) {
+    const auto refused = supervisor::start(o);
+    CHECK(refused.why().code == ec::unavailable);
+    CHECK(refused.why().message.find("cgroup_driver systemd") != std::string::npos);
+    CHECK(refused.why().cure.find("cgroup_driver cgroupfs") != std::string::npos);
+  }
+  const auto told = got(r.start().info());
+  CHECK(told->cgroup_driver == "cgroupfs");
+  CHECK(told->cgroup_parent == r.parent());
 }
