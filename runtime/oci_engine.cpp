@@ -71,7 +71,8 @@ void oci_driver::create(create_command c, made_answer answer) {
   if (host == nullptr || host->mode != cgroup_mode::v2) // runc tells CRIU itself on v1.
     return make(std::move(c), std::move(answer));
   const auto bundle = c.bundle;
-  tell_criu_cgroup(loop_, bundle, c.by_systemd && cgroup_of_ ? cgroup_of_(c.id).path : "",
+  const auto cgroup = c.by_systemd && cgroup_of_ ? cgroup_of_(c.id).path : std::string();
+  tell_criu_cgroup(loop_, bundle, cgroup,
                    [weak = weak_from_this(), c = std::move(c),
                     f = std::move(answer)](const result<void>& x) mutable {
                      if (auto self = weak.lock(); self && x)

@@ -65,6 +65,10 @@ def test_checkpoint_and_start_from_it(rig):
     out, err = starter.communicate(timeout=300)
     check_equal(starter.returncode, 0, f"started: {err}")
     until(lambda: numbers(rig, a)[-1] > last + 5, "it counts on")
+    own = rig.show(a)["cgroup"]
+    with open(f"/proc/{rig.init_pid(a)}/cgroup") as f:
+        where = f.read().splitlines()
+    check(any(line.endswith(":" + own) for line in where), f"in its own cgroup: {where}")
     seen = numbers(rig, a)
     check_equal(seen, list(range(1, seen[-1] + 1)), "no number is lost or doubled")
     started = rig.events("start", container=a)

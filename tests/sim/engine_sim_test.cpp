@@ -116,6 +116,35 @@ TEST_CASE("a container is created, started, ends and is deleted", "[sim]") {
   CHECK(b.remove(false).ok()); // Unknown is gone.
 }
 
+TEST_CASE("CRIU is told the cgroup of the container that is restored, in a scope as well",
+          "[sim]") {
+  for (const bool by_systemd : {false, true}) {
+    bench b({"work"});
+    std::string asked;
+    b.engine = runtime::make_oci_engine(
+      b.here->loop, *b.reaper, "/run/oci", {}, [&asked](const std::string& id) {
+        asked = id;
+        return std::string("/a.slice/a-default.c.scope");
+      });
+    const auto made = b.answer<runtime::made_process>([&](auto f) {
+      runtime::create_command c;
+      c.runtime = "/usr/sbin/runc";
+      c.id = "default.c";
+      c.bundle = "/run/b";
+      c.stdio = {b.null, b.null, b.null};
+      c.images = "/run/no-images"; // It fails; what CRIU would have been told stays.
+      c.by_systemd = by_systemd;
+      b.engine->create(std::move(c), f);
+    });
+    CHECK_FALSE(made.ok());
+    if (by_systemd)
+      CHECK(asked == "default.c");
+    const auto told = b.host.files.get("/run/b/criu.conf");
+    CHECK(told.find(by_systemd ? "cgroup-root /a.slice/a-default.c.scope\n"
+                               : "cgroup-root /gantry/default/c\n") != std::string::npos);
+  }
+}
+
 TEST_CASE("a process that has died before its pid file was read is still found", "[sim]") {
   for (uint64_t seed = 1; seed <= 200; ++seed) {
     INFO("GANTRY_SEED=" << seed);

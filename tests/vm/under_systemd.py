@@ -226,6 +226,7 @@ DRIVER_RUNS = (
     ("crun", ["--only", "cgroup_driver", "--only", "limits_oom"]),
     ("crun", ["--plain", "--only", "exec_end", "--only", "pause"]),
     ("runc", ["--only", "cgroup_driver"]),
+    ("runc", ["--plain", "--only", "checkpoint"]),
 )
 
 
