@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <sys/stat.h>
 
 #include "runtime/bundle.hpp"
 #include "runtime/cgroup_driver.hpp"
@@ -148,7 +149,12 @@ std::string hex16(uint64_t x) {
   return text;
 }
 
+// Since Linux 6.2 the size of that directory tells. Before that it is listed, which takes about a
+// microsecond each.
 uint32_t open_fds(io::kernel& k) {
+  struct stat found {};
+  if (::stat("/proc/self/fd", &found) == 0 && found.st_size > 0)
+    return uint32_t(found.st_size);
   std::vector<std::string> names;
   return k.list("/proc/self/fd", names) < 0 ? 0 : uint32_t(names.size());
 }
