@@ -190,10 +190,12 @@ def test_why_follows_the_causes(rig):
 
 def test_the_ladder_and_its_evidence(rig):
     a = rig.id("a")
-    switch(rig, a, False)
+    switch(rig, a, True)
     run(rig, a, "--health-on-failure", "signal=USR1,restart:1,stop", "--stop-timeout", "100ms",
         command="trap 'echo reload' USR1; echo hello; printf unfinished; "
                 "while :; do sleep 0.05; done")
+    until(lambda: "hello" in rig.ok("logs", a).out, "its trap stands")
+    switch(rig, a, False)
     rig.crash_point()
     rig.wait_state(a, "stopped")
     acts = [e["details"]["action"] for e in rig.events("health-action", container=a)]
