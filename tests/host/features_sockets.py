@@ -196,8 +196,9 @@ def test_sockets_without_a_keeper(rig):
 @once
 @own_rig(runs=False)
 def test_sockets_for_another_process_are_left_alone(rig):
+    rig.use_runtime("/nowhere/runc")
     manager = Manager(rig, names=())
-    code, text = rig.try_start([*manager.command("--runtime", "/nowhere/runc")],
+    code, text = rig.try_start([*manager.command()],
                                env=dict(os.environ, LISTEN_PID="1", LISTEN_FDS="7"))
     check_equal(code, 69, f"only the runtime is wrong: {text}")
 
