@@ -26,7 +26,7 @@ struct file_mark {
   }
 };
 
-constexpr size_t piece_bytes = 256u << 10;
+constexpr size_t copied_at_once = 256u << 10;
 constexpr std::string_view elf = "\x7f" "ELF";
 
 } // namespace
@@ -93,7 +93,7 @@ struct runtime_copy::body : std::enable_shared_from_this<body> {
       if (res < 0 || !me->wanted)
         return me->drop(stage::none);
       me->source = io::fd(me->loop.sys(), res);
-      me->piece.resize(piece_bytes);
+      me->piece.resize(copied_at_once);
       me->copied = 0;
       me->read_on();
     });
