@@ -19,7 +19,7 @@ constexpr figure figures[] = {
   {"exec", gantry::bench::exec_latency},   {"fill", gantry::bench::fill},
   {"clear", gantry::bench::clear},
   {"list", gantry::bench::list_latency},   {"log", gantry::bench::log_rate},
-  {"echo", gantry::bench::echo_latency},
+  {"echo", gantry::bench::echo_latency},   {"calls", gantry::bench::calls},
 };
 
 } // namespace

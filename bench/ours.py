@@ -272,6 +272,22 @@ def attach(b):
         b.row("attach", "share of the rate that is left", left, "x", "", "≥ 0.7", left >= 0.7)
 
 
+def calls(b):
+    """Unary calls to gantryd itself, one container there."""
+    with b.supervisor() as r:
+        r.run("c0", "sleep", "100000")
+        got = b.driver("calls", socket=r.socket, count=b.n(20000, 1000), pid=r.pid(),
+                       seconds=b.n(10, 2))
+    x = spread(got["call_ns"])
+    middle = x["median"] * 1e3
+    b.row("calls", "a unary call (list) of a C++ client, median", middle, "us",
+          f"p90 {x['p90'] * 1e3:.1f}, p99 {x['p99'] * 1e3:.1f}", "< 60", middle < 60, raw=got)
+    share = got["cpu_ns"] / got["wall_ns"] * 100
+    rate = got["calls"] / got["wall_ns"] * 1e9
+    b.row("calls", "1,000 calls a second: gantryd's share of a core", share, "%",
+          f"{rate:.0f}/s, {got['cpu_ns'] / got['calls'] / 1e3:.1f} us each", "≤ 5", share <= 5)
+
+
 def simulation(b):
     program = os.path.join(b.build, "tests", "sim", "lives", "sim_lives_test")
     if not os.path.exists(program):
@@ -289,5 +305,6 @@ def simulation(b):
 
 FIGURES = {"exit": exit_event, "loud": loud, "restart": restart, "one-shot": one_shot,
            "exec": exec_true, "embedded": embedded, "growth": growth, "memory": memory,
-           "thousand": thousand, "log": log, "attach": attach, "simulation": simulation,
+           "thousand": thousand, "log": log, "attach": attach, "calls": calls,
+           "simulation": simulation,
            **probes.FIGURES}

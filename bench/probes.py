@@ -228,6 +228,23 @@ def rate(begins):
     return sum((len(x) - 1) / (max(x) - min(x)) for x in begins if len(x) > 1)
 
 
+def exec_wall(b):
+    """How long a probe by a command takes, beside the bare runtime with the same command."""
+    count = b.n(60, 10)
+    with b.supervisor() as r:
+        bare = spread(b.driver("exec", socket=r.socket, rootfs=r.rootfs, count=count)["bare_ns"])
+        r.run("p0", "sleep", "100000", options=("--health-cmd", '["/bin/true"]',
+                                                "--health-interval", "100ms"))
+        time.sleep(count * 0.15 + 1)
+        runs = r.ok("--json", "events", "--since", "0", "--filter", "type=probe").objects()
+    took = spread([int(e["details"]["took_ns"]) for e in runs[-count:]])
+    more = took["median"] - bare["median"]
+    b.row("probe-wall", "a probe by /bin/true, from its beginning to its end, median",
+          took["median"], "ms", f"bare runc exec -d: {bare['median']:.3f} (p90 {bare['p90']:.3f}), "
+          f"of {took['n']}")
+    b.row("probe-wall", "above the bare runtime (median)", more, "ms", "", "≤ 1", more <= 1)
+
+
 def by_exec(b):
     """Ten containers asked by /bin/true once a second: CPU of the whole machine."""
     count, seconds = 10, b.n(20, 4)
@@ -262,4 +279,4 @@ def by_exec(b):
 
 
 FIGURES = {"probe": probe, "on-time": on_time, "probe-rest": at_rest, "probe-told": told,
-           "probe-exec": by_exec}
+           "probe-exec": by_exec, "probe-wall": exec_wall}

@@ -109,5 +109,6 @@ int clear(const words& w);
 int list_latency(const words& w);
 int log_rate(const words& w);
 int echo_latency(const words& w);
+int calls(const words& w);
 
 } // namespace gantry::bench

@@ -24,12 +24,14 @@ bool listed(const v1::EventFilter& f, const v1::Container& c, const world& w) {
 event_feed::event_feed(ledger& l, v1::FollowRequest what)
   : impl_(std::make_shared<impl>(l, std::move(what))) {
   l.feeds_.push_back(this);
+  l.probe_feeds_ += size_t(impl_->runs == probe_runs::told);
 }
 
 event_feed::~event_feed() {
   impl_->closed = true;
   impl_->waiting = nullptr;
   std::erase(impl_->owner.feeds_, this);
+  impl_->owner.probe_feeds_ -= size_t(impl_->runs == probe_runs::told);
 }
 
 void event_feed::next(size_t max_bytes,
@@ -38,7 +40,14 @@ void event_feed::next(size_t max_bytes,
 }
 
 feed::impl(ledger& l, v1::FollowRequest what)
-  : owner(l), request(std::move(what)), cursor(l.journal_->last_seq()) {}
+  : owner(l), request(std::move(what)), cursor(l.journal_->last_seq()),
+    runs(wants_probe_runs(request.filter()) ? probe_runs::told : probe_runs::hidden) {}
+
+/// Whether what comes next is to be read in the journal.
+bool feed::behind() const {
+  return runs == probe_runs::told ? cursor < owner.journal_->last_seq()
+                                  : cursor < owner.recent_floor_;
+}
 
 void feed::next(size_t max, answer f) {
   GANTRY_CHECK(!waiting);
@@ -146,12 +155,13 @@ void feed::go_on() {
   }
   if (!first.empty() || (size >= max_bytes && !out.empty()))
     return reply(std::move(out));
-  if (cursor < owner.recent_floor_) {
+  if (behind()) {
     if (!out.empty())
       return reply(std::move(out));
     return read_journal();
   }
-  take_recent(out, size);
+  if (runs == probe_runs::hidden)
+    take_recent(out, size);
   if (!out.empty() || !request.follow())
     reply(std::move(out));
 }
@@ -178,6 +188,7 @@ void feed::add(v1::Event e, items& out, size_t& size) {
 
 void feed::read_journal() {
   reading = true;
+  read_to = runs == probe_runs::told ? owner.journal_->last_seq() : owner.recent_floor_;
   owner.journal_->read(cursor, max_bytes,
                        [self = shared_from_this()](result<std::vector<journal::Record>> r) {
                          self->reading = false;
@@ -197,11 +208,11 @@ void feed::took(result<std::vector<journal::Record>> records) {
         r.time_ns() == 0)
       ++owner.gaps_;
     cursor = r.seq();
-    if (auto e = event_of(r))
+    if (auto e = event_of(r, runs))
       add(*std::move(e), out, size);
   }
   if (records->empty())
-    cursor = std::max(cursor, owner.recent_floor_);
+    cursor = std::max(cursor, read_to);
   if (!out.empty())
     return reply(std::move(out));
   // Nothing of it passed the filter: the next piece, in a turn of its own.

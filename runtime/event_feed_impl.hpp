@@ -24,6 +24,7 @@ struct event_feed::impl : std::enable_shared_from_this<event_feed::impl> {
   void take_list();
   void resume_at(const v1::Cursor& since);
   void add_gap(uint64_t from, uint64_t to, const std::string& reason);
+  [[nodiscard]] bool behind() const;
   void take_recent(items& out, size_t& size);
   void read_journal();
   void took(result<std::vector<journal::Record>> records);
@@ -36,6 +37,10 @@ struct event_feed::impl : std::enable_shared_from_this<event_feed::impl> {
   bool closed = false;  ///< The feed has gone: nobody is to be called any more.
   bool reading = false; ///< A journal read is under way.
   uint64_t cursor = 0;  ///< The last record that was looked at.
+  uint64_t read_to = 0; ///< The newest one when the read under way began.
+  /// Runs of probes are not among the newest events in memory: they would push all others out. Who
+  /// wants them reads the journal alone.
+  probe_runs runs;
   std::deque<v1::FollowItem> first; ///< List, `listed`, gap: what comes before the events.
   size_t max_bytes = 0;
   answer waiting;

@@ -38,6 +38,8 @@ bool labels_match(const v1::EventFilter& f, const v1::Event& e, const world& w) 
 
 } // namespace
 
+bool wants_probe_runs(const v1::EventFilter& f) { return holds(f.types(), "probe"); }
+
 bool passes(const v1::EventFilter& f, const v1::Event& e, const world& w) {
   if (e.type() == "gap")
     return true;

@@ -12,26 +12,20 @@ using journal::Record;
 /// The type of the public event of a restart policy's record, or a probe's.
 std::string_view type_of_restart(const Record& r) {
   switch (r.body_case()) {
-  case Record::kRestartScheduled:
-    return "restart-scheduled";
-  case Record::kRestartCancelled:
-    return "restart-cancelled";
-  case Record::kGivenUp:
-    return "dead";
+  case Record::kRestartScheduled: return "restart-scheduled";
+  case Record::kRestartCancelled: return "restart-cancelled";
+  case Record::kGivenUp: return "dead";
   case Record::kProbeEnded:
     return r.probe_ended().from() != r.probe_ended().to()
                || r.probe_ended().was_ready() != r.probe_ended().ready()
              ? "health" : "";
   case Record::kNotified:
     return r.notified().what().empty() ? "" : r.notified().what() == "ready" ? "ready" : "notify";
-  case Record::kEvidenceTaken:
-    return "evidence";
-  case Record::kHealthAction:
-    return "health-action";
+  case Record::kEvidenceTaken: return "evidence";
+  case Record::kHealthAction: return "health-action";
   case Record::kHookEnded: return "hook";
   case Record::kWaiting: return "waiting";
-  case Record::kPressure:
-    return "pressure";
+  case Record::kPressure: return "pressure";
   default: // Intents, answers, and facts that nobody asks for.
     return {};
   }
@@ -208,6 +202,8 @@ void put_health(v1::Event& e, const journal::ProbeEnded& x) {
     put(e, "exit_code", std::to_string(x.result().exit_code()));
   put_number(e, "failures", x.now().failures());
   put(e, "output", x.result().output());
+  put_number(e, "cpu_ns", x.result().cpu_ns());
+  put_number(e, "took_ns", x.result().ended_ns() - x.result().began_ns());
 }
 
 void put_notified(v1::Event& e, const journal::Notified& x) {
@@ -375,8 +371,10 @@ void put_body(v1::Event& e, const Record& r) {
 
 } // namespace
 
-std::optional<v1::Event> event_of(const Record& r) {
+std::optional<v1::Event> event_of(const Record& r, probe_runs runs) {
   auto type = type_of(r);
+  if (type.empty() && r.has_probe_ended() && runs == probe_runs::told)
+    type = "probe";
   if (type.empty() || is_probe_process(r.process())) // Not as execs, and only what they change.
     return std::nullopt;
   v1::Event e;

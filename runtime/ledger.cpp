@@ -70,8 +70,11 @@ void ledger::fill_in(journal::Record& r) const {
 
 void ledger::keep(const journal::Record& r) {
   auto e = event_of(r);
-  if (!e)
+  if (!e) {
+    if (r.has_probe_ended() && probe_feeds_ > 0) // They read it themselves.
+      wake_soon();
     return;
+  }
   recent_.push_back({r.seq(), e->SerializeAsString()});
   recent_bytes_ += recent_.back().bytes.size() + sizeof(kept_event);
   while (recent_.size() > recent_max || recent_bytes_ > recent_bytes_max) {
@@ -79,6 +82,10 @@ void ledger::keep(const journal::Record& r) {
     recent_bytes_ -= recent_.front().bytes.size() + sizeof(kept_event);
     recent_.pop_front();
   }
+  wake_soon();
+}
+
+void ledger::wake_soon() {
   if (feeds_.empty() || wake_posted_)
     return;
   wake_posted_ = true; // However many records this turn brings, feeds wake once.

@@ -52,6 +52,7 @@ private:
   void fill_in(journal::Record& r) const;
   void keep(const journal::Record& r);
   void tell_watches(const journal::Record& r);
+  void wake_soon();
   void wake_feeds();
 
   io::loop& loop_;
@@ -62,6 +63,7 @@ private:
   uint64_t recent_floor_ = 0; ///< Every public record behind this one is in `recent_`.
   std::vector<watch*> watches_; ///< In the order of their registration; null: gone meanwhile.
   std::vector<event_feed*> feeds_;
+  size_t probe_feeds_ = 0; ///< Of these, who wants runs of probes as well.
   std::deque<journal::Record> untold_; ///< Recorded by a watch: told when its turn comes.
   bool telling_ = false;
   bool wake_posted_ = false;

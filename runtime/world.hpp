@@ -189,8 +189,16 @@ bool is_ready(const container_view& c);
 /// Whether this container can ever be ready: it has a notify socket, or probes.
 bool tells_readiness(const container_view& c) noexcept;
 
+/// Whether a run of a probe that changes nothing is an event as well (`probe`): a topic of its own,
+/// for who asks for it.
+enum class probe_runs : uint8_t { hidden, told };
+
+/// Whether these followers ask for it: they name its type.
+bool wants_probe_runs(const v1::EventFilter& f);
+
 /// The public event of a record; empty where the record is private.
-std::optional<v1::Event> event_of(const journal::Record& r);
+std::optional<v1::Event> event_of(const journal::Record& r,
+                                  probe_runs runs = probe_runs::hidden);
 
 /// Whether an event passes a filter. An empty namespace means "default", "*" all. Labels are
 /// those of the event (create) or, by instance, those that `w` knows; a container that was

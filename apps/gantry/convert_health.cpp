@@ -73,8 +73,8 @@ void take_question(reader& in, const char* option, v1::Probe& p) {
   const auto text = in.line.text(option);
   const std::string kind{std::string_view{option}.substr(sizeof("--health-") - 1)};
   if (kind == "cmd") {
-    p.set_shell(true);
-    p.add_args(text);
+    if (auto fine = take_command(text, p); !fine)
+      in.fail(option, fine.why());
   } else if (kind == "unix" || kind == "file") {
     p.set_kind(kind);
     p.set_path(text);

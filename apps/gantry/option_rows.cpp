@@ -100,7 +100,8 @@ constexpr std::array rows{
   option_row{"--tail", "SIZE", "exec", plain, "With --sync: so much of the end (32k)"},
   // Whether it works.
   option_row{"--health-cmd", "CMD", changed, health,
-             "A line for its /bin/sh: exit code 0 is healthy; asked again and again"},
+             "A line for its /bin/sh, or [\"PROGRAM\", \"WORD\"] without one: exit code 0 is "
+             "healthy; asked again and again"},
   option_row{"--health-http", "PORT[/PATH]", changed, health,
              "Or an HTTP server in its network: an answer of 200 to 399 is healthy; ADDRESS:PORT "
              "where it is not 127.0.0.1; or a URL"},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <nlohmann/json.hpp>
 
 #include "apps/gantry/units.hpp"
 
@@ -98,9 +99,8 @@ result<v1::Probe> parse_question(std::string_view text) {
       out.set_kind(std::string{kind});
       if (kind != "exec")
         out.set_path(rest);
-      else
-        out.add_args(rest);
-      out.set_shell(kind == "exec");
+      else if (auto fine = take_command(rest, out); !fine)
+        return fine.why();
       return out;
     }
   return no_probe(text, forms);
@@ -184,6 +184,25 @@ result<v1::Probe> parse_probe(std::string_view text) {
   if (out)
     out->MergeFrom(details);
   return out;
+}
+
+result<void> take_command(std::string_view text, v1::Probe& to) {
+  const auto words = nlohmann::json::parse(text, nullptr, false);
+  if (!words.is_array()) { // `[ -e /file ]` is none either.
+    to.set_shell(true);
+    to.add_args(std::string{text});
+    return {};
+  }
+  if (words.empty())
+    return error{ec::invalid_argument, "[] is no command",
+                 "give it words: [\"test\", \"-e\", \"/x\"]"};
+  for (const auto& word : words) {
+    if (!word.is_string())
+      return error{ec::invalid_argument, printable(word.dump()) + " is no word of a command",
+                   "put words into quotes: [\"sleep\", \"1\"]"};
+    to.add_args(word.get<std::string>());
+  }
+  return {};
 }
 
 result<std::pair<uint32_t, uint32_t>> parse_statuses(std::string_view text) {

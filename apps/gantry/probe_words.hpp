@@ -19,6 +19,10 @@ result<v1::Probe> parse_peer(std::string_view kind, std::string_view text);
 /// content. Kubernetes' names of numbers (`,periodSeconds=5`) are understood as well.
 result<v1::Probe> parse_probe(std::string_view text);
 
+/// What a command is: `["PROGRAM", "WORD"]` is started as it is, anything else by the container's
+/// shell. Docker's forms of CMD and CMD-SHELL.
+result<void> take_command(std::string_view text, v1::Probe& to);
+
 /// `204` or `200-299`, for the statuses that pass.
 result<std::pair<uint32_t, uint32_t>> parse_statuses(std::string_view text);
 

@@ -170,7 +170,8 @@ Examples:
 from --since on; nothing is lost or doubled when gantryd restarts.
 
 A filter is type=exit, container=web, process=init or label=KEY[=VALUE]; several of a kind: any
-of them (of labels: all).
+of them (of labels: all). Runs of health checks that change nothing are told only to who asks for
+them by type=probe; those that do are type=health.
 
 Examples:
   gantry events -f --json

@@ -33,6 +33,10 @@ if SLOWER > 1:
     subprocess.Popen.communicate, subprocess.Popen.wait = communicate, wait
 
 
+class Skipped(Exception):
+    """This host lacks what the test is about; the words say what."""
+
+
 class Broken(Exception):
     """A check did not hold."""
 

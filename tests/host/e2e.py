@@ -23,6 +23,7 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
+from checks import Skipped  # noqa: E402
 from rig import Broken, Rig, by_systemd, has_apparmor  # noqa: E402
 
 LOCK = threading.Lock()
@@ -46,11 +47,17 @@ class Job:
                 print("    " + trouble.rstrip().replace("\n", "\n    "), flush=True)
         (self.passed if trouble is None else self.failed).append(self.label(test))
 
+    def leave_out(self, test, why):
+        with LOCK:
+            print(f"skipped: {self.label(test)} ({why})", flush=True)
+
     def attempt(self, rig, test, deed):
         """Runs one step; what went wrong, with what gantryd said, or None."""
         try:
             deed()
             return None
+        except Skipped:
+            raise
         except Broken as e:
             text = str(e)
         except Exception:
@@ -61,7 +68,10 @@ class Job:
     def run_test(self, rig, test):
         began = time.monotonic()
         rig.prefix = test.__name__[5:].replace("_", "-")[:60] + "-"
-        trouble = self.attempt(rig, test, lambda: test(rig))
+        try:
+            trouble = self.attempt(rig, test, lambda: test(rig))
+        except Skipped as e:
+            return self.leave_out(test, e)
         if rig.runs:
             dirt = self.attempt(rig, test, rig.check_clean)
             trouble = trouble or dirt
@@ -91,16 +101,20 @@ class Job:
 
 
 def collect(only):
-    jobs = []
+    """What is to be run, and what this host lacks something for, with that."""
+    jobs, left_out = [], []
     for path in sorted(glob.glob(os.path.join(HERE, "features_*.py"))):
         theme = os.path.basename(path)[9:-3]
         module = importlib.import_module("features_" + theme)
         tests = [f for name, f in vars(module).items() if name.startswith("test_")]
-        tests = [f for f in tests if by_systemd() or not getattr(f, "with_systemd", False)]
-        tests = [f for f in tests if has_apparmor() or not getattr(f, "with_apparmor", False)]
         if only:
             tests = [f for f in tests
                      if any(word == theme or word in f.__name__ for word in only)]
+        for there, mark, why in ((by_systemd(), "with_systemd", "systemd makes no cgroups here"),
+                                 (has_apparmor(), "with_apparmor", "there is no AppArmor here")):
+            lacking = [f for f in tests if not there and hasattr(f, mark)]
+            left_out += [(Job(theme, [f], False), why) for f in lacking]
+            tests = [f for f in tests if f not in lacking]
         shared = [f for f in tests if not hasattr(f, "rig_options")]
         for crash in (False, True):
             wanted = [f for f in shared if not (crash and getattr(f, "once", False))]
@@ -111,7 +125,7 @@ def collect(only):
                     jobs.append(Job(theme, part, crash))
             jobs += [Job(theme, [f], crash) for f in tests
                      if hasattr(f, "rig_options") and not (crash and getattr(f, "once", False))]
-    return jobs
+    return jobs, left_out
 
 
 def work(jobs, bin_dir):
@@ -138,7 +152,7 @@ def main():
     parser.add_argument("--seed", type=int, default=None, help="of the order")
     parser.add_argument("--jobs", type=int, default=3, help="rigs side by side")
     options = parser.parse_args()
-    jobs = collect(options.only)
+    jobs, left_out = collect(options.only)
     if options.plain or options.killed:
         jobs = [job for job in jobs if job.crash == options.killed]
     if options.list:
@@ -149,6 +163,8 @@ def main():
     seed = options.seed if options.seed is not None else random.randrange(1 << 32)
     random.Random(seed).shuffle(jobs)
     print(f"seed {seed}", flush=True)
+    for job, why in left_out:
+        job.leave_out(job.tests[0], why)
     waiting = queue.Queue()
     for job in jobs:
         waiting.put(job)

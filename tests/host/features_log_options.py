@@ -176,12 +176,29 @@ def test_a_log_over_its_rate_drops_and_counts(rig):
     if scaled(1) == 1 or not e["io_open"]:
         check_equal(e["stdout_bytes"], len(got), "stdout_bytes")
         check_equal(e["stdout_bytes"] + e["stdout_dropped"], len(data), "kept and dropped")
+        listed = [c for c in rig.ok("--json", "ps", "-a").objects() if c["id"] == a][0]
+        check_equal(listed["log_dropped"], e["stdout_dropped"], "what ps says of it")
     check(len(got) < len(data), "something was dropped")
     rows = got.splitlines()
     numbers = [int(r.rsplit(b" ", 1)[1]) for r in rows]
     check(all(len(r) == 20 for r in rows) and numbers == sorted(numbers), "whole lines, in order")
     check_equal(numbers[-1], 399999, "the newest are kept")
     check(rig.events("log-dropped", container=a), "an event says so")
+    os.unlink(os.path.join(rig.rootfs, a))
+
+
+def test_a_log_over_its_rate_keeps_the_oldest(rig):
+    a = rig.id("a")
+    data = b"".join(b"line number %08d\n" % i for i in range(400000))
+    path = write_file(rig, a, data)
+    rig.run(a, "cat", path, options=("--log-opt", "rate=64k,when-full=drop-newest"))
+    rig.crash_point()
+    rig.ok("wait", a)
+    e = rig.wait_event("exit", a)
+    numbers = [int(r.rsplit(b" ", 1)[1]) for r in rig.ok("logs", a).raw.splitlines()]
+    check_equal(numbers[:1000], list(range(1000)), "what came first is kept")
+    check(numbers == sorted(numbers) and len(numbers) < 400000, "in order, and not all")
+    check(e["stdout_dropped"] > 0 and rig.events("log-dropped", container=a), f"told: {e}")
     os.unlink(os.path.join(rig.rootfs, a))
 
 

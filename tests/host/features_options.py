@@ -227,6 +227,21 @@ def test_sysctls(rig):
     refused(rig, ["network host"], "--network", "host", "--sysctl", "net.core.somaxconn=77")
 
 
+def test_the_network_of_the_host(rig):
+    ours = os.readlink("/proc/self/ns/net")
+    for network, same in (("host", True), ("none", False)):
+        text = inside(rig, "net-" + network, "readlink /proc/self/ns/net", "--network", network)
+        check_equal(text.strip() == ours, same, f"{network}: {text}")
+
+
+def test_annotations(rig):
+    a = rig.id("a")
+    rig.run(a, "sleep", "1000", options=("--annotation", "org.example.team=payments"))
+    rig.crash_point()
+    check_equal(rig.show(a)["config"]["annotations"]["org.example.team"], "payments",
+                "in config.json")
+
+
 def test_process_limits(rig):
     text = inside(rig, "a", "cat /proc/self/limits /proc/self/oom_score_adj; id -G", "--ulimit",
                   "nofile=77:88", "--ulimit", "core=0", "--oom-score-adj", "123", "-u", "7:8",

@@ -6,7 +6,7 @@ and run with the library, upgraded while a container runs, removed, purged.
 
 Nothing of the host is changed: the root filesystem is the lower layer of an overlay in a mount
 namespace of our own, with /run and /tmp of its own. There is no systemd in there; what it does
-with the package is shown by the VM lane (tests/vm/systemd.py).
+with the package is shown by the VM lane (tests/vm/under_systemd.py).
 """
 
 import ctypes

@@ -270,3 +270,46 @@ TEST_CASE("events: every public record has the name that the bus promises", "[ur
   CHECK(e->details().size() == 1);
   CHECK(e->by().uid() == 7);
 }
+
+TEST_CASE("event feed: runs of probes are told to who names them, kept and new, once", "[uring]") {
+  ledger_host x;
+  x.run("web");
+  const auto probed = [&x](const std::string& to) {
+    auto r = x.base("web");
+    r.mutable_probe_ended()->set_from("healthy");
+    r.mutable_probe_ended()->set_to(to);
+    return x.l->record(r);
+  };
+  probed("healthy");
+  auto all = following();
+  all.mutable_since();
+  event_feed usual(*x.l, all);
+  auto named = all;
+  for (const auto* type : {"probe", "health", "exit"})
+    named.mutable_filter()->add_types(type);
+  event_feed eager(*x.l, named);
+  CHECK(types_of(*x.next(usual)) == strings{"create", "start"});
+  CHECK(types_of(*x.next(eager)) == strings{"probe"});
+
+  std::optional<result<ledger_host::items>> got;
+  eager.next(1 << 20, [&](auto r) { got = std::move(r); });
+  REQUIRE(x.h.until([&] { return x.h.loop->in_flight() == 0; }));
+  CHECK_FALSE(got.has_value()); // It waits.
+  const auto seq = probed("healthy");
+  REQUIRE(x.h.until([&] { return got.has_value(); }));
+  REQUIRE(types_of(**got) == strings{"probe"});
+  CHECK((*got)->front().event().seq() == seq);
+  probed("unhealthy");
+  x.exit("web");
+  strings seen;
+  while (seen.size() < 2)
+    for (auto& type : types_of(*x.next(eager)))
+      seen.push_back(std::move(type));
+  CHECK(seen == strings{"health", "exit"});
+  CHECK(types_of(*x.next(usual)) == strings{"health", "exit"});
+
+  named.set_follow(false); // What is kept, and then the end.
+  event_feed once(*x.l, named);
+  CHECK(types_of(*x.next(once)) == strings{"probe", "probe", "health", "exit"});
+  CHECK(types_of(*x.next(once)).empty());
+}

@@ -160,7 +160,10 @@ TEST_CASE("world: only a change of health is an event, and no probe is an exec")
   r.mutable_probe_ended()->set_from("healthy");
   r.mutable_probe_ended()->set_to("healthy");
   CHECK_FALSE(event_of(r));
+  REQUIRE(event_of(r, probe_runs::told));
+  CHECK(event_of(r, probe_runs::told)->type() == "probe");
   r.mutable_probe_ended()->set_to("unhealthy");
+  CHECK(event_of(r, probe_runs::told)->type() == "health");
   REQUIRE(event_of(r));
   CHECK(event_of(r)->type() == "health");
   CHECK(event_of(r)->details().at("old") == "healthy");

@@ -261,7 +261,7 @@ TEST_CASE("evidence goes when it is a week old, also of one that nothing happens
   }
 }
 
-TEST_CASE("a stop is not delayed by evidence, and a frozen one can be looked at", "[sim]") {
+TEST_CASE("evidence is kept before a freeze, and a frozen one can be looked at", "[sim]") {
   world w({});
   REQUIRE(w.begin_life());
   auto r = with_probe({"exit=1", "after=1ms"});
