@@ -11,6 +11,7 @@ namespace gantry::io {
 namespace {
 
 constexpr mode_t file_mode = 0600;
+constexpr mode_t dir_mode = 0700;
 
 } // namespace
 
@@ -24,7 +25,7 @@ void log_output::write(uint64_t seq, uint64_t offset, std::span<const char> from
   done_ = std::move(f);
   parts_ = 1;
   res_ = static_cast<int32_t>(from.size());
-  begin(data_, log_file_path(dir_, seq), seq, offset, from);
+  begin(data_, seq, offset, from);
 }
 
 void log_output::write(uint64_t seq, uint64_t offset, std::span<const char> from,
@@ -33,12 +34,12 @@ void log_output::write(uint64_t seq, uint64_t offset, std::span<const char> from
   done_ = std::move(f);
   parts_ = 2;
   res_ = static_cast<int32_t>(from.size());
-  begin(data_, log_file_path(dir_, seq), seq, offset, from);
-  begin(index_, log_index_path(dir_, seq), seq, entry_offset, entry);
+  begin(data_, seq, offset, from);
+  begin(index_, seq, entry_offset, entry);
 }
 
-void log_output::begin(std::unique_ptr<part>& which, std::string path, uint64_t seq,
-                       uint64_t offset, std::span<const char> from) {
+void log_output::begin(std::unique_ptr<part>& which, uint64_t seq, uint64_t offset,
+                       std::span<const char> from) {
   if (!which)
     which = std::make_unique<part>(loop_);
   part& x = *which;
@@ -48,15 +49,28 @@ void log_output::begin(std::unique_ptr<part>& which, std::string path, uint64_t 
     return put(x);
   x.file.reset();
   x.seq = seq;
+  open_file(x, false);
+}
+
+void log_output::open_file(part& x, bool dir_is_new) {
   // What has bytes already is not made anew: somebody moved it, and a hole would stand for them.
-  const int create = offset == 0 ? O_CREAT : 0;
-  x.open.start(AT_FDCWD, std::move(path), O_WRONLY | O_NOFOLLOW | create, file_mode, false,
-               [this, &x](int32_t res) {
+  const int create = x.offset == 0 ? O_CREAT : 0;
+  x.open.start(AT_FDCWD,
+               &x == data_.get() ? log_file_path(dir_, x.seq) : log_index_path(dir_, x.seq),
+               O_WRONLY | O_NOFOLLOW | create, file_mode, false,
+               [this, &x, create, dir_is_new](int32_t res) {
+                 if (res == -ENOENT && create != 0 && !dir_is_new)
+                   return make_dir(x);
                  if (res < 0)
                    return wrote(x, res);
                  x.file = fd(loop_.sys(), res);
                  put(x);
                });
+}
+
+/// It was not needed until now, or somebody removed it under our feet.
+void log_output::make_dir(part& x) {
+  x.dir.mkdir(dir_, dir_mode, [this, &x](int32_t) { open_file(x, true); }); // That tells.
 }
 
 void log_output::put(part& x) {

@@ -19,8 +19,9 @@ public:
   log_output(loop& l, std::string dir, bool more) : loop_(l), dir_(std::move(dir)), more_(more) {}
   ~log_output(); ///< Only at rest.
 
-  /// Writes all of `from` into file `seq` at `offset`; at 0 the file is made if need be. At
-  /// another offset a file that is not there (somebody moved it) is -ENOENT.
+  /// Writes all of `from` into file `seq` at `offset`; at 0 the file is made if need be, and so is
+  /// its directory, in one that is there. At another offset a file that is not there (somebody
+  /// moved it) is -ENOENT.
   /// @param f Gets the size or a negated errno, on the loop, never from inside this call.
   void write(uint64_t seq, uint64_t offset, std::span<const char> from, op_done f);
 
@@ -42,17 +43,20 @@ public:
 private:
   /// One of the files being written.
   struct part {
-    explicit part(loop& l) : open(l), write(l) {}
+    explicit part(loop& l) : open(l), write(l), dir(l) {}
     open_op open;
     write_op write;
+    path_op dir;
     fd file;
     uint64_t seq = 0; ///< The log file that `file` is, or belongs to.
     uint64_t offset = 0;
     std::span<const char> from;
   };
 
-  void begin(std::unique_ptr<part>& which, std::string path, uint64_t seq, uint64_t offset,
+  void begin(std::unique_ptr<part>& which, uint64_t seq, uint64_t offset,
              std::span<const char> from);
+  void open_file(part& x, bool dir_is_new);
+  void make_dir(part& x);
   void put(part& x);
   void wrote(part& x, int32_t res);
   void remove_next();

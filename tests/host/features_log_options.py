@@ -2,6 +2,7 @@
 read."""
 
 import os
+import shutil
 import struct
 import time
 
@@ -200,6 +201,20 @@ def test_a_log_over_its_rate_keeps_the_oldest(rig):
     check(numbers == sorted(numbers) and len(numbers) < 400000, "in order, and not all")
     check(e["stdout_dropped"] > 0 and rig.events("log-dropped", container=a), f"told: {e}")
     os.unlink(os.path.join(rig.rootfs, a))
+
+
+def test_a_directory_removed_under_its_feet(rig):
+    """What lay in it is gone; a file that is closed by then (10 s after its last line) is followed
+    by a new one."""
+    a = rig.id("a")
+    rig.run(a, "sh", "-c", "echo first; sleep 15; echo later; sleep 1000")
+    until(lambda: rig.ok("logs", a).out == "first\n", "the first line")
+    where = rig.show(a)["log_dir"]
+    shutil.rmtree(where)
+    rig.crash_point()
+    until(lambda: "later" in rig.ok("logs", a).out, "it logs on")
+    check("first" not in rig.ok("logs", a).out, "what was removed is gone")
+    check_equal(os.stat(where).st_mode & 0o777, 0o700, "nobody else looks into it")
 
 
 def test_a_log_over_its_rate_makes_the_writer_wait(rig):

@@ -253,3 +253,33 @@ TEST_CASE_METHOD(pump_rig, "pump: a file moved while it was closed is followed b
   CHECK_FALSE(drain(p));
   finish(p);
 }
+
+TEST_CASE_METHOD(pump_rig, "pump: a directory removed while its file was closed is made anew",
+                 "[uring]") {
+  const auto format = GENERATE(log_format::json_file, log_format::raw);
+  log_policy policy;
+  policy.format = format;
+  auto ends = pipes();
+  const int again[2] = {::fcntl(ends[0].get(), F_DUPFD_CLOEXEC, 0),
+                        ::fcntl(ends[1].get(), F_DUPFD_CLOEXEC, 0)};
+  {
+    pump p(the_loop, keeper, pool, policy);
+    REQUIRE(p.begin(7, dir.path(), std::move(ends), {}).ok());
+    write(0, "one\n");
+    REQUIRE(until([&p] { return p.totals().bytes[0] == 4; }));
+    stop(p);
+  }
+  std::filesystem::remove_all(dir.path());
+  pump p(the_loop, keeper, pool, policy);
+  REQUIRE(p.resume(7, dir.path(), {fd(*kernel, again[0]), fd(*kernel, again[1])}, {}).ok());
+  write(0, "two\n");
+  REQUIRE(until([&p] { return p.totals().bytes[0] == 8; }));
+  CHECK(p.totals().file_seq == 2);
+  const auto text = file_text(log_file_path(dir.path(), 2));
+  CHECK(text.find("two") != std::string::npos);
+  CHECK(text.find('\0') == std::string::npos);
+  writer[0].reset();
+  writer[1].reset();
+  CHECK_FALSE(drain(p));
+  finish(p);
+}
