@@ -32,6 +32,7 @@ int exec_latency(const words& w) {
   create(s, c);
   bare_runtime bare(s, w, c);
   const auto bare_init = bare.run_detached("bare-host-of-execs");
+  const auto pause = static_cast<int>(w.number("pause", 5));
   std::string last;
   std::vector<int64_t> reply_ns;
   std::vector<int64_t> exit_ns;
@@ -42,7 +43,7 @@ int exec_latency(const words& w) {
         last = e.process();
     });
     for (int64_t i = 0; i < w.number("count", 40); ++i) {
-      sleep_ms(5);
+      sleep_ms(pause);
       v1::ExecRequest r;
       *r.mutable_ref() = ref_of(c.id);
       r.set_process("exec-" + std::to_string(i));
@@ -52,7 +53,7 @@ int exec_latency(const words& w) {
       reply_ns.push_back(now_ns() - began);
       s.until([&] { return last == r.process(); }, "the exit of an exec");
       exit_ns.push_back(now_ns() - began);
-      sleep_ms(5);
+      sleep_ms(pause);
       bare_ns.push_back(bare_exec(bare, "bare-host-of-execs"));
     }
   }

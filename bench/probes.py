@@ -229,10 +229,14 @@ def rate(begins):
 
 
 def exec_wall(b):
-    """How long a probe by a command takes, beside the bare runtime with the same command."""
+    """How long a probe by a command takes, beside the bare runtime with the same command.
+
+    As seldom as the probe: moving a process into a cgroup waits for an RCU grace period where
+    nobody has moved one just before (cgroup_threadgroup_rwsem), 10 ms or more."""
     count = b.n(60, 10)
     with b.supervisor() as r:
-        bare = spread(b.driver("exec", socket=r.socket, rootfs=r.rootfs, count=count)["bare_ns"])
+        bare = spread(b.driver("exec", socket=r.socket, rootfs=r.rootfs, count=count,
+                               pause=100)["bare_ns"])
         r.run("p0", "sleep", "100000", options=("--health-cmd", '["/bin/true"]',
                                                 "--health-interval", "100ms"))
         time.sleep(count * 0.15 + 1)
