@@ -45,8 +45,8 @@ feed::impl(ledger& l, v1::FollowRequest what)
 
 /// Whether what comes next is to be read in the journal.
 bool feed::behind() const {
-  return runs == probe_runs::told ? cursor < owner.journal_->last_seq()
-                                  : cursor < owner.recent_floor_;
+  const auto to = runs == probe_runs::told ? owner.journal_->last_seq() : owner.recent_floor_;
+  return cursor < std::min(to, end);
 }
 
 void feed::next(size_t max, answer f) {
@@ -56,6 +56,8 @@ void feed::next(size_t max, answer f) {
   // The list is of this very moment; only the answer comes later.
   if (!begun) {
     begun = true;
+    if (!request.follow())
+      end = owner.journal_->last_seq();
     if (auto ok = begin(); !ok) {
       owner.loop_.post([self = shared_from_this(), why = ok.why()] { self->reply(why); });
       return;
@@ -170,7 +172,7 @@ void feed::take_recent(items& out, size_t& size) {
   const auto& recent = owner.recent_;
   auto i = std::upper_bound(recent.begin(), recent.end(), cursor,
                             [](uint64_t seq, const auto& e) { return seq < e.seq; });
-  for (; i != recent.end() && size < max_bytes; ++i) {
+  for (; i != recent.end() && i->seq <= end && size < max_bytes; ++i) {
     cursor = i->seq;
     v1::Event e;
     if (e.ParseFromString(i->bytes))
@@ -208,6 +210,8 @@ void feed::took(result<std::vector<journal::Record>> records) {
         r.time_ns() == 0)
       ++owner.gaps_;
     cursor = r.seq();
+    if (cursor > end)
+      break;
     if (auto e = event_of(r, runs))
       add(*std::move(e), out, size);
   }

@@ -37,6 +37,9 @@ struct event_feed::impl : std::enable_shared_from_this<event_feed::impl> {
   bool closed = false;  ///< The feed has gone: nobody is to be called any more.
   bool reading = false; ///< A journal read is under way.
   uint64_t cursor = 0;  ///< The last record that was looked at.
+  /// Who does not follow gets what is there at the beginning: where much is recorded there would be
+  /// no end of it.
+  uint64_t end = UINT64_MAX;
   uint64_t read_to = 0; ///< The newest one when the read under way began.
   /// Runs of probes are not among the newest events in memory: they would push all others out. Who
   /// wants them reads the journal alone.

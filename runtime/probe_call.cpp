@@ -130,8 +130,8 @@ struct probe_call::body : std::enable_shared_from_this<body> {
   void begin_network() {
     address = ip_address(question);
     const int n = loop.sys().socket_near(target.pidfd, address.where.ss_family,
-                                           question.kind == probe_kind::tcp ? io::errand::knock
-                                                                            : io::errand::talk);
+                                          question.kind == probe_kind::tcp ? io::errand::knock
+                                                                           : io::errand::talk);
     if (n == -EAFNOSUPPORT) {
       fail("cannot connect to " + address.text + ": " + errno_words(n));
       return maybe_go();

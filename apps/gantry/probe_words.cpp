@@ -188,6 +188,9 @@ result<v1::Probe> parse_probe(std::string_view text) {
 
 result<void> take_command(std::string_view text, v1::Probe& to) {
   const auto words = nlohmann::json::parse(text, nullptr, false);
+  if (!words.is_array() && text.starts_with("[\"")) // No shell has a use for that.
+    return error{ec::invalid_argument, "\"" + printable(text) + "\" is no list of words",
+                 "write [\"PROGRAM\", \"WORD\"]"};
   if (!words.is_array()) { // `[ -e /file ]` is none either.
     to.set_shell(true);
     to.add_args(std::string{text});

@@ -380,8 +380,8 @@ struct event {
   moment time{};
   /// create start exec-added exec-started exit oom paused resumed restored updated kill
   /// create-failed start-failed exec-failed restart-scheduled restart-cancelled dead health ready
-  /// notify evidence health-action hook pressure waiting delete gap supervisor-started log-blocked
-  /// supervisor-stopping keeper-lost log-unblocked, what is to come, and by name alone: probe.
+  /// notify evidence health-action hook pressure waiting delete gap supervisor-started
+  /// supervisor-stopping keeper-lost log-blocked log-unblocked; probe, if named; later ones.
   std::string type{};
   container_ref ref{}; ///< Without an id for what is the supervisor's own.
   uint64_t instance = 0;

@@ -41,7 +41,6 @@ def test_a_stopped_process_is_an_ill_one(rig):
 
 def test_a_command_of_words_needs_no_shell(rig):
     a, b = rig.id("a"), rig.id("b")
-    os.makedirs(os.path.join(rig.rootfs, "tmp"), exist_ok=True)
     rig.run(a, "sleep", "1000", options=("--health-cmd", '["echo", "$HOME", "; exit 1"]',
                                          "--health-interval", "100ms"))
     rig.run(b, "sleep", "1000", options=("--health-cmd", "[ -d /tmp ]", "--health-interval",
@@ -51,7 +50,8 @@ def test_a_command_of_words_needs_no_shell(rig):
     wait_health(rig, b, "healthy")
     shown = rig.show(a)["health_detail"]["probes"][0]
     check_equal(shown["results"][0]["output"].strip(), "$HOME ; exit 1", "its words as they are")
-    for words, cure in ((('[]',), "command"), (('["a", 1]',), "words")):
-        done = rig.gantry("create", "--name", rig.id("c"), "--health-cmd", *words, "--rootfs",
+    for words, cure in (("[]", "command"), ('["a", 1]', "words"), ('["a"', "list of words"),
+                        ('["a" "b"]', "list of words"), ('[""]', "name a program")):
+        done = rig.gantry("create", "--name", rig.id("c"), "--health-cmd", words, "--rootfs",
                           rig.rootfs, "--", "true")
         check(done.code == 125 and cure in done.err, f"{words}: {done!r}")

@@ -161,16 +161,22 @@ def test_reopen(rig):
         check("complete" in x.details(), x.details())
 
 
-def test_a_log_over_its_rate_drops_and_counts(rig):
-    a = rig.id("a")
-    data = b"".join(b"line number %08d\n" % i for i in range(400000))
+def cat_lines(rig, a, count, options):
+    """Numbered lines through a log with a rate; them, and the exit."""
+    data = b"".join(b"line number %08d\n" % i for i in range(count))
     path = write_file(rig, a, data)
-    began = time.monotonic()
-    rig.run(a, "cat", path, options=("--log-opt", "rate=64k,when-full=drop-oldest"))
+    rig.run(a, "cat", path, options=("--log-opt", options))
     rig.crash_point()
     rig.ok("wait", a)
+    os.unlink(os.path.join(rig.rootfs, a))
+    return data, rig.wait_event("exit", a)
+
+
+def test_a_log_over_its_rate_drops_and_counts(rig):
+    a = rig.id("a")
+    began = time.monotonic()
+    data, e = cat_lines(rig, a, 400000, "rate=64k,when-full=drop-oldest")
     check(time.monotonic() - began < scaled(60), "the writer did not wait")
-    e = rig.wait_event("exit", a)
     until(lambda: rig.ok("logs", a).raw.endswith(data[-20:]), "the newest are kept")
     got = rig.ok("logs", a).raw
     # Only a slow machine may not log all that lay in the pipe within the limit.
@@ -185,22 +191,15 @@ def test_a_log_over_its_rate_drops_and_counts(rig):
     check(all(len(r) == 20 for r in rows) and numbers == sorted(numbers), "whole lines, in order")
     check_equal(numbers[-1], 399999, "the newest are kept")
     check(rig.events("log-dropped", container=a), "an event says so")
-    os.unlink(os.path.join(rig.rootfs, a))
 
 
 def test_a_log_over_its_rate_keeps_the_oldest(rig):
     a = rig.id("a")
-    data = b"".join(b"line number %08d\n" % i for i in range(400000))
-    path = write_file(rig, a, data)
-    rig.run(a, "cat", path, options=("--log-opt", "rate=64k,when-full=drop-newest"))
-    rig.crash_point()
-    rig.ok("wait", a)
-    e = rig.wait_event("exit", a)
+    _, e = cat_lines(rig, a, 400000, "rate=64k,when-full=drop-newest")
     numbers = [int(r.rsplit(b" ", 1)[1]) for r in rig.ok("logs", a).raw.splitlines()]
     check_equal(numbers[:1000], list(range(1000)), "what came first is kept")
     check(numbers == sorted(numbers) and len(numbers) < 400000, "in order, and not all")
     check(e["stdout_dropped"] > 0 and rig.events("log-dropped", container=a), f"told: {e}")
-    os.unlink(os.path.join(rig.rootfs, a))
 
 
 def test_a_directory_removed_under_its_feet(rig):
@@ -219,18 +218,12 @@ def test_a_directory_removed_under_its_feet(rig):
 
 def test_a_log_over_its_rate_makes_the_writer_wait(rig):
     a = rig.id("a")
-    data = b"".join(b"line number %08d\n" % i for i in range(30000))
-    path = write_file(rig, a, data)
-    rig.run(a, "cat", path, options=("--log-opt", "rate=200k,burst=100k"))
-    rig.crash_point()
-    rig.ok("wait", a)
-    e = rig.wait_event("exit", a)
+    data, e = cat_lines(rig, a, 30000, "rate=200k,burst=100k")
     check_equal((e["exit_code"], e["stdout_dropped"]), (0, 0), f"nothing was dropped: {e}")
     # Only a slow machine may not log all that lay in the pipe within the limit.
     slow = scaled(1) > 1
     check(e["stdout_bytes"] == len(data) or (slow and e["io_open"]), f"the count: {e}")
     until(lambda: rig.ok("logs", a).raw == data, "every byte is there", 30 if slow else 0)
-    os.unlink(os.path.join(rig.rootfs, a))
 
 
 def test_what_is_read_of_it(rig):

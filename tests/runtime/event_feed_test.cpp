@@ -313,3 +313,33 @@ TEST_CASE("event feed: runs of probes are told to who names them, kept and new, 
   CHECK(types_of(*x.next(once)) == strings{"probe", "probe", "health", "exit"});
   CHECK(types_of(*x.next(once)).empty());
 }
+
+TEST_CASE("event feed: who does not follow is not told of what comes meanwhile", "[uring]") {
+  ledger_host x;
+  x.run("web");
+  const auto probed = [&x] {
+    auto r = x.base("web");
+    r.mutable_probe_ended()->set_from("healthy");
+    r.mutable_probe_ended()->set_to("healthy");
+    x.l->record(r);
+  };
+  v1::FollowRequest all;
+  all.mutable_since();
+  for (const auto named : {false, true}) {
+    if (named)
+      for (const auto* type : {"probe", "create", "start", "exit"})
+        all.mutable_filter()->add_types(type);
+    event_feed f(*x.l, all);
+    strings seen;
+    for (bool more = true; more;) { // A piece, and something new behind each.
+      const auto types = types_of(*x.next(f, 1));
+      more = !types.empty();
+      seen.insert(seen.end(), types.begin(), types.end());
+      REQUIRE(seen.size() < 20);
+      probed();
+      x.run("n" + std::to_string(seen.size()) + (named ? "b" : "a"));
+    }
+    CHECK(std::count(seen.begin(), seen.end(), "create") == (named ? 4 : 1));
+    CHECK(std::count(seen.begin(), seen.end(), "probe") == (named ? 3 : 0));
+  }
+}
